@@ -6,7 +6,7 @@ static int64_t system_ns(clockid_t id)
 {
     struct timespec ts;
     clock_gettime(id, &ts);
-    return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
+    return (int64_t)ts.tv_sec * CLOCK_NS_PER_S + ts.tv_nsec;
 }
 
 static int64_t system_mono(struct clock *clock)
@@ -16,7 +16,7 @@ static int64_t system_mono(struct clock *clock)
 
 static int64_t system_wall(struct clock *clock)
 {
-    return system_ns(CLOCK_REALTIME) / NS_PER_MS;
+    return system_ns(CLOCK_REALTIME) / CLOCK_NS_PER_MS;
 }
 
 struct clock *clock_system(void)
@@ -32,12 +32,12 @@ static int64_t manual_mono(struct clock *clock)
 
 static int64_t manual_wall(struct clock *clock)
 {
-    return ((struct clock_manual *)clock)->wall / NS_PER_MS;
+    return ((struct clock_manual *)clock)->wall / CLOCK_NS_PER_MS;
 }
 
 void clock_manual_init(struct clock_manual *c, int64_t mono_ns, int64_t wall_ms)
 {
-    *c = (struct clock_manual){{manual_mono, manual_wall}, mono_ns, wall_ms * NS_PER_MS};
+    *c = (struct clock_manual){{manual_mono, manual_wall}, mono_ns, wall_ms * CLOCK_NS_PER_MS};
 }
 
 void clock_manual_advance(struct clock_manual *c, int64_t ns)

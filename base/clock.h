@@ -11,9 +11,9 @@
 
 #include <stdint.h>
 
-#define NS_PER_US 1000LL
-#define NS_PER_MS 1000000LL
-#define NS_PER_S  1000000000LL
+#define CLOCK_NS_PER_US 1000LL
+#define CLOCK_NS_PER_MS 1000000LL
+#define CLOCK_NS_PER_S  1000000000LL
 
 struct clock {
     int64_t (*mono_ns)(struct clock *clock);

@@ -63,7 +63,7 @@ void log_write(enum log_level level, const char *area, const char *fmt, ...)
 
 bool log_limit_pass(struct log_limit *limit, int64_t now_ns, uint64_t *suppressed)
 {
-    int64_t refill = (now_ns - limit->last_ns) / (NS_PER_S / log_lines_per_second);
+    int64_t refill = (now_ns - limit->last_ns) / (CLOCK_NS_PER_S / log_lines_per_second);
     if (refill > 0) {
         limit->used = refill >= limit->used ? 0 : limit->used - (int32_t)refill;
         limit->last_ns = now_ns;

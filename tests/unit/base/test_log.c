@@ -42,17 +42,17 @@ static void one_line_each_and_no_forgery(void)
 static void limit_bounds_a_flood(void)
 {
     struct log_limit limit = {0};
-    int64_t now = 5 * NS_PER_S;
+    int64_t now = 5 * CLOCK_NS_PER_S;
     int passed = 0;
     uint64_t suppressed = 99;
     for (int i = 0; i < 1000; i++)
         passed += log_limit_pass(&limit, now, NULL);
     CU_ASSERT(passed == 20);
-    CU_ASSERT(log_limit_pass(&limit, now + NS_PER_S / 5, &suppressed));
+    CU_ASSERT(log_limit_pass(&limit, now + CLOCK_NS_PER_S / 5, &suppressed));
     CU_ASSERT(suppressed == 980);
     passed = 0;
     for (int i = 0; i < 10000; i++)
-        passed += log_limit_pass(&limit, now + (int64_t)i * NS_PER_MS, NULL);
+        passed += log_limit_pass(&limit, now + (int64_t)i * CLOCK_NS_PER_MS, NULL);
     CU_ASSERT(passed >= 95 && passed <= 130);
 }
 

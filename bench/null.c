@@ -1,0 +1,247 @@
+#include "bench/null.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/crc32c.h"
+#include "base/limits.h"
+
+#define null_request_bytes_max (2 * MIB)
+#define null_conn_max          4096
+#define null_ring_bytes        (64 * MIB)
+#define null_events_max        64
+
+struct null_conn {
+    int fd;
+    uint32_t have;    /* bytes in buf */
+    uint32_t out_len; /* unsent reply bytes */
+    uint8_t *buf;     /* null_request_bytes_max */
+    uint8_t out[16384];
+};
+
+struct null_broker {
+    int epoll, listener;
+    uint8_t *ring;
+    uint64_t ring_at, offset, crc;
+    struct null_conn *conns[null_conn_max];
+};
+
+static volatile sig_atomic_t null_stop;
+
+static void on_signal(int signum)
+{
+    null_stop = 1;
+}
+
+static void conn_free(struct null_broker *b, struct null_conn *c)
+{
+    b->conns[c->fd] = NULL;
+    close(c->fd);
+    free(c->buf);
+    free(c);
+}
+
+/* A position in a request; p is NULL after a read beyond the end. */
+struct cut {
+    const uint8_t *p, *end;
+};
+
+static const uint8_t *take(struct cut *c, uint32_t n)
+{
+    const uint8_t *at = c->p;
+    if (at == NULL || n > (size_t)(c->end - at)) {
+        c->p = NULL;
+        return NULL;
+    }
+    c->p = at + n;
+    return at;
+}
+
+static const uint8_t *take_string(struct cut *c, uint16_t *len)
+{
+    const uint8_t *n = take(c, 2);
+    *len = n && bytes_get_i16(n) > 0 ? bytes_get_u16(n) : 0;
+    return n ? take(c, *len) : NULL;
+}
+
+/* Writes the Produce v3-7 reply for the one partition; returns its bytes, 0 if the request is malformed. */
+static uint32_t answer(struct null_broker *b, const uint8_t *req, uint32_t len, uint8_t *out)
+{
+    struct cut c = {req, req + len};
+    uint16_t n;
+    const uint8_t *head = take(&c, 8);
+    if (!head || bytes_get_i16(head) != 0)
+        return 0;
+    take_string(&c, &n); /* client id */
+    take_string(&c, &n); /* transactional id */
+    take(&c, 2 + 4 + 4); /* acks, timeout, topics */
+    const uint8_t *topic = take_string(&c, &n);
+    const uint8_t *part = take(&c, 4 + 4 + 4);
+    if (!topic || !part || n > 255)
+        return 0;
+    uint32_t bytes = bytes_get_u32(part + 8);
+    const uint8_t *batch = take(&c, bytes);
+    if (!batch || bytes < batch_header_bytes)
+        return 0;
+    if (b->ring_at + bytes > null_ring_bytes)
+        b->ring_at = 0;
+    b->crc = crc32c_copy(0, b->ring + b->ring_at, batch, bytes);
+    b->ring_at += bytes;
+    uint8_t *o = out + 4;
+    memcpy(o, head + 4, 4); /* correlation id */
+    bytes_put_u32(o + 4, 1);
+    bytes_put_u16(o + 8, n);
+    memcpy(o + 10, topic, n);
+    o += 10 + n;
+    bytes_put_u32(o, 1);
+    memcpy(o + 4, part + 4, 4);
+    bytes_put_u16(o + 8, 0);
+    bytes_put_u64(o + 10, b->offset);
+    bytes_put_u64(o + 18, UINT64_MAX);
+    bytes_put_u64(o + 26, 0);
+    bytes_put_u32(o + 34, 0);
+    b->offset += bytes_get_u32(batch + 57);
+    uint32_t total = (uint32_t)(o + 38 - out);
+    bytes_put_u32(out, total - 4);
+    return total;
+}
+
+static bool flush(struct null_conn *c)
+{
+    uint32_t sent = 0;
+    while (sent < c->out_len) {
+        ssize_t n = send(c->fd, c->out + sent, c->out_len - sent, MSG_NOSIGNAL);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            continue;
+        if (n <= 0)
+            return false;
+        sent += (uint32_t)n;
+    }
+    c->out_len = 0;
+    return true;
+}
+
+/* Answers every whole request in the buffer and keeps the rest. */
+static bool serve(struct null_broker *b, struct null_conn *c)
+{
+    uint32_t at = 0;
+    while (c->have - at >= 4) {
+        uint32_t len = bytes_get_u32(c->buf + at);
+        if (len < 8 || len > null_request_bytes_max - 4)
+            return false;
+        if (c->have - at - 4 < len)
+            break;
+        if (sizeof(c->out) - c->out_len < 512 && !flush(c))
+            return false;
+        uint32_t n = answer(b, c->buf + at + 4, len, c->out + c->out_len);
+        if (n == 0)
+            return false;
+        c->out_len += n;
+        at += 4 + len;
+    }
+    memmove(c->buf, c->buf + at, c->have - at);
+    c->have -= at;
+    return flush(c);
+}
+
+static void on_readable(struct null_broker *b, struct null_conn *c)
+{
+    ssize_t n = recv(c->fd, c->buf + c->have, null_request_bytes_max - c->have, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        conn_free(b, c);
+        return;
+    }
+    c->have += (uint32_t)n;
+    if (!serve(b, c))
+        conn_free(b, c);
+}
+
+static void on_accept(struct null_broker *b)
+{
+    int fd = accept4(b->listener, NULL, NULL, SOCK_NONBLOCK);
+    if (fd < 0)
+        return;
+    struct null_conn *c = fd < null_conn_max ? calloc(1, sizeof(*c)) : NULL;
+    if (c)
+        c->buf = malloc(null_request_bytes_max);
+    if (!c || !c->buf) {
+        free(c);
+        close(fd);
+        return;
+    }
+    int one = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    c->fd = fd;
+    b->conns[fd] = c;
+    struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
+    epoll_ctl(b->epoll, EPOLL_CTL_ADD, fd, &ev);
+}
+
+static int listen_on(struct null_broker *b, uint16_t port)
+{
+    struct sockaddr_in sa = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(sa);
+    int one = 1;
+    b->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (b->listener < 0)
+        return ERR_SYSTEM;
+    setsockopt(b->listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (bind(b->listener, (struct sockaddr *)&sa, sizeof(sa)) || listen(b->listener, 1024) ||
+        getsockname(b->listener, (struct sockaddr *)&sa, &len))
+        return err_from_errno(errno);
+    struct epoll_event ev = {.events = EPOLLIN, .data.fd = b->listener};
+    if (epoll_ctl(b->epoll, EPOLL_CTL_ADD, b->listener, &ev))
+        return ERR_SYSTEM;
+    printf("null ready 127.0.0.1:%u\n", ntohs(sa.sin_port));
+    fflush(stdout);
+    return 0;
+}
+
+int null_run(const struct null_options *options)
+{
+    struct null_broker *b = calloc(1, sizeof(*b));
+    if (!b)
+        return ERR_NO_MEMORY;
+    b->epoll = epoll_create1(0);
+    b->ring = malloc(null_ring_bytes);
+    int err = b->ring && b->epoll >= 0 ? listen_on(b, options->port) : ERR_NO_MEMORY;
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    int64_t end = options->seconds
+                      ? clock_mono_ns(clock_system()) + options->seconds * CLOCK_NS_PER_S
+                      : INT64_MAX;
+    while (!err && !null_stop && clock_mono_ns(clock_system()) < end) {
+        struct epoll_event ev[null_events_max];
+        int n = epoll_wait(b->epoll, ev, null_events_max, 100);
+        for (int i = 0; i < n; i++) {
+            if (ev[i].data.fd == b->listener)
+                on_accept(b);
+            else if (b->conns[ev[i].data.fd])
+                on_readable(b, b->conns[ev[i].data.fd]);
+        }
+    }
+    for (int i = 0; i < null_conn_max; i++)
+        if (b->conns[i])
+            conn_free(b, b->conns[i]);
+    close(b->epoll);
+    if (b->listener > 0)
+        close(b->listener);
+    free(b->ring);
+    free(b);
+    return err;
+}

@@ -1,0 +1,22 @@
+/*
+ * null: the null broker, the limit that the client and the kernel allow.
+ *
+ * Purpose: a yardstick in every report: one thread, epoll, plain sockets; reads Produce requests (any version without flexible
+ * fields, one partition each), copies each batch once with CRC32C into a memory ring and answers. No log,
+ * no disk, no order, no promise. Owner: the bench's main thread. Memory: one buffer per connection
+ * and the ring, malloc'd. Failure: a malformed request closes its connection.
+ */
+#ifndef BENCH_NULL_H
+#define BENCH_NULL_H
+
+#include <stdint.h>
+
+struct null_options {
+    uint16_t port;    /* on 127.0.0.1; 0: the kernel's choice */
+    uint32_t seconds; /* 0: until SIGINT or SIGTERM */
+};
+
+/* Prints "null ready 127.0.0.1:<port>" and serves. 0 or a negative err. */
+int null_run(const struct null_options *options);
+
+#endif

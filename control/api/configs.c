@@ -1,0 +1,189 @@
+/*
+ * configs: DescribeConfigs for topics and the broker.
+ *
+ * Which settings there are and where they come from is control/config's (describe.h); here stand
+ * the request's filters and Kafka's errors (ConfigHelper of Kafka 4.3).
+ */
+#include <stdlib.h>
+
+#include "control/api/api.h"
+#include "control/api/resource.h"
+#include "control/config/describe.h"
+#include "dataplane/proto/gen/describe_configs.h"
+
+API_ENCODER(describe_configs_response)
+
+static bool wanted(const struct describe_configs_request_resource *r, struct str name)
+{
+    if (r->n_configuration_keys <= 0)
+        return true;
+    for (int32_t i = 0; i < r->n_configuration_keys; i++)
+        if (str_eq(r->configuration_keys[i], name))
+            return true;
+    return false;
+}
+
+static bool fill_synonyms(struct control_request *rq, struct describe_configs_response_config *out,
+                          const struct config_entry *e)
+{
+    out->synonyms = arena_calloc(&rq->arena, e->synonym_count, sizeof(*out->synonyms));
+    if (!out->synonyms)
+        return false;
+    out->n_synonyms = (int32_t)e->synonym_count;
+    for (uint32_t i = 0; i < e->synonym_count; i++)
+        out->synonyms[i] =
+            (struct describe_configs_response_synonym){.name = e->synonyms[i].name,
+                                                       .value = e->synonyms[i].value,
+                                                       .source = (int8_t)e->synonyms[i].source};
+    return true;
+}
+
+/* False if the arena is full. */
+static bool fill_entries(struct control_request *rq, const struct describe_configs_request *req,
+                         const struct describe_configs_request_resource *r,
+                         struct describe_configs_response_result *out,
+                         const struct config_entries *entries)
+{
+    out->configs = arena_calloc(&rq->arena, entries->count, sizeof(*out->configs));
+    if (!out->configs)
+        return false;
+    for (uint32_t i = 0; i < entries->count; i++) {
+        const struct config_entry *e = &entries->items[i];
+        if (!wanted(r, e->name))
+            continue;
+        struct describe_configs_response_config *c = &out->configs[out->n_configs++];
+        describe_configs_response_config_init(c);
+        c->name = e->name;
+        c->value = e->value;
+        c->read_only = e->is_read_only;
+        c->config_source = (int8_t)e->source;
+        c->is_sensitive = e->is_sensitive;
+        c->config_type = (int8_t)e->type;
+        c->documentation = req->include_documentation ? e->documentation : STR_NULL;
+        if (req->include_synonyms && !fill_synonyms(rq, c, e))
+            return false;
+    }
+    return true;
+}
+
+static int16_t describe_topic(struct control_request *rq, struct str name,
+                              struct config_entries *entries, struct str *message)
+{
+    *message = topic_name_error(&rq->arena, name);
+    if (!str_is_null(*message))
+        return KERR_INVALID_TOPIC_EXCEPTION;
+    const struct image_topic *t = api_topic(rq, name);
+    if (!t)
+        return KERR_UNKNOWN_TOPIC_OR_PARTITION;
+    struct config_pairs own;
+    if (!resource_pairs(&rq->arena, &t->configs, &own) ||
+        config_describe_topic(rq->control->config, own, &rq->arena, entries) < 0)
+        return KERR_UNKNOWN_SERVER_ERROR;
+    return 0;
+}
+
+static int16_t describe_broker(struct control_request *rq, struct str name,
+                               struct config_entries *entries, struct str *message)
+{
+    const struct config *config = rq->control->config;
+    if (name.len == 0)
+        return config_describe_cluster(config, &rq->arena, entries) < 0 ? KERR_UNKNOWN_SERVER_ERROR
+                                                                        : 0;
+    int32_t id;
+    if (!resource_broker_id(name, &id)) {
+        *message = arena_printf(&rq->arena, "Broker id must be an integer, but it is: %.*s",
+                                STR_ARG(name));
+        return KERR_INVALID_REQUEST;
+    }
+    int32_t self = broker_node_id(rq->control->broker);
+    if (id != self) {
+        *message = arena_printf(
+            &rq->arena, "Unexpected broker id, expected %d or empty string, but received %.*s",
+            self, STR_ARG(name));
+        return KERR_INVALID_REQUEST;
+    }
+    return config_describe_broker(config, &rq->arena, entries) < 0 ? KERR_UNKNOWN_SERVER_ERROR : 0;
+}
+
+/* Resources that have no settings here: loggers, client metrics, groups. */
+static int16_t describe_other(struct control_request *rq, int8_t type, struct str name,
+                              struct str *message)
+{
+    int32_t id, self = broker_node_id(rq->control->broker);
+    switch (type) {
+    case RESOURCE_BROKER_LOGGER:
+        if (name.len == 0)
+            *message = STR("Broker id must not be empty");
+        else if (!resource_broker_id(name, &id))
+            *message = arena_printf(&rq->arena, "Broker id must be an integer, but it is: %.*s",
+                                    STR_ARG(name));
+        else if (id != self)
+            *message =
+                arena_printf(&rq->arena, "Unexpected broker id, expected %d but received %.*s",
+                             self, STR_ARG(name));
+        else
+            return 0;
+        return KERR_INVALID_REQUEST;
+    case RESOURCE_CLIENT_METRICS:
+        if (name.len)
+            return 0;
+        *message = STR("Client metrics subscription name must not be empty");
+        return KERR_INVALID_REQUEST;
+    default:
+        if (name.len)
+            return 0;
+        *message = STR("Group name must not be empty");
+        return KERR_INVALID_REQUEST;
+    }
+}
+
+static bool describe_one(struct control_request *rq, const struct describe_configs_request *req,
+                         const struct describe_configs_request_resource *r,
+                         struct describe_configs_response_result *out)
+{
+    struct config_entries entries = {0};
+    describe_configs_response_result_init(out);
+    out->resource_type = r->resource_type;
+    out->resource_name = r->resource_name;
+    out->error_message = STR_NULL;
+    if (r->resource_type == RESOURCE_TOPIC)
+        out->error_code = describe_topic(rq, r->resource_name, &entries, &out->error_message);
+    else if (r->resource_type == RESOURCE_BROKER)
+        out->error_code = describe_broker(rq, r->resource_name, &entries, &out->error_message);
+    else
+        out->error_code =
+            describe_other(rq, r->resource_type, r->resource_name, &out->error_message);
+    return out->error_code != 0 || fill_entries(rq, req, r, out, &entries);
+}
+
+void api_describe_configs(struct control_request *rq)
+{
+    struct describe_configs_request req;
+    API_DECODE(rq, describe_configs_request, &req);
+    struct describe_configs_response res;
+    describe_configs_response_init(&res);
+    int32_t n = req.n_resources > 0 ? req.n_resources : 0;
+    API_ALLOC(rq, res.results, n);
+    for (int32_t i = 0; i < n; i++) {
+        const struct describe_configs_request_resource *r = &req.resources[i];
+        if (!resource_type_known(r->resource_type)) {
+            /* Kafka throws before it describes anything: every resource carries the error. */
+            for (int32_t k = 0; k < n; k++) {
+                describe_configs_response_result_init(&res.results[k]);
+                res.results[k].resource_type = req.resources[k].resource_type;
+                res.results[k].resource_name = req.resources[k].resource_name;
+                res.results[k].error_code = KERR_INVALID_REQUEST;
+                res.results[k].error_message =
+                    arena_printf(&rq->arena, "Unexpected resource type UNKNOWN for resource %.*s",
+                                 STR_ARG(r->resource_name));
+            }
+            break;
+        }
+        if (!describe_one(rq, &req, r, &res.results[i])) {
+            control_close(rq, "the request needs too much memory");
+            return;
+        }
+    }
+    res.n_results = n;
+    control_reply(rq, &res, describe_configs_response_encode_any);
+}

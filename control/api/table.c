@@ -1,0 +1,45 @@
+/* table: which handler answers which API key. */
+#include "control/api/api.h"
+#include "dataplane/proto/apis.h"
+
+api_fn *api_handler(int16_t api_key)
+{
+    switch (api_key) {
+    case API_ApiVersions:
+        return api_versions;
+    case API_Metadata:
+        return api_metadata;
+    case API_CreateTopics:
+        return api_create_topics;
+    case API_DeleteTopics:
+        return api_delete_topics;
+    case API_CreatePartitions:
+        return api_create_partitions;
+    case API_DeleteRecords:
+        return api_delete_records;
+    case API_DescribeConfigs:
+        return api_describe_configs;
+    case API_AlterConfigs:
+        return api_alter_configs;
+    case API_IncrementalAlterConfigs:
+        return api_incremental_alter_configs;
+    case API_DescribeCluster:
+        return api_describe_cluster;
+    case API_DescribeTopicPartitions:
+        return api_describe_topic_partitions;
+    case API_DescribeLogDirs:
+        return api_describe_log_dirs;
+    case API_InitProducerId:
+        return api_init_producer_id;
+    case API_FindCoordinator:
+        return api_find_coordinator;
+    case API_DescribeProducers:
+        return api_describe_producers;
+    case API_ListPartitionReassignments:
+        return api_list_partition_reassignments;
+    case API_OffsetForLeaderEpoch:
+        return api_offset_for_leader_epoch;
+    default:
+        return NULL;
+    }
+}
