@@ -26,7 +26,7 @@
 #include "dataplane/proto/reader.h"
 #include "dataplane/proto/writer.h"
 
-#define control_reply_bufs    8192 /* mbufs of control's replies under way */
+#define control_reply_bufs    4096 /* mbufs of control's replies under way */
 #define control_reply_refs    1024
 #define control_mail_budget   1024 /* messages between two looks at the timers */
 #define control_failure_bytes 256

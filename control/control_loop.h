@@ -23,6 +23,8 @@ struct control_loop {
     struct control *control;
     bool (*until)(void *ctx); /* asked after each pass; true ends the run */
     void *ctx;
+    int64_t deadline_ns; /* of this run */
+    bool closing;        /* neither stop requests nor failures end a run any more */
     _Atomic bool stop;
 };
 
@@ -42,7 +44,7 @@ void control_loop_stop(struct control_loop *l);
 int control_loop_run(struct control_loop *l, bool (*until)(void *ctx), void *ctx,
                      int64_t timeout_ns);
 
-/* Takes a stop request back, so that the loop can be run for the shutdown. */
-void control_loop_rearm(struct control_loop *l);
+/* From now on neither a stop request nor a failure of control ends a run: it is the stop that runs. */
+void control_loop_closing(struct control_loop *l);
 
 #endif

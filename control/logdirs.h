@@ -103,7 +103,8 @@ int logdir_put_aside(struct fs *fs, const char *log_dir, const char *name);
 
 /* Removes a directory of plain files; ERR_NOT_FOUND. Any thread; blocking. */
 int logdir_remove(struct fs *fs, const char *log_dir, const char *name);
-int logdir_remove_partition(struct fs *fs, const char *log_dir, struct str topic, int32_t partition);
+int logdir_remove_partition(struct fs *fs, const char *log_dir, struct str topic,
+                            int32_t partition);
 
 /* The topic id of a partition's directory (partition.metadata). ERR_NOT_FOUND, ERR_INVALID. */
 int logdir_topic_id(struct fs *fs, const char *log_dir, const char *name, struct uuid *out);

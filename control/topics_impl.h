@@ -20,7 +20,7 @@
 #define topics_slots_per_worker 4   /* partitions in work at once, each: opened or closed */
 #define topics_why_bytes        512 /* text of a failure of plog_open */
 #define producer_id_block       1000
-#define topics_retry_ns         (100 * NS_PER_MS) /* a view that found no memory */
+#define topics_retry_ns         (100 * CLOCK_NS_PER_MS) /* a view that found no memory */
 
 struct topic_work;
 typedef void topic_step_fn(struct topic_work *w);
@@ -111,12 +111,12 @@ struct topics {
     uint32_t slot_count;
     bool dispatching;
     struct topic_work *ranges, **ranges_tail; /* works whose partitions wait for a slot */
-    uint32_t partitions_open, partitions_all;  /* of the start */
-    uint32_t partition_count;                  /* of all topics */
+    uint32_t partitions_open, partitions_all; /* of the start */
+    uint32_t partition_count;                 /* of all topics */
     int64_t producer_next, producer_end;
-    struct checkpoint_pass *pass; /* running */
-    struct checkpoint_entries *noted; /* of plogs that the stop has closed */
-    bool pass_again;              /* another one is wanted after it */
+    struct checkpoint_pass *pass;       /* running */
+    struct checkpoint_entries *noted;   /* of plogs that the stop has closed */
+    bool pass_again;                    /* another one is wanted after it */
     struct topic_work *checkpoint_wait; /* deletions whose last step waits for a pass to begin */
     struct wheel_timer checkpoint_timer;
     bool *dirty_close; /* by log dir: a plog was not closed cleanly */

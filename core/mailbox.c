@@ -211,6 +211,20 @@ void agent_park_end(struct agent *self)
     atomic_store_explicit(&self->parked, 0, memory_order_relaxed);
 }
 
+/* --- who runs here --------------------------------------------------------------------------- */
+
+static _Thread_local struct agent *current;
+
+struct agent *agent_current(void)
+{
+    return current;
+}
+
+void agent_enter(struct agent *a)
+{
+    current = a;
+}
+
 /* --- calls ----------------------------------------------------------------------------------- */
 
 static struct call *call_of(struct msg *msg)

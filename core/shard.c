@@ -34,6 +34,7 @@ static uint32_t run_stage_timed(struct shard *s, struct stage *stage, int64_t *a
 
 int64_t shard_step(struct shard *s, int64_t now_ns)
 {
+    agent_enter(&s->agent);
     /* Wall time to its own precision: read once a millisecond at most. */
     if (now_ns / CLOCK_NS_PER_MS != s->now_ns / CLOCK_NS_PER_MS || s->steps == 0)
         s->wall_ms = clock_wall_ms(s->clock);

@@ -64,6 +64,7 @@ static void *worker_main(void *arg)
 {
     struct worker *w = arg;
     uint32_t stop_tries = 0;
+    agent_enter(&w->agent);
     for (;;) {
         /* Read before the mailbox: what was posted before the stop is seen and done. */
         bool stop = atomic_load(&w->stop);
@@ -82,8 +83,11 @@ static void *worker_main(void *arg)
 
 uint32_t worker_step(struct worker *w, uint32_t budget)
 {
+    struct agent *before = agent_current();
+    agent_enter(&w->agent);
     uint32_t done = agent_receive(&w->agent, budget);
     agent_flush(&w->agent);
+    agent_enter(before);
     return done;
 }
 

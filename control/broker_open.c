@@ -1,0 +1,79 @@
+/* broker_open: the log dirs and the metadata: locked, checked against each other, begun. */
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "control/broker_impl.h"
+
+int broker_open_dirs(struct broker *b, char *why, size_t why_size)
+{
+    struct logdirs_options o = {
+        .fs = b->seams.fs,
+        .clock = b->seams.clock,
+        .rng = &b->control.rng,
+        .node_id = broker_node_id(b),
+        .paths = config_log_dirs(b->config),
+    };
+    if (config_has(b->config, CONFIG_METADATA_LOG_DIR))
+        o.metadata_path = config_string(b->config, CONFIG_METADATA_LOG_DIR);
+    return logdirs_open(&b->logdirs, &o, why, why_size);
+}
+
+/* The metadata log and the directories must speak of one cluster. */
+static int cluster_check(struct broker *b, struct uuid *cluster, char *why, size_t why_size)
+{
+    int err = logdirs_cluster_id(b->logdirs, cluster, why, why_size);
+    const struct uuid *ours = &b->control.image.cluster_uuid;
+    if (err || uuid_is_zero(ours))
+        return err;
+    if (!uuid_is_zero(cluster) && !uuid_eq(cluster, ours)) {
+        char found[UUID_TEXT_LEN + 1], expected[UUID_TEXT_LEN + 1];
+        uuid_format(cluster, found);
+        uuid_format(ours, expected);
+        snprintf(why, why_size,
+                 "the log dirs say cluster.id=%s in meta.properties, the metadata in %s is of %s: "
+                 "they belong to another cluster",
+                 found, b->logdirs->dirs[b->logdirs->metadata].path, expected);
+        return ERR_INVALID;
+    }
+    *cluster = *ours;
+    return 0;
+}
+
+int broker_open_meta(struct broker *b, char *why, size_t why_size)
+{
+    struct meta_store_options o = {
+        .fs = b->seams.fs,
+        .dir = b->logdirs->dirs[b->logdirs->metadata].path,
+        .snapshot_after_bytes = meta_snapshot_after_bytes_default,
+    };
+    struct uuid cluster;
+    int err = meta_store_open(&b->control.store, &o, &b->control.image, why, why_size);
+    return err ? err : cluster_check(b, &cluster, why, why_size);
+}
+
+/* From here on data is written. One record says that a new start has begun, and with it new leader epochs. */
+int broker_begin_dirs(struct broker *b, char *why, size_t why_size)
+{
+    struct control *c = &b->control;
+    struct meta_record records[2];
+    uint32_t n = 0;
+    struct uuid cluster;
+    int err = cluster_check(b, &cluster, why, why_size);
+    if (err)
+        return err;
+    if (uuid_is_zero(&cluster))
+        cluster = uuid_random(&c->rng);
+    err = logdirs_begin(b->logdirs, &cluster, why, why_size);
+    if (err)
+        return err;
+    if (uuid_is_zero(&c->image.cluster_uuid))
+        records[n++] = (struct meta_record){.type = META_CLUSTER, .id = cluster};
+    records[n++] = (struct meta_record){.type = META_BOOT, .value = (int64_t)c->image.boots + 1};
+    err = meta_store_append(c->store, records, n);
+    if (!err)
+        err = control_apply_configs(c);
+    if (err)
+        snprintf(why, why_size, "the metadata log cannot be written: %s", err_text(err));
+    return err;
+}

@@ -1,0 +1,93 @@
+/*
+ * cache: log memory of a shard, in chunks, counted by references and lent to replies.
+ *
+ * Purpose: tail buffers of plogs and buffers of disk reads come from one budget (mem.log_base).
+ * Owner: one shard. A chunk is held by its plog (or read) and by every reply range that lends it;
+ * a lent range leaves as mbufs with external buffers that share one rte_mbuf_ext_shared_info (so its 16-bit count stays under 60,000) and comes
+ * back to this shard by message when the last mbuf is freed elsewhere.
+ * Memory: fixed at start; nothing is allocated later. Failure: ERR_FULL when all chunks hold bytes
+ * that are not written yet or are being sent; a cache_waiter is told when one came back.
+ */
+#ifndef STORAGE_CACHE_CACHE_H
+#define STORAGE_CACHE_CACHE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/chain.h"
+#include "core/mailbox.h"
+#include "core/mem.h"
+
+struct cache;
+
+struct chunk {
+    uint8_t *data;                      /* tail_chunk_bytes */
+    uint32_t used;                      /* bytes filled */
+    uint32_t refs;                      /* holders: owner + lent ranges */
+    int64_t file_pos;                   /* position of data[0] in its segment file */
+    struct chunk *next;                 /* the owner's list */
+    struct chunk *lru_next, **lru_prev; /* clean and evictable; private to the cache */
+    void *owner;                        /* who must let go when it is evicted; NULL when the owner let go */
+    uint32_t start;                     /* data before this byte was never there (a tail taken up again) */
+    bool clean;                         /* private to the cache */
+};
+
+/*
+ * Called when the cache wants a clean chunk back: the owner unlinks it, its hold passes to the
+ * cache. Never a chunk that is dirty or lent.
+ */
+typedef void cache_evict_fn(struct chunk *chunk);
+
+#define lend_chunks_max 16 /* chunks of one lend block; a longer range takes several */
+
+/* ERR_NO_MEMORY. mem outlives the cache. */
+int cache_new(struct cache **out, struct mem *mem, struct agent *self, cache_evict_fn *evict);
+void cache_free(struct cache *c);
+
+/*
+ * Takes n chunks (all or none) as a list linked by next, each dirty, empty and with one hold,
+ * evicting the longest unused clean ones if need be. ERR_FULL. n == 0 gives an empty list.
+ */
+int cache_take(struct cache *c, uint32_t n, struct chunk **out_list);
+
+/* Drops one hold; the chunk is free when nobody holds it. */
+void chunk_release(struct cache *c, struct chunk *chunk);
+
+/* The owner says that the chunk's bytes are on disk: it may be evicted (oldest first). And the opposite. */
+void chunk_clean(struct cache *c, struct chunk *chunk);
+void chunk_dirty(struct cache *c, struct chunk *chunk);
+
+/* A piece of a reply: bytes [off, off + len) of a chunk. */
+struct cache_piece {
+    struct chunk *chunk;
+    uint32_t off, len;
+};
+
+/*
+ * Appends n pieces to `out` as mbufs with external buffers, taking a hold on each chunk until all are freed.
+ * ERR_NO_MEMORY (no mbufs or lend blocks left): out unchanged.
+ */
+int cache_lend(struct cache *c, const struct cache_piece *pieces, uint32_t n, struct chain *out);
+
+/* Chunks that could be taken now. */
+uint32_t cache_available(const struct cache *c);
+
+struct cache_waiter {
+    void (*ready)(struct cache_waiter *w);
+    struct cache_waiter *next, **prev; /* prev == NULL: not waiting */
+    uint32_t chunks; /* wanted */
+};
+/* FIFO; ready is called from cache_run when that many chunks can be taken. */
+void cache_wait(struct cache *c, struct cache_waiter *w);
+void cache_wait_cancel(struct cache *c, struct cache_waiter *w);
+
+/* Stage: serves waiters. */
+uint32_t cache_run(void *c, int64_t now_ns, uint32_t budget);
+
+struct cache_stats {
+    uint32_t chunks, free, dirty, lent; /* lent: lend blocks that are out */
+    uint64_t evictions, waits;
+};
+void cache_stats(const struct cache *c, struct cache_stats *out);
+
+#endif

@@ -1,0 +1,376 @@
+/* What blocks, done for a segment by the worker. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/check.h"
+#include "storage/plog/checkpoint.h"
+#include "storage/plog/plog_internal.h"
+
+static struct job *job_of(struct call *call)
+{
+    return (struct job *)((char *)call - offsetof(struct job, call));
+}
+
+static void call_run(struct call *call)
+{
+    struct job *job = job_of(call);
+    job->run(job);
+    call_finish(call);
+}
+
+static void call_done(struct call *call)
+{
+    struct job *job = job_of(call);
+    struct plog *p = job->plog;
+    p->jobs--;
+    if (job->segment)
+        job->segment->busy = false;
+    job->done(job); /* may free the job and the segment that it is in */
+    plog_detach_try(p);
+}
+
+void job_start(struct plog *p, struct segment *s, struct job *job, job_fn *run, job_fn *done)
+{
+    job->plog = p;
+    job->segment = s;
+    job->run = run;
+    job->done = done;
+    job->err = 0;
+    job->file = NULL;
+    job->call.run = call_run;
+    job->call.done = call_done;
+    p->jobs++;
+    if (s) {
+        CHECK(!s->busy);
+        s->busy = true;
+    }
+    agent_call(p->env->self, p->env->worker, &job->call);
+}
+
+/* --- the file of a new segment ---------------------------------------------------------------- */
+
+static void create_run(struct job *job)
+{
+    struct plog *p = job->plog;
+    char path[io_path_bytes_max];
+    job->err = segment_path(p, job->segment->base, ".log", path);
+    if (job->err == 0)
+        job->err = p->fs->ops->open(
+            p->fs, path, IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_EXCLUSIVE,
+            &job->file);
+    if (job->err == 0 && p->env->durability == PLOG_FSYNC)
+        job->err = p->fs->ops->sync_dir(p->fs, p->dir);
+}
+
+static void create_done(struct job *job)
+{
+    struct plog *p = job->plog;
+    job->segment->file = job->file;
+    p->rolls_pending--;
+    if (job->err)
+        plog_fail(p, job->err, "creating a segment");
+    else
+        plog_mark_dirty(p);
+    if (job->segment != plog_active(p))
+        segment_seal(job->segment); /* rolled while it was empty */
+    segment_doom_step(job->segment);
+}
+
+void segment_create(struct segment *s)
+{
+    job_start(s->plog, s, &s->job, create_run, create_done);
+}
+
+/* --- the end of a segment's growth ------------------------------------------------------------ */
+
+static void seal_run(struct job *job)
+{
+    struct plog *p = job->plog;
+    struct segment *s = job->segment;
+    job->err = p->fs->ops->sync(p->fs, s->file);
+    if (job->err == 0)
+        job->err = segment_write_indexes(s);
+    if (job->err == 0 && s->snapshot)
+        job->err = segment_write_snapshot(p, s->next, s->snapshot, s->snapshot_bytes);
+    if (job->err == 0)
+        job->err = p->fs->ops->sync_dir(p->fs, p->dir);
+}
+
+static void list_open(struct segment *s)
+{
+    struct plog_shard *shard = s->plog->env->shard;
+    s->lru_next = NULL;
+    s->lru_prev = shard->open_tail;
+    *shard->open_tail = s;
+    shard->open_tail = &s->lru_next;
+    shard->open_count++;
+}
+
+void segment_unlist(struct segment *s)
+{
+    if (s->lru_prev == NULL)
+        return;
+    struct plog_shard *shard = s->plog->env->shard;
+    *s->lru_prev = s->lru_next;
+    if (s->lru_next)
+        s->lru_next->lru_prev = s->lru_prev;
+    else
+        shard->open_tail = s->lru_prev;
+    s->lru_prev = NULL;
+    shard->open_count--;
+}
+
+/* --- open sealed segments: at most plog_segments_open_max ------------------------------------- */
+
+static void close_run(struct job *job)
+{
+    struct plog *p = job->plog;
+    p->fs->ops->close(p->fs, job->segment->file);
+    if (job->memory_bytes)
+        munmap(job->memory, job->memory_bytes);
+    else
+        free(job->memory);
+}
+
+static void open_start(struct segment *s);
+
+static void close_done(struct job *job)
+{
+    struct segment *s = job->segment;
+    s->file = NULL;
+    if (s->openers && !s->doomed)
+        open_start(s);
+    segment_doom_step(s);
+}
+
+static void segment_close(struct segment *s)
+{
+    segment_unlist(s);
+    s->loaded = false;
+    s->job.memory = s->memory;
+    s->job.memory_bytes = s->memory_bytes;
+    s->memory = NULL;
+    s->memory_bytes = 0;
+    s->offsets = s->times = (struct index){0};
+    job_start(s->plog, s, &s->job, close_run, close_done);
+}
+
+static void close_unused(struct plog_shard *shard)
+{
+    struct segment *s = shard->open;
+    while (shard->open_count > plog_segments_open_max && s) {
+        struct segment *next = s->lru_next;
+        if (s->pins == 0 && !s->busy)
+            segment_close(s);
+        s = next;
+    }
+}
+
+static void seal_done(struct job *job)
+{
+    struct segment *s = job->segment;
+    struct plog *p = job->plog;
+    free(s->snapshot);
+    s->snapshot = NULL;
+    if (job->err) {
+        plog_fail(p, job->err, "sealing a segment");
+        return;
+    }
+    s->sealed = true;
+    if (s->next > p->flushed)
+        p->flushed = s->next;
+    if (!s->doomed) {
+        list_open(s);
+        close_unused(p->env->shard);
+    }
+    segment_doom_step(s);
+}
+
+void segment_seal(struct segment *s)
+{
+    if (s->sealed || s->busy || s->file == NULL || s->plog->failed || s->written < s->size)
+        return;
+    job_start(s->plog, s, &s->job, seal_run, seal_done);
+}
+
+static void open_run(struct job *job)
+{
+    struct plog *p = job->plog;
+    struct segment *s = job->segment;
+    char path[io_path_bytes_max];
+    job->err = segment_path(p, s->base, ".log", path);
+    if (job->err == 0)
+        job->err = p->fs->ops->open(p->fs, path, IO_OPEN_READ, &job->file);
+    if (job->err == 0)
+        job->err = segment_read_indexes(s, &s->offsets, &s->times, &s->memory);
+    if (job->err && job->file) {
+        p->fs->ops->close(p->fs, job->file);
+        job->file = NULL;
+    }
+}
+
+static void open_done(struct job *job)
+{
+    struct segment *s = job->segment;
+    struct read_op *op = s->openers;
+    s->openers = NULL;
+    if (job->err)
+        plog_fail(s->plog, job->err, "opening a segment");
+    else {
+        s->file = job->file;
+        s->memory_bytes = 0;
+        s->loaded = true;
+        list_open(s);
+    }
+    while (op) {
+        struct read_op *next = op->next;
+        op->next = NULL;
+        if (job->err) {
+            read_op_fail(op, KERR_KAFKA_STORAGE_ERROR);
+        } else {
+            s->pins++;
+            read_op_resume(op);
+        }
+        op = next;
+    }
+    close_unused(s->plog->env->shard);
+    segment_doom_step(s);
+}
+
+static void open_start(struct segment *s)
+{
+    job_start(s->plog, s, &s->job, open_run, open_done);
+}
+
+bool segment_open_for(struct segment *s, struct read_op *op)
+{
+    if (s->file && s->loaded) {
+        if (s->lru_prev) {
+            segment_unlist(s);
+            list_open(s);
+        }
+        s->pins++;
+        return true;
+    }
+    op->next = s->openers;
+    s->openers = op;
+    if (!s->busy)
+        open_start(s);
+    return false;
+}
+
+void segment_unpin(struct segment *s)
+{
+    CHECK(s->pins > 0);
+    s->pins--;
+    segment_doom_step(s);
+}
+
+/* --- deletion --------------------------------------------------------------------------------- */
+
+static const char *const suffixes[] = {".log", ".index", ".timeindex", ".txnindex", ".snapshot"};
+#define suffix_count (sizeof(suffixes) / sizeof(suffixes[0]))
+
+static void rename_run(struct job *job)
+{
+    struct plog *p = job->plog;
+    char from[io_path_bytes_max], to[io_path_bytes_max];
+    for (uint32_t i = 0; i < suffix_count && job->err == 0; i++) {
+        char suffix[32];
+        strcpy(suffix, suffixes[i]);
+        strcat(suffix, ".deleted");
+        job->err = segment_path(p, job->segment->base, suffixes[i], from);
+        if (job->err == 0)
+            job->err = segment_path(p, job->segment->base, suffix, to);
+        if (job->err == 0)
+            job->err = p->fs->ops->rename(p->fs, from, to);
+        if (job->err == ERR_NOT_FOUND)
+            job->err = 0;
+    }
+}
+
+static void rename_done(struct job *job)
+{
+    struct segment *s = job->segment;
+    if (job->err) {
+        plog_fail(job->plog, job->err, "deleting a segment");
+        return;
+    }
+    s->renamed = true;
+    segment_doom_step(s);
+}
+
+void segment_rename_doomed(struct segment *s)
+{
+    job_start(s->plog, s, &s->job, rename_run, rename_done);
+}
+
+static void unlink_run(struct job *job)
+{
+    struct plog *p = job->plog;
+    char path[io_path_bytes_max];
+    for (uint32_t i = 0; i < suffix_count; i++) {
+        char suffix[32];
+        strcpy(suffix, suffixes[i]);
+        strcat(suffix, ".deleted");
+        int err = segment_path(p, job->segment->base, suffix, path);
+        if (err == 0)
+            err = p->fs->ops->unlink(p->fs, path);
+        if (err && err != ERR_NOT_FOUND)
+            job->err = err;
+    }
+}
+
+static void unlink_done(struct job *job)
+{
+    struct segment *s = job->segment, **at = &job->plog->doomed;
+    struct plog *p = job->plog;
+    int err = job->err;
+    while (*at != s)
+        at = &(*at)->next_doomed;
+    *at = s->next_doomed;
+    segment_free(s);
+    if (err)
+        plog_fail(p, err, "deleting a segment");
+}
+
+void segment_unlink_doomed(struct segment *s)
+{
+    job_start(s->plog, s, &s->job, unlink_run, unlink_done);
+}
+
+/* --- leader epochs ---------------------------------------------------------------------------- */
+
+static void epochs_run(struct job *job)
+{
+    job->err = file_replace(job->plog->fs, job->plog->dir, "leader-epoch-checkpoint", job->memory,
+                            job->memory_bytes);
+}
+
+static void epochs_done(struct job *job)
+{
+    struct plog *p = job->plog;
+    free(job->memory);
+    p->epoch_job_busy = false;
+    if (job->err)
+        plog_fail(p, job->err, "writing leader-epoch-checkpoint");
+    else if (p->epochs_changed)
+        plog_write_epochs(p);
+}
+
+void plog_write_epochs(struct plog *p)
+{
+    if (p->epoch_job_busy || p->failed || p->state != PLOG_ATTACHED) {
+        p->epochs_changed = true; /* plog_close writes them too */
+        return;
+    }
+    p->epochs_changed = false;
+    p->epoch_job.memory = epochs_format(&p->epochs, &p->epoch_job.memory_bytes);
+    if (p->epoch_job.memory == NULL) {
+        p->epochs_changed = true;
+        return;
+    }
+    p->epoch_job_busy = true;
+    job_start(p, NULL, &p->epoch_job, epochs_run, epochs_done);
+}

@@ -1,0 +1,525 @@
+/* Opening and closing a plog: names, metadata, epochs; the scan of segments is in recover.c. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "storage/plog/checkpoint.h"
+#include "storage/plog/plog_internal.h"
+
+#define metadata_file       "partition.metadata"
+#define epochs_file         "leader-epoch-checkpoint"
+#define small_file_max      (16 * MIB)
+#define dir_name_bytes_max  255
+
+int loader_fail(struct loader *l, int err, const char *file, const char *what)
+{
+    if (l->why && l->why_size)
+        snprintf(l->why, l->why_size, "%s/%s: %s: %s", l->plog->dir, file, what, err_text(err));
+    return err;
+}
+
+/* --- lists of names --------------------------------------------------------------------------- */
+
+struct names {
+    char **all;
+    uint32_t count, room;
+    int err;
+};
+
+static int names_add(void *ctx, const char *name, bool is_dir)
+{
+    struct names *n = ctx;
+    if (n->count == n->room) {
+        uint32_t room = n->room ? n->room * 2 : 32;
+        char **all = realloc(n->all, room * sizeof(*all));
+        if (all == NULL)
+            return n->err = ERR_NO_MEMORY;
+        n->all = all;
+        n->room = room;
+    }
+    n->all[n->count] = malloc(strlen(name) + 2);
+    if (n->all[n->count] == NULL)
+        return n->err = ERR_NO_MEMORY;
+    n->all[n->count][0] = is_dir ? '/' : '-';
+    strcpy(n->all[n->count] + 1, name);
+    n->count++;
+    return 0;
+}
+
+static void names_free(struct names *n)
+{
+    for (uint32_t i = 0; i < n->count; i++)
+        free(n->all[i]);
+    free(n->all);
+    *n = (struct names){0};
+}
+
+static int names_list(struct fs *fs, const char *dir, struct names *out)
+{
+    *out = (struct names){0};
+    int err = fs->ops->list(fs, dir, names_add, out);
+    if (err == 0)
+        err = out->err;
+    if (err)
+        names_free(out);
+    return err;
+}
+
+static bool ends_with(const char *name, const char *suffix)
+{
+    size_t n = strlen(name), m = strlen(suffix);
+    return n >= m && strcmp(name + n - m, suffix) == 0;
+}
+
+/* Removes a directory with what is in it. */
+static int remove_tree(struct fs *fs, const char *dir)
+{
+    struct names names;
+    int err = names_list(fs, dir, &names);
+    if (err)
+        return err;
+    for (uint32_t i = 0; i < names.count && err == 0; i++) {
+        char path[io_path_bytes_max];
+        if (snprintf(path, sizeof(path), "%s/%s", dir, names.all[i] + 1) >= (int)sizeof(path))
+            err = ERR_TOO_LARGE;
+        else if (names.all[i][0] == '/')
+            err = remove_tree(fs, path);
+        else
+            err = fs->ops->unlink(fs, path);
+    }
+    names_free(&names);
+    return err ? err : fs->ops->rmdir(fs, dir);
+}
+
+int plog_sweep(struct fs *fs, const char *log_dir)
+{
+    struct names names;
+    int err = names_list(fs, log_dir, &names);
+    for (uint32_t i = 0; err == 0 && i < names.count; i++) {
+        char path[io_path_bytes_max];
+        if (names.all[i][0] != '/' || !ends_with(names.all[i], "-delete"))
+            continue;
+        if (snprintf(path, sizeof(path), "%s/%s", log_dir, names.all[i] + 1) >= (int)sizeof(path))
+            err = ERR_TOO_LARGE;
+        else
+            err = remove_tree(fs, path);
+    }
+    names_free(&names);
+    return err;
+}
+
+/* --- the files of the directory --------------------------------------------------------------- */
+
+/* The offset in front of the suffix; false if the name is not of that form. */
+static bool parse_offset(const char *name, const char *suffix, int64_t *out)
+{
+    size_t n = strlen(name), m = strlen(suffix);
+    if (n <= m || strcmp(name + n - m, suffix) != 0 || n - m > 20)
+        return false;
+    int64_t v = 0;
+    for (size_t i = 0; i < n - m; i++) {
+        if (name[i] < '0' || name[i] > '9' || __builtin_mul_overflow(v, 10, &v) ||
+            __builtin_add_overflow(v, name[i] - '0', &v))
+            return false;
+    }
+    *out = v;
+    return true;
+}
+
+static int offsets_add(int64_t **all, uint32_t *count, uint32_t *room, int64_t offset)
+{
+    if (*count == *room) {
+        uint32_t more = *room ? *room * 2 : 16;
+        int64_t *grown = realloc(*all, more * sizeof(**all));
+        if (grown == NULL)
+            return ERR_NO_MEMORY;
+        *all = grown;
+        *room = more;
+    }
+    (*all)[(*count)++] = offset;
+    return 0;
+}
+
+static int offset_order(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static bool has_base(const struct loader *l, int64_t base)
+{
+    return l->base_count &&
+           bsearch(&base, l->bases, l->base_count, sizeof(*l->bases), offset_order);
+}
+
+static int unlink_name(struct loader *l, const char *name)
+{
+    char path[io_path_bytes_max];
+    struct fs *fs = l->plog->fs;
+    if (snprintf(path, sizeof(path), "%s/%s", l->plog->dir, name) >= (int)sizeof(path))
+        return ERR_TOO_LARGE;
+    return fs->ops->unlink(fs, path);
+}
+
+/* What an interrupted deletion, compaction or replacement left behind. */
+static bool is_leftover(const char *name)
+{
+    return ends_with(name, ".deleted") || ends_with(name, ".cleaned") || ends_with(name, ".tmp");
+}
+
+/* A compaction that had come as far as .swap is carried through, as Kafka does. */
+static int finish_swap(struct loader *l, const char *name)
+{
+    char from[io_path_bytes_max], to[io_path_bytes_max];
+    struct fs *fs = l->plog->fs;
+    int keep = (int)(strlen(name) - strlen(".swap"));
+    if (snprintf(from, sizeof(from), "%s/%s", l->plog->dir, name) >= (int)sizeof(from) ||
+        snprintf(to, sizeof(to), "%s/%.*s", l->plog->dir, keep, name) >= (int)sizeof(to))
+        return ERR_TOO_LARGE;
+    return fs->ops->rename(fs, from, to);
+}
+
+static int clean_leftovers(struct loader *l, bool *again)
+{
+    struct names names;
+    int err = names_list(l->plog->fs, l->plog->dir, &names);
+    if (err)
+        return loader_fail(l, err, ".", "listing");
+    *again = false;
+    for (uint32_t i = 0; i < names.count && err == 0; i++) {
+        const char *name = names.all[i] + 1;
+        if (names.all[i][0] == '/')
+            continue;
+        if (is_leftover(name))
+            err = unlink_name(l, name);
+        else if (ends_with(name, ".swap"))
+            err = finish_swap(l, name);
+        else
+            continue;
+        *again = true;
+        if (err)
+            loader_fail(l, err, name, "clearing");
+    }
+    names_free(&names);
+    return err;
+}
+
+static int collect(struct loader *l, const struct names *names)
+{
+    int64_t offset;
+    int err = 0;
+    for (uint32_t i = 0; i < names->count && err == 0; i++) {
+        const char *name = names->all[i] + 1;
+        if (names->all[i][0] == '/')
+            continue;
+        if (parse_offset(name, ".log", &offset))
+            err = offsets_add(&l->bases, &l->base_count, &l->base_room, offset);
+        else if (parse_offset(name, ".snapshot", &offset))
+            err = offsets_add(&l->snapshots, &l->snapshot_count, &l->snapshot_room, offset);
+    }
+    if (l->base_count)
+        qsort(l->bases, l->base_count, sizeof(*l->bases), offset_order);
+    if (l->snapshot_count)
+        qsort(l->snapshots, l->snapshot_count, sizeof(*l->snapshots), offset_order);
+    return err;
+}
+
+static int list_files(struct loader *l)
+{
+    static const char *const indexes[] = {".index", ".timeindex", ".txnindex"};
+    bool again;
+    int err = clean_leftovers(l, &again);
+    struct names names;
+    if (err)
+        return err;
+    err = names_list(l->plog->fs, l->plog->dir, &names);
+    if (err)
+        return loader_fail(l, err, ".", "listing");
+    err = collect(l, &names);
+    for (uint32_t i = 0; i < names.count && err == 0; i++) {
+        int64_t offset;
+        for (uint32_t k = 0; k < 3 && err == 0; k++)
+            if (parse_offset(names.all[i] + 1, indexes[k], &offset) && !has_base(l, offset))
+                err = unlink_name(l, names.all[i] + 1); /* an index without its segment */
+    }
+    names_free(&names);
+    return err ? loader_fail(l, err, ".", "listing") : 0;
+}
+
+void loader_delete_segment(struct loader *l, int64_t base)
+{
+    static const char *const suffixes[] = {".log", ".index", ".timeindex", ".txnindex",
+                                           ".snapshot"};
+    char path[io_path_bytes_max];
+    struct fs *fs = l->plog->fs;
+    for (uint32_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
+        if (segment_path(l->plog, base, suffixes[i], path) == 0)
+            fs->ops->unlink(fs, path);
+}
+
+/* --- partition.metadata, epochs --------------------------------------------------------------- */
+
+static int check_metadata(struct loader *l)
+{
+    struct plog *p = l->plog;
+    char path[io_path_bytes_max], id[UUID_TEXT_LEN + 1], *text;
+    size_t n;
+    if (uuid_is_zero(&p->topic_id))
+        return 0;
+    if (snprintf(path, sizeof(path), "%s/" metadata_file, p->dir) >= (int)sizeof(path))
+        return ERR_TOO_LARGE;
+    uuid_format(&p->topic_id, id);
+    int err = file_load(p->fs, path, small_file_max, &text, &n);
+    if (err == ERR_NOT_FOUND || (err == 0 && n == 0)) {
+        char line[64];
+        if (err == 0)
+            free(text);
+        int m = snprintf(line, sizeof(line), "version: 0\ntopic_id: %s", id);
+        err = file_replace(p->fs, p->dir, metadata_file, line, (size_t)m);
+        return err ? loader_fail(l, err, metadata_file, "writing") : 0;
+    }
+    if (err)
+        return loader_fail(l, err, metadata_file, "reading");
+    const char *at = strstr(text, "topic_id: ");
+    bool same = strncmp(text, "version: 0", 10) == 0 && at && strncmp(at + 10, id, UUID_TEXT_LEN) == 0;
+    free(text);
+    return same ? 0 : loader_fail(l, ERR_INVALID, metadata_file, "is of another topic id");
+}
+
+static int load_epochs(struct loader *l)
+{
+    struct plog *p = l->plog;
+    char path[io_path_bytes_max], *text;
+    size_t n;
+    if (snprintf(path, sizeof(path), "%s/" epochs_file, p->dir) >= (int)sizeof(path))
+        return ERR_TOO_LARGE;
+    int err = file_load(p->fs, path, small_file_max, &text, &n);
+    if (err == ERR_NOT_FOUND)
+        return 0;
+    if (err)
+        return loader_fail(l, err, epochs_file, "reading");
+    err = n ? epochs_parse(&p->epochs, text, n) : 0;
+    free(text);
+    /* like an empty one: the batches carry their epochs */
+    return err == ERR_CORRUPT ? 0 : err;
+}
+
+static int save_epochs(struct plog *p)
+{
+    size_t n;
+    char *text = epochs_format(&p->epochs, &n);
+    if (text == NULL)
+        return ERR_NO_MEMORY;
+    int err = file_replace(p->fs, p->dir, epochs_file, text, n);
+    free(text);
+    if (err == 0)
+        p->epochs_changed = false;
+    return err;
+}
+
+static int settle_epochs(struct loader *l)
+{
+    struct plog *p = l->plog;
+    bool changed = p->epochs_changed, assigned = false;
+    changed |= epochs_truncate_end(&p->epochs, p->end);
+    changed |= epochs_truncate_start(&p->epochs, p->log_start);
+    int err = 0;
+    if (p->leader_epoch >= 0 && p->leader_epoch > epochs_latest(&p->epochs))
+        err = epochs_assign(&p->epochs, p->leader_epoch, p->end, &assigned);
+    if (err == 0 && (changed || assigned))
+        err = save_epochs(p);
+    return err ? loader_fail(l, err, epochs_file, "writing") : 0;
+}
+
+/* --- open ------------------------------------------------------------------------------------- */
+
+static void plog_free(struct plog *p)
+{
+    if (p == NULL)
+        return;
+    for (uint32_t i = 0; i < p->segment_count; i++)
+        segment_free(p->segments[i]);
+    while (p->doomed) {
+        struct segment *s = p->doomed;
+        p->doomed = s->next_doomed;
+        segment_free(s);
+    }
+    free(p->segments);
+    producers_free(&p->producers);
+    epochs_free(&p->epochs);
+    free(p->name);
+    free(p->log_dir);
+    free(p->dir);
+    free(p);
+}
+
+static struct plog *plog_new(const struct plog_open *o)
+{
+    struct plog *p = calloc(1, sizeof(*p));
+    char name[topic_name_bytes_max + 16];
+    if (p == NULL)
+        return NULL;
+    snprintf(name, sizeof(name), "%.*s-%" PRId32, STR_ARG(o->topic), o->partition);
+    p->name = strdup(name);
+    p->log_dir = strdup(o->log_dir);
+    size_t n = strlen(o->log_dir) + strlen(name) + 2;
+    p->dir = malloc(n);
+    if (p->name == NULL || p->log_dir == NULL || p->dir == NULL) {
+        plog_free(p);
+        return NULL;
+    }
+    snprintf(p->dir, n, "%s/%s", o->log_dir, name);
+    p->fs = o->fs;
+    p->topic_id = o->topic_id;
+    p->partition = o->partition;
+    p->config = o->config;
+    p->leader_epoch = o->leader_epoch;
+    p->first_unstable = p->snapshot_offset = -1;
+    producers_init(&p->producers, bytes_get_u64(o->topic_id.b + 8));
+    return p;
+}
+
+static int make_dir(struct loader *l)
+{
+    struct plog *p = l->plog;
+    int err = p->fs->ops->mkdir(p->fs, p->dir);
+    if (err == ERR_EXISTS)
+        return 0;
+    if (err == 0)
+        err = p->fs->ops->sync_dir(p->fs, p->log_dir);
+    return err ? loader_fail(l, err, "", "creating") : 0;
+}
+
+static void set_marks(struct plog *p)
+{
+    struct segment *active = plog_active(p);
+    p->end = active->next;
+    p->visible = active;
+    p->visible_end = active->written = active->size;
+    p->high_watermark = p->flushed = p->end;
+    p->first_unstable = producers_first_unstable(&p->producers);
+    p->size_bytes = 0;
+    for (uint32_t i = 0; i < p->segment_count; i++)
+        p->size_bytes += p->segments[i]->size;
+    plog_move_stable(p);
+}
+
+int plog_open(struct plog **out, const struct plog_open *o, char *why, size_t why_size)
+{
+    if (o->topic.len == 0 || o->topic.len > topic_name_bytes_max || o->partition < 0 ||
+        strlen(o->log_dir) > io_path_bytes_max - 512)
+        return ERR_INVALID;
+    struct plog *p = plog_new(o);
+    if (p == NULL)
+        return ERR_NO_MEMORY;
+    struct loader l = {.open = o, .plog = p, .why = why, .why_size = why_size};
+    l.buffer = malloc(scan_buffer_bytes);
+    int err = l.buffer ? make_dir(&l) : ERR_NO_MEMORY;
+    if (err == 0)
+        err = check_metadata(&l);
+    if (err == 0)
+        err = list_files(&l);
+    if (err == 0)
+        err = load_epochs(&l);
+    if (err == 0)
+        err = loader_recover(&l);
+    if (err == 0)
+        err = settle_epochs(&l);
+    if (err == 0)
+        err = loader_producers(&l);
+    free(l.bases);
+    free(l.snapshots);
+    free(l.buffer);
+    if (err) {
+        plog_free(p);
+        return err;
+    }
+    set_marks(p);
+    *out = p;
+    return 0;
+}
+
+/* --- close ------------------------------------------------------------------------------------ */
+
+static void unlink_doomed(struct plog *p)
+{
+    struct loader l = {.plog = p};
+    static const char *const renamed[] = {".log.deleted", ".index.deleted", ".timeindex.deleted",
+                                          ".txnindex.deleted", ".snapshot.deleted"};
+    char path[io_path_bytes_max];
+    for (struct segment *s = p->doomed; s; s = s->next_doomed) {
+        loader_delete_segment(&l, s->base);
+        for (uint32_t i = 0; i < sizeof(renamed) / sizeof(renamed[0]); i++)
+            if (segment_path(p, s->base, renamed[i], path) == 0)
+                p->fs->ops->unlink(p->fs, path);
+    }
+}
+
+static int save_snapshot(struct plog *p)
+{
+    if (p->end <= p->snapshot_offset)
+        return 0;
+    size_t n = producers_snapshot_bytes(&p->producers);
+    uint8_t *bytes = malloc(n);
+    if (bytes == NULL)
+        return ERR_NO_MEMORY;
+    producers_snapshot(&p->producers, bytes);
+    int err = segment_write_snapshot(p, p->end, bytes, n);
+    free(bytes);
+    return err;
+}
+
+static int save_all(struct plog *p)
+{
+    int err = 0;
+    for (uint32_t i = 0; i < p->segment_count && err == 0; i++) {
+        struct segment *s = p->segments[i];
+        if (s->sealed)
+            continue;
+        segment_end_times(s);
+        err = p->fs->ops->sync(p->fs, s->file);
+        if (err == 0)
+            err = segment_write_indexes(s);
+    }
+    if (err == 0)
+        err = save_snapshot(p);
+    if (err == 0 && p->epochs_changed)
+        err = save_epochs(p);
+    return err ? err : p->fs->ops->sync_dir(p->fs, p->dir);
+}
+
+int plog_close(struct plog *p)
+{
+    if (p == NULL)
+        return 0;
+    CHECK(p->state == PLOG_OPENED || p->state == PLOG_DETACHED);
+    unlink_doomed(p);
+    int err = p->failed ? ERR_IO : save_all(p);
+    plog_free(p);
+    return err;
+}
+
+int plog_remove(struct plog *p)
+{
+    CHECK(p->state == PLOG_OPENED || p->state == PLOG_DETACHED);
+    struct fs *fs = p->fs;
+    char suffix[80], to[io_path_bytes_max], hex[33];
+    for (uint32_t i = 0; i < 16; i++)
+        snprintf(hex + 2 * i, 3, "%02x", p->topic_id.b[i]);
+    int m = snprintf(suffix, sizeof(suffix), "-%" PRId32 ".%s-delete", p->partition, hex);
+    int keep = (int)(strrchr(p->name, '-') - p->name);
+    if (keep > dir_name_bytes_max - m)
+        keep = dir_name_bytes_max - m;
+    snprintf(to, sizeof(to), "%s/%.*s%s", p->log_dir, keep, p->name, suffix);
+    int err = fs->ops->rename(fs, p->dir, to);
+    if (err == ERR_EXISTS && remove_tree(fs, to) == 0)
+        err = fs->ops->rename(fs, p->dir, to);
+    if (err == 0)
+        err = fs->ops->sync_dir(fs, p->log_dir);
+    if (err == 0)
+        err = remove_tree(fs, to);
+    plog_free(p);
+    return err;
+}

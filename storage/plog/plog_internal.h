@@ -1,0 +1,246 @@
+/*
+ * plog_internal: a partition's log from inside, shared by the files of this folder.
+ *
+ * Which file does what: plog.c life and marks; append.c a batch in; write.c bytes to disk, answers
+ * out; read.c ranges out; lookup.c by timestamp; segment.c one segment and its files; jobs.c what
+ * the worker does for a segment; roll.c new segments; retain.c old ones; load.c opening and closing;
+ * recover.c what a crash left; replay.c producers at open; scan.c batches of a file at open.
+ */
+#ifndef STORAGE_PLOG_PLOG_INTERNAL_H
+#define STORAGE_PLOG_PLOG_INTERNAL_H
+
+#include "base/err.h"
+#include "base/kerr.h"
+#include "storage/cache/cache.h"
+#include "storage/plog/batch.h"
+#include "storage/plog/decompress.h"
+#include "storage/plog/epochs.h"
+#include "storage/plog/index.h"
+#include "storage/plog/plog.h"
+#include "storage/plog/validate.h"
+#include "storage/producer/producer.h"
+
+#define segment_bytes_max INT32_MAX
+#define unknown_timestamp INT64_MIN
+#define scan_buffer_bytes (1 * MIB)
+#define read_chunks_max   (plog_read_disk_bytes_max / tail_chunk_bytes + 1)
+
+struct job;
+typedef void job_fn(struct job *job);
+
+/* Work that may block: run on the worker, then done on the shard, where err and file are its results. */
+struct job {
+    struct call call;
+    struct plog *plog;
+    struct segment *segment; /* NULL: of the plog as a whole */
+    job_fn *run, *done;
+    int err;
+    struct io_file *file;
+    void *memory; /* what run gives back */
+    size_t memory_bytes;
+};
+
+struct segment {
+    struct plog *plog;
+    int64_t base, next;     /* offsets: the file's name; behind the last batch */
+    uint32_t size, written; /* bytes: appended; written */
+    struct io_file *file;   /* NULL: being made, or closed */
+    struct index offsets, times;
+    bool loaded;            /* the indexes are at hand */
+    bool sealed;            /* rolled, and indexes and snapshot are on disk */
+    bool busy;              /* a job is under way */
+    bool doomed, renamed;   /* deleted: waits for its readers; its files carry .deleted */
+    void *memory;           /* behind the indexes */
+    size_t memory_bytes;    /* of the anonymous mapping; 0: malloc'd */
+    int64_t max_timestamp, max_timestamp_offset; /* -1: none */
+    int64_t first_timestamp;                     /* of the first batch, or unknown_timestamp */
+    int64_t created_ms, modified_ms;             /* wall time */
+    uint32_t since_index;                        /* bytes since the last index entry */
+    struct chunk **chunks;  /* cached bytes, by position / tail_chunk_bytes */
+    uint32_t chunk_slots, chunk_count;
+    uint32_t pins;           /* reads and look-ups that need the file */
+    struct read_op *openers; /* reads that wait until it is open */
+    uint8_t *snapshot;       /* producers at the roll, until the seal has written them */
+    size_t snapshot_bytes;
+    struct job job;
+    struct wheel_timer unlink_timer;
+    struct segment *lru_next, **lru_prev; /* of the shard's open sealed segments; prev NULL: not in it */
+    struct segment *next_doomed;
+};
+
+enum plog_state { PLOG_OPENED, PLOG_ATTACHED, PLOG_DETACHING, PLOG_DETACHED };
+
+struct plog {
+    char *name, *log_dir, *dir;
+    struct fs *fs;
+    struct uuid topic_id;
+    int32_t partition;
+    struct plog_config config;
+    struct plog_env *env;
+    enum plog_state state;
+    bool failed;
+
+    int64_t log_start, stable, high_watermark, end;
+    int64_t first_unstable; /* first offset of the oldest open transaction, -1 */
+    int64_t flushed;        /* the medium has all before this offset, with PLOG_OS */
+    int32_t leader_epoch;
+    struct epochs epochs;
+    struct producers producers;
+
+    struct segment **segments; /* by base offset, the active one last; never empty */
+    uint32_t segment_count, segment_room;
+    int64_t size_bytes;
+    struct segment *visible; /* the high watermark is at visible_end in it */
+    uint32_t visible_end;
+    struct segment *doomed; /* deleted, not yet unlinked */
+    uint32_t rolls_pending;
+    int64_t snapshot_offset; /* of the newest snapshot, -1 */
+
+    struct plog_append *queue_head, *queue_tail; /* accepted, not durable, in order */
+    uint64_t appended_total, written_total;      /* bytes since the plog was opened */
+    struct io_req write;
+    struct iovec write_iov[plog_write_chunks_max];
+    struct segment *writing; /* of the write under way, NULL: none */
+
+    struct io_req flush; /* flush.messages, flush.ms */
+    struct segment *flushing;
+    int64_t flush_target;
+    struct wheel_timer flush_timer;
+
+    struct plog_waiter *waiters;
+    struct plog_detach *detach;
+    struct wheel_timer retention_timer;
+    uint32_t jobs, reads;
+    struct job epoch_job; /* writes the leader-epoch-checkpoint */
+    bool epoch_job_busy, epochs_changed;
+    struct plog *dirty_next;
+    bool dirty;
+};
+
+/* Bytes of a segment by position: the cached ones, or those just read. */
+struct window {
+    struct chunk **chunks;
+    uint32_t base; /* position of chunks[0]'s first byte */
+    uint32_t end;  /* position behind the last byte that is there */
+};
+
+/* A read that needs the disk or must wait; taken from the shard's pool. */
+struct read_op {
+    struct plog *plog;
+    struct plog_read *read;
+    struct segment *segment;
+    struct io_req req;
+    struct iovec iov[read_chunks_max];
+    struct chunk *chunks[read_chunks_max];
+    uint32_t chunk_count;
+    struct window window;
+    uint32_t position;  /* next byte to look at (searching) or to hand out (found) */
+    uint32_t limit;     /* position that may not be passed */
+    bool found;         /* position is in the answer's range */
+    uint32_t batch_end; /* end of the answer's first batch */
+    uint32_t end;       /* where the answer ends at the latest */
+    struct cache_waiter waiter;
+    struct read_op *next;
+};
+
+/* What the plogs of a shard share. */
+struct plog_shard {
+    struct unzip *unzip;
+    struct validate_result result;
+    struct read_op *ops, *ops_free;
+    struct plog_read *waiting, *waiting_tail;    /* for a read_op */
+    struct segment *open, **open_tail;           /* sealed and open, longest unused first */
+    uint32_t open_count;
+};
+
+/* --- segment.c --- */
+/* A segment with room for chunks up to bytes; its indexes are empty and absent. ERR_NO_MEMORY. */
+int segment_new(struct segment **out, struct plog *p, int64_t base, uint64_t bytes);
+void segment_free(struct segment *s);
+/* Lets go of the indexes. */
+void segment_drop_memory(struct segment *s);
+/* Room for indexes of index_bytes each, touched as they fill. ERR_NO_MEMORY. */
+int segment_index_room(struct segment *s, uint64_t index_bytes);
+int segment_path(const struct plog *p, int64_t base, const char *suffix,
+                 char out[io_path_bytes_max]);
+void segment_drop_chunks(struct segment *s, struct cache *cache);
+void segment_add(struct segment *s, uint32_t bytes, int64_t last_offset, int64_t max_timestamp,
+                 int64_t index_interval);
+/* The last time index entry, when nothing more is appended. */
+void segment_end_times(struct segment *s);
+int segment_write_indexes(struct segment *s);
+/* Reads the index files into memory of their size. ERR_NOT_FOUND, ERR_CORRUPT. */
+int segment_read_indexes(struct segment *s, struct index *offsets, struct index *times,
+                         void **memory);
+int segment_write_snapshot(const struct plog *p, int64_t offset, const uint8_t *bytes, size_t n);
+
+static inline struct segment *plog_active(const struct plog *p)
+{
+    return p->segments[p->segment_count - 1];
+}
+
+/* Index of the segment that holds the offset, or would. */
+uint32_t plog_segment_at(const struct plog *p, int64_t offset);
+/* ERR_NO_MEMORY. */
+int plog_add_segment(struct plog *p, struct segment *s);
+/* Where in the segment the visible part ends. */
+uint32_t segment_visible(const struct segment *s);
+
+/* --- jobs.c --- */
+void job_start(struct plog *p, struct segment *s, struct job *job, job_fn *run, job_fn *done);
+void segment_create(struct segment *s);
+void segment_seal(struct segment *s);
+void segment_rename_doomed(struct segment *s);
+void segment_unlink_doomed(struct segment *s);
+/* True: file and indexes are at hand and pinned; false: op goes on when they are, or the plog has failed. */
+bool segment_open_for(struct segment *s, struct read_op *op);
+void segment_unpin(struct segment *s);
+void segment_unlist(struct segment *s);
+void plog_write_epochs(struct plog *p);
+
+/* --- roll.c --- */
+bool plog_roll_needed(const struct plog *p, uint32_t bytes, int64_t max_timestamp,
+                      int64_t last_offset);
+/* A new active segment at the end offset. ERR_FULL, ERR_NO_MEMORY: nothing happened. */
+int plog_roll(struct plog *p);
+
+/* --- write.c --- */
+void plog_mark_dirty(struct plog *p);
+void plog_write(struct plog *p);
+void plog_fire(struct plog *p);
+void plog_fail(struct plog *p, int err, const char *what);
+void plog_move_stable(struct plog *p);
+void plog_flush_timer(struct wheel_timer *timer, int64_t now_ns);
+
+/* --- read.c --- */
+void read_op_resume(struct read_op *op);
+void read_op_fail(struct read_op *op, int16_t error);
+
+/* --- retain.c --- */
+void plog_retention_arm(struct plog *p);
+void plog_retention(struct plog *p);
+void segment_doom_step(struct segment *s);
+
+/* --- plog.c --- */
+void plog_check(const struct plog *p);
+void plog_detach_try(struct plog *p);
+
+/* --- load.c, recover.c, replay.c --- */
+struct loader {
+    const struct plog_open *open;
+    struct plog *plog;
+    char *why;
+    size_t why_size;
+    int64_t *bases; /* of the .log files found */
+    uint32_t base_count, base_room;
+    int64_t *snapshots; /* offsets of the .snapshot files found */
+    uint32_t snapshot_count, snapshot_room;
+    uint8_t *buffer; /* scan_bytes */
+};
+int loader_fail(struct loader *l, int err, const char *file, const char *what);
+int loader_recover(struct loader *l);
+int loader_producers(struct loader *l);
+/* Renames and removes the files of one segment, at open. */
+void loader_delete_segment(struct loader *l, int64_t base);
+
+#endif

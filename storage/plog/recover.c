@@ -1,0 +1,361 @@
+/* What a crash left: segments scanned, torn tails cut, indexes made anew. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/crc32c.h"
+#include "base/log.h"
+#include "storage/plog/scan.h"
+
+static bool checksum_right(struct scan *k, const struct batch_header *h)
+{
+    int64_t at = k->at + BATCH_ATTRIBUTES, end = k->at + h->bytes;
+    uint32_t crc = 0;
+    while (at < end) {
+        size_t n = end - at < (int64_t)scan_buffer_bytes / 2 ? (size_t)(end - at)
+                                                             : scan_buffer_bytes / 2;
+        const uint8_t *p = scan_bytes(k, at, n);
+        if (p == NULL)
+            return false;
+        crc = crc32c(crc, p, n);
+        at += (int64_t)n;
+    }
+    return crc == h->crc;
+}
+
+static bool batch_fits(const struct segment *s, const struct batch_header *h, int32_t epoch)
+{
+    return h->base_offset >= s->next && batch_last_offset(h) - s->base <= INT32_MAX &&
+           (h->leader_epoch < 0 || h->leader_epoch >= epoch);
+}
+
+/* Scans the whole segment into fresh indexes; *good is where the valid bytes end. */
+static int scan_segment(struct loader *l, struct segment *s, int64_t file_size, int64_t *good)
+{
+    struct plog *p = l->plog;
+    struct scan k = {.l = l, .s = s, .size = file_size};
+    struct batch_header h;
+    uint8_t magic;
+    int32_t epoch = -1;
+    bool changed;
+    s->size = s->since_index = 0;
+    s->next = s->base;
+    while (scan_header(&k, &h, &magic) && (magic < 2 || checksum_right(&k, &h)) &&
+           batch_fits(s, &h, epoch)) {
+        if (h.leader_epoch >= 0) {
+            epoch = h.leader_epoch;
+            if (epoch > epochs_latest(&p->epochs)) {
+                int err = epochs_assign(&p->epochs, epoch, h.base_offset, &changed);
+                if (err)
+                    return err;
+                p->epochs_changed |= changed;
+            }
+        }
+        segment_add(s, h.bytes, batch_last_offset(&h), h.max_timestamp,
+                    p->config.index_interval_bytes);
+        k.at += h.bytes;
+    }
+    *good = k.at;
+    return k.err;
+}
+
+/* From the last index entry on: what the active segment's memory must know after a clean stop. */
+static int walk_end(struct loader *l, struct segment *s, int64_t *good)
+{
+    struct scan k = {.l = l, .s = s, .size = s->size};
+    struct batch_header h;
+    uint8_t magic;
+    uint32_t last = s->offsets.entries;
+    if (s->size > 0 && scan_header(&k, &h, &magic))
+        s->first_timestamp = h.max_timestamp;
+    k.at = last ? offset_index_position(&s->offsets, last - 1) : 0;
+    s->since_index = s->size - (uint32_t)k.at;
+    s->next = s->base;
+    while (k.at < k.size && scan_header(&k, &h, &magic) && batch_fits(s, &h, -1)) {
+        if (h.max_timestamp > s->max_timestamp) {
+            s->max_timestamp = h.max_timestamp;
+            s->max_timestamp_offset = batch_last_offset(&h);
+        }
+        s->next = batch_last_offset(&h) + 1;
+        k.at += h.bytes;
+    }
+    *good = k.at;
+    return k.err;
+}
+
+/* --- one segment ------------------------------------------------------------------------------ */
+
+/* The newest entry of the time index; ERR_CORRUPT or ERR_NOT_FOUND when it must be made anew. */
+static int peek_indexes(struct loader *l, struct segment *s)
+{
+    struct fs *fs = l->plog->fs;
+    char path[io_path_bytes_max];
+    struct fs_stat st;
+    struct io_file *file;
+    uint8_t entry[time_index_entry_bytes];
+    int64_t got = 0;
+    segment_path(l->plog, s->base, ".index", path);
+    int err = fs->ops->stat(fs, path, &st);
+    if (err)
+        return err;
+    if (st.size % offset_index_entry_bytes)
+        return ERR_CORRUPT;
+    segment_path(l->plog, s->base, ".timeindex", path);
+    err = fs->ops->stat(fs, path, &st);
+    if (err)
+        return err;
+    if (st.size % time_index_entry_bytes)
+        return ERR_CORRUPT;
+    if (st.size == 0)
+        return 0;
+    err = fs->ops->open(fs, path, IO_OPEN_READ, &file);
+    if (err)
+        return err;
+    got = fs->ops->pread(fs, file, entry, sizeof(entry), st.size - (int64_t)sizeof(entry));
+    fs->ops->close(fs, file);
+    if (got < (int64_t)sizeof(entry))
+        return got < 0 ? (int)got : ERR_CORRUPT;
+    s->max_timestamp = bytes_get_i64(entry);
+    s->max_timestamp_offset = s->base + bytes_get_u32(entry + 8);
+    return s->max_timestamp > 0 ? 0 : ERR_CORRUPT; /* zeros: preallocated by Kafka, never trimmed */
+}
+
+/* Takes the index files into memory with room to grow. */
+static int adopt_indexes(struct loader *l, struct segment *s)
+{
+    struct index offsets, times;
+    void *memory;
+    int err = segment_read_indexes(s, &offsets, &times, &memory);
+    if (err)
+        return err;
+    if (offsets.entries > s->offsets.max || times.entries > s->times.max) {
+        free(memory);
+        return ERR_CORRUPT; /* segment.index.bytes was lowered: rebuilt, then rolled */
+    }
+    memcpy(s->offsets.map, offsets.map, (size_t)offsets.entries * offset_index_entry_bytes);
+    memcpy(s->times.map, times.map, (size_t)times.entries * time_index_entry_bytes);
+    s->offsets.entries = offsets.entries;
+    s->times.entries = times.entries;
+    if (times.entries) {
+        s->max_timestamp = time_index_timestamp(&s->times, times.entries - 1);
+        s->max_timestamp_offset = s->base + time_index_relative(&s->times, times.entries - 1);
+    }
+    free(memory);
+    return 0;
+}
+
+/* Scans, cuts what is torn, makes it durable. *cut: bytes that went. */
+static int rebuild(struct loader *l, struct segment *s, int64_t file_size, int64_t *cut)
+{
+    struct fs *fs = l->plog->fs;
+    int64_t good;
+    s->offsets.entries = s->times.entries = 0;
+    s->max_timestamp = s->max_timestamp_offset = -1;
+    s->first_timestamp = unknown_timestamp;
+    int err = scan_segment(l, s, file_size, &good);
+    if (err)
+        return scan_fail(l, s, err, "reading");
+    *cut = file_size - good;
+    if (*cut > 0) {
+        log_warn("storage", "%s: %020" PRId64 ".log: %" PRId64 " bytes that are no whole batch cut at %" PRId64,
+                 l->plog->name, s->base, *cut, good);
+        err = fs->ops->truncate(fs, s->file, good);
+    }
+    if (err == 0)
+        err = fs->ops->sync(fs, s->file);
+    return err ? scan_fail(l, s, err, "cutting") : 0;
+}
+
+/* Frees what only an active or scanned segment needs. */
+static void put_away(struct segment *s)
+{
+    struct fs *fs = s->plog->fs;
+    fs->ops->close(fs, s->file);
+    s->file = NULL;
+    segment_drop_memory(s);
+    s->sealed = true;
+}
+
+static int load_sealed(struct loader *l, struct segment *s, int64_t file_size, bool scan,
+                       int64_t *cut)
+{
+    s->size = (uint32_t)file_size;
+    *cut = 0;
+    if (!scan) {
+        int err = peek_indexes(l, s);
+        if (err == 0) {
+            s->sealed = true;
+            return 0;
+        }
+        if (err != ERR_NOT_FOUND && err != ERR_CORRUPT)
+            return scan_fail(l, s, err, "reading the index of");
+        log_warn("storage", "%s: %020" PRId64 ": index files are missing or corrupt, made anew",
+                 l->plog->name, s->base);
+    }
+    int err = segment_index_room(s, (uint64_t)l->plog->config.segment_index_bytes);
+    if (err == 0)
+        err = scan_open(l, s);
+    if (err == 0)
+        err = rebuild(l, s, file_size, cut);
+    if (err)
+        return err;
+    segment_end_times(s);
+    err = segment_write_indexes(s);
+    if (err)
+        return scan_fail(l, s, err, "writing the index of");
+    put_away(s);
+    return 0;
+}
+
+static int load_active(struct loader *l, struct segment *s, int64_t file_size, bool scan,
+                       int64_t *cut)
+{
+    int64_t good = 0;
+    *cut = 0;
+    s->size = (uint32_t)file_size;
+    int err = segment_index_room(s, (uint64_t)l->plog->config.segment_index_bytes);
+    if (err == 0)
+        err = scan_open(l, s);
+    if (err)
+        return err;
+    if (!scan && adopt_indexes(l, s) == 0) {
+        err = walk_end(l, s, &good);
+        if (err)
+            return scan_fail(l, s, err, "reading");
+        if (good == file_size)
+            return 0;
+    }
+    return rebuild(l, s, file_size, cut);
+}
+
+/* --- all segments ----------------------------------------------------------------------------- */
+
+static int new_active(struct loader *l, int64_t base)
+{
+    struct plog *p = l->plog;
+    struct segment *s;
+    int err = segment_new(&s, p, base, (uint64_t)p->config.segment_bytes);
+    if (err)
+        return err;
+    err = plog_add_segment(p, s);
+    if (err) {
+        segment_free(s);
+        return err;
+    }
+    s->created_ms = s->modified_ms = l->open->wall_ms;
+    err = segment_index_room(s, (uint64_t)p->config.segment_index_bytes);
+    if (err == 0)
+        err = scan_open(l, s);
+    if (err == 0)
+        err = p->fs->ops->sync_dir(p->fs, p->dir);
+    return err;
+}
+
+static int load_one(struct loader *l, uint32_t i, bool scan, int64_t *cut)
+{
+    struct plog *p = l->plog;
+    bool last = i + 1 == l->base_count;
+    char path[io_path_bytes_max];
+    struct fs_stat st;
+    struct segment *s;
+    int err = segment_path(p, l->bases[i], ".log", path);
+    if (err == 0)
+        err = p->fs->ops->stat(p->fs, path, &st);
+    if (err)
+        return loader_fail(l, err, "", "reading a segment's size");
+    uint64_t room = (uint64_t)p->config.segment_bytes > (uint64_t)st.size
+                        ? (uint64_t)p->config.segment_bytes
+                        : (uint64_t)st.size;
+    err = segment_new(&s, p, l->bases[i], last ? room : 0);
+    if (err)
+        return err;
+    err = plog_add_segment(p, s);
+    if (err) {
+        segment_free(s);
+        return err;
+    }
+    if (st.size > segment_bytes_max)
+        return scan_fail(l, s, ERR_CORRUPT, "larger than any segment");
+    s->created_ms = l->open->wall_ms;
+    s->modified_ms = st.mtime_ms;
+    if (last)
+        return load_active(l, s, st.size, scan, cut);
+    err = load_sealed(l, s, st.size, scan, cut);
+    s->written = s->size;
+    if (*cut == 0 && err == 0)
+        s->next = l->bases[i + 1];
+    return err;
+}
+
+/* The first segment that a scan must begin with: the one that holds the recovery point. */
+static uint32_t scan_from(const struct loader *l)
+{
+    uint32_t i = l->base_count;
+    if (l->open->clean)
+        return i;
+    while (i > 0 && l->bases[i - 1] > l->open->recovery_point)
+        i--;
+    return i > 0 ? i - 1 : 0;
+}
+
+/* A segment in the middle lost its end: what follows it cannot stay. */
+static int cut_rest(struct loader *l, uint32_t i)
+{
+    struct plog *p = l->plog;
+    if (l->open->durability == PLOG_FSYNC)
+        return scan_fail(l, p->segments[i], ERR_CORRUPT, "bad batch before acked ones");
+    for (uint32_t k = i + 1; k < l->base_count; k++)
+        loader_delete_segment(l, l->bases[k]);
+    l->base_count = i + 1;
+    /* it is the active one now */
+    struct segment *s = p->segments[i];
+    int64_t cut;
+    p->segment_count--;
+    segment_free(s);
+    return load_one(l, i, true, &cut);
+}
+
+static int start_behind_end(struct loader *l)
+{
+    struct plog *p = l->plog;
+    if (plog_active(p)->next >= l->open->log_start)
+        return 0;
+    log_warn("storage", "%s: log end %" PRId64 " is before the log start %" PRId64 ": all segments removed",
+             p->name, plog_active(p)->next, l->open->log_start);
+    while (p->segment_count > 0) {
+        struct segment *s = p->segments[--p->segment_count];
+        int64_t base = s->base;
+        segment_free(s);
+        loader_delete_segment(l, base);
+    }
+    epochs_free(&p->epochs);
+    p->epochs_changed = true;
+    return new_active(l, l->open->log_start);
+}
+
+int loader_recover(struct loader *l)
+{
+    struct plog *p = l->plog;
+    uint32_t from = scan_from(l);
+    int err = 0;
+    for (uint32_t i = 0; i < l->base_count && err == 0; i++) {
+        int64_t cut;
+        err = load_one(l, i, i >= from, &cut);
+        if (err == 0 && cut > 0 && i + 1 < l->base_count) {
+            err = cut_rest(l, i);
+            break;
+        }
+    }
+    if (err == 0 && p->segment_count == 0)
+        err = new_active(l, l->open->log_start > 0 ? l->open->log_start : 0);
+    if (err == 0)
+        err = start_behind_end(l);
+    if (err)
+        return err;
+    p->log_start = p->segments[0]->base > l->open->log_start ? p->segments[0]->base
+                                                             : l->open->log_start;
+    p->end = plog_active(p)->next;
+    return 0;
+}
+
