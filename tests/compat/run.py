@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Run the client tests against stock Kafka or Sluice.
+
+    python3 tests/compat/run.py [--broker kafka|sluice] [--quick] [--list] [pattern ...]
+
+A pattern picks tests whose "module.test_name" contains it. The exit status is 0 when nothing
+failed. See README.md in this folder.
+"""
+import argparse
+import importlib
+import os
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+MODULES = ["test_harness", "test_golden", "test_kcat", "test_python_clients", "test_confluent",
+           "test_bad_input", "test_start", "test_differential", "test_tools", "test_crash"]
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--broker", choices=("kafka", "sluice"), default="sluice",
+                        help="the broker under test (default: sluice)")
+    parser.add_argument("--binary", help="the sluiced to test (default: build/sluiced)")
+    parser.add_argument("--override", action="append", default=[], metavar="key=value",
+                        help="a setting for every Sluice started (repeatable)")
+    parser.add_argument("--quick", action="store_true",
+                        help="no Java, less data: under a minute")
+    parser.add_argument("--rounds", type=int, help="rounds of the crash loop")
+    parser.add_argument("--list", action="store_true", help="name the tests and stop")
+    parser.add_argument("--trace", action="store_true", help="Python traces of errors")
+    parser.add_argument("patterns", nargs="*", metavar="pattern")
+    return parser.parse_args()
+
+
+def in_environment():
+    """Go on in the Python environment that has the clients, making it when it is not there."""
+    import setup_env
+    python = setup_env.ensure("venv")
+    if Path(sys.prefix).resolve() != python.parents[1].resolve():
+        os.execv(python, [str(python), *sys.argv])
+
+
+def chosen(options):
+    import runner
+    for module_name in MODULES:
+        module = importlib.import_module(module_name)
+        for function in runner.tests_of(module):
+            name = f"{module_name}.{function.__name__}"
+            if not options.patterns or any(p in name for p in options.patterns):
+                yield name, function
+
+
+def reason_to_skip(function, options):
+    wants = getattr(function, "needs", frozenset())
+    if options.quick and wants & {"java", "slow"}:
+        return "not in --quick"
+    if "sluice" in wants and options.broker != "sluice":
+        return "only for Sluice"
+    return None
+
+
+def run_all(options):
+    import runner
+    from context import Context, SEED
+    totals, begin = {}, time.monotonic()
+    context = Context(options.broker, options.quick, options.rounds)
+    print(f"client tests against {options.broker}, seed {SEED}", flush=True)
+    try:
+        for name, function in chosen(options):
+            reason = reason_to_skip(function, options)
+            test = function if reason is None else lambda _, r=reason: runner.skip(r)
+            outcome = runner.run_one(name, test, context, totals, options.trace)
+            context.end_test(failed=outcome == "FAIL")
+    finally:
+        context.close()
+    print(f"{totals.get('pass', 0)} passed, {totals.get('FAIL', 0)} failed, "
+          f"{totals.get('skip', 0)} skipped in {time.monotonic() - begin:.0f} s")
+    return 1 if totals.get("FAIL") else 0
+
+
+def main():
+    options = arguments()
+    in_environment()
+    if options.binary:
+        os.environ["SLUICE_BINARY"] = str(Path(options.binary).resolve())
+    os.environ["SLUICE_COMPAT_OVERRIDES"] = "\n".join(options.override)
+    import brokers
+    if options.list:
+        for name, _ in chosen(options):
+            print(name)
+        return 0
+    if options.broker == "sluice" and not brokers.SLUICED.exists():
+        sys.exit(f"{brokers.SLUICED} is not there: build it first (./dev build)")
+    return run_all(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""Make the two Python environments of the client tests in the cache (once).
+
+`venv`: newest kafka-python and confluent-kafka, compression codecs, CRC32C. The test runner itself
+runs in it. `venv-kafka-python-2.0.2`: the old pure-Python client that many programs still pin.
+"""
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import kafka_dist
+
+CODECS = ["cramjam", "python-snappy", "lz4", "zstandard", "google-crc32c"]
+ENVIRONMENTS = {
+    "venv": ["kafka-python", "confluent-kafka", *CODECS],
+    "venv-kafka-python-2.0.2": ["kafka-python==2.0.2", "crc32c", *CODECS],
+}
+
+
+def ensure(name):
+    """Path of the environment's Python; builds the environment at the first call."""
+    folder = kafka_dist.cache_dir() / name
+    python, stamp = folder / "bin" / "python", folder / ".complete"
+    wanted = "\n".join(ENVIRONMENTS[name])
+    if not (stamp.exists() and stamp.read_text() == wanted and python.exists()):
+        print(f"installing {', '.join(ENVIRONMENTS[name])} into {folder}", file=sys.stderr,
+              flush=True)
+        venv.EnvBuilder(with_pip=True, clear=True).create(folder)
+        done = subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check",
+                               *ENVIRONMENTS[name]], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"pip failed:\n{done.stdout[-3000:]}")
+        stamp.write_text(wanted)
+    return Path(python)
+
+
+if __name__ == "__main__":
+    for environment in ENVIRONMENTS:
+        print(ensure(environment))

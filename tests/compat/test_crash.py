@@ -1,0 +1,186 @@
+"""kill -9 under load: what was acknowledged is there afterwards, exactly once, in its place.
+
+One idempotent producer (confluent-kafka, acks=all) writes numbered records to three partitions
+while the broker is killed and started again, several times. Every delivery report names an
+offset: at the end the record of every report must be found there, no record may be there twice,
+and the offsets must be dense. A second test does the same with a raw client that waits for every
+answer, over partitions of several segments.
+"""
+import random
+import threading
+import time
+
+import client
+import records
+from context import SEED
+from runner import check, equal, needs, until
+from test_confluent import producer, read_all
+
+PARTITIONS = 3
+
+
+class Load:
+    """Produces numbered records in a thread until told to stop.
+
+    `acked` is [(partition, offset, value)] in the order of the delivery reports.
+    """
+
+    def __init__(self, broker, topic):
+        self.topic, self.acked, self.failed, self.sent = topic, [], [], 0
+        self.out = producer(broker, linger_ms=2, enable_idempotence=True, compression_type="lz4",
+                            socket_timeout_ms=5000, reconnect_backoff_max_ms=300,
+                            message_timeout_ms=120000)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _delivered(self, error, message):
+        if error is None:
+            self.acked.append((message.partition(), message.offset(), message.value()))
+        else:
+            self.failed.append(str(error))
+
+    def _run(self):
+        while not self._stop.is_set():
+            try:
+                self.out.produce(self.topic, b"record %d" % self.sent, on_delivery=self._delivered,
+                                 partition=self.sent % PARTITIONS)
+                self.sent += 1
+            except BufferError:
+                self.out.poll(0.05)
+            self.out.poll(0)
+            if self.sent % 50 == 0:
+                time.sleep(0.002)
+
+    def finish(self):
+        self._stop.set()
+        self._thread.join(30)
+        equal(self.out.flush(90), 0, "messages left after the last restart")
+
+
+def verify(broker, load, killed):
+    """Every acked record at its offset; none twice; offsets dense; per-producer order kept."""
+    equal(load.failed[:3], [], "failed deliveries")
+    check(len(load.acked) == load.sent, f"{len(load.acked)} reports for {load.sent} records")
+    for part in range(PARTITIONS):
+        got = read_all(broker, load.topic, part)
+        values = [m.value() for m in got]
+        equal([m.offset() for m in got] == list(range(len(got))), True, "offsets dense")
+        equal(len(set(values)), len(values), f"different records in partition {part}")
+        equal(values == sorted(values, key=lambda v: int(v.split()[1])), True, "order")
+        acked = {offset: value for p, offset, value in load.acked if p == part}
+        lost = [(o, v) for o, v in acked.items() if o >= len(values) or values[o] != v]
+        check(not lost, f"{len(lost)} acked records of partition {part} are not in their place "
+                        f"after {killed} kills, such as {lost[:3]}")
+        equal(len(acked), len(values), "records and reports")
+
+
+def crash_loop(context, rounds, overrides):
+    rng = random.Random(SEED)
+    broker = context.fresh(overrides=overrides)
+    with broker.connect() as raw:
+        client.create_topic(raw, "crash", PARTITIONS)
+    load = Load(broker, "crash")
+    try:
+        for number in range(rounds):
+            before = len(load.acked)
+            until(lambda: len(load.acked) > before + 100 or load.failed, 60,
+                  what=f"progress in round {number}")
+            time.sleep(rng.uniform(0.05, 0.6))
+            broker.kill()
+            broker.start()
+    finally:
+        load.finish()
+    verify(broker, load, rounds)
+    equal(broker.stop(), 0, "exit status after SIGTERM")
+    broker.start()
+    verify(broker, load, rounds)
+
+
+def rounds_of(context, full):
+    return context.rounds or (2 if context.quick else full)
+
+
+def test_crash_loop_fsync(context):
+    full = 12 if context.kind == "sluice" else 3
+    crash_loop(context, rounds_of(context, full), {"sluice.durability": "fsync"})
+
+
+@needs("sluice")
+def test_crash_loop_os(context):
+    crash_loop(context, rounds_of(context, 12), {"sluice.durability": "os"})
+
+
+def raw_load(broker, topic, acked, stop, number):
+    """Send one batch at a time with acks=all; note (offset, values) of each answer."""
+    rng = random.Random(SEED + number)
+    try:
+        with broker.connect(20) as raw:
+            count = 0
+            while not stop.is_set():
+                values = [b"%d %d %s" % (number, count, b"x" * rng.randrange(3000))]
+                values += [b"more"] * rng.randrange(5)
+                answer = raw.request("Produce", 9, client.produce_body(
+                    topic, {0: records.batch(values)}))
+                part = answer["responses"][0]["partitionResponses"][0]
+                if part["errorCode"] == 0:
+                    acked.append((part["baseOffset"], values))
+                count += 1
+    except (client.Closed, client.NoAnswer, OSError):
+        pass
+
+
+def stored_values(broker, topic):
+    """[value] by offset, and the batches' CRCs hold."""
+    out, offset = [], 0
+    with broker.connect(20) as raw:
+        client.wait_topic(raw, topic)
+        while True:
+            part = raw.request("Fetch", 12, client.fetch_body(
+                topic, offset=offset, max_wait=0, max_bytes=1 << 22))["responses"][0][
+                    "partitions"][0]
+            equal(part["errorCode"], 0, "fetch error")
+            batches = records.parse(part["records"])
+            if not batches:
+                equal(part["highWatermark"], len(out), "high watermark")
+                return out
+            for b in batches:
+                check(b.crc_ok, f"wrong CRC at {b.base_offset}")
+                equal(b.base_offset, len(out), "base offset follows")
+                out += [r.value for r in b.records]
+            offset = len(out)
+
+
+def segments_loop(context, rounds, overrides):
+    """Small segments, several clients, no retries: acked batches stay where they were put."""
+    rng = random.Random(SEED)
+    broker, acked = context.fresh(overrides=overrides), []
+    with broker.connect() as raw:
+        client.create_topic(raw, "rolls", 1, {"segment.bytes": "1048576"})
+    for number in range(rounds):
+        stop, count = threading.Event(), len(acked)
+        clients = [threading.Thread(target=raw_load, daemon=True, args=(
+            broker, "rolls", acked, stop, number * 10 + n)) for n in range(3)]
+        for thread in clients:
+            thread.start()
+        until(lambda: len(acked) > count + 150, 60, what=f"progress in round {number}")
+        time.sleep(rng.uniform(0, 0.4))
+        broker.kill()
+        stop.set()
+        for thread in clients:
+            thread.join(30)
+        broker.start()
+        values = stored_values(broker, "rolls")
+        for base, wanted in acked:
+            equal(values[base:base + len(wanted)] == wanted, True,
+                  f"batch acked at {base}, after kill {number + 1}")
+
+
+def test_crash_segments_fsync(context):
+    full = 6 if context.kind == "sluice" else 2
+    segments_loop(context, rounds_of(context, full), {"sluice.durability": "fsync"})
+
+
+@needs("sluice")
+def test_crash_segments_os(context):
+    segments_loop(context, rounds_of(context, 6), {"sluice.durability": "os"})
