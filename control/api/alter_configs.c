@@ -93,6 +93,10 @@ static void alter_topic(struct alter_state *s, struct alter_item *item)
     struct config_alter_result result;
     struct config_pairs current = {0};
     struct str bad = topic_name_error(&rq->arena, item->name);
+    if (item->name.len == 0) {
+        fail(item, KERR_INVALID_REQUEST, STR("Default topic resources are not allowed."));
+        return;
+    }
     if (!str_is_null(bad)) {
         fail(item, KERR_INVALID_TOPIC_EXCEPTION, bad);
         return;
@@ -195,9 +199,7 @@ static void alter_all(struct alter_state *s)
             alter_broker(s, item);
         else
             fail(item, KERR_INVALID_REQUEST,
-                 arena_printf(&rq->arena,
-                              "Settings of resource type %d are not served by this broker",
-                              item->type));
+                 arena_printf(&rq->arena, "Unknown resource type %d", item->type));
     }
     fan_end(&s->fan);
 }

@@ -73,6 +73,7 @@ static int16_t describe_topic(struct control_request *rq, struct str name,
     if (!str_is_null(*message))
         return KERR_INVALID_TOPIC_EXCEPTION;
     const struct image_topic *t = api_topic(rq, name);
+    *message = STR("");
     if (!t)
         return KERR_UNKNOWN_TOPIC_OR_PARTITION;
     struct config_pairs own;
@@ -145,7 +146,7 @@ static bool describe_one(struct control_request *rq, const struct describe_confi
     describe_configs_response_result_init(out);
     out->resource_type = r->resource_type;
     out->resource_name = r->resource_name;
-    out->error_message = STR_NULL;
+    out->error_message = STR(""); /* stock Kafka's answer when there is no error */
     if (r->resource_type == RESOURCE_TOPIC)
         out->error_code = describe_topic(rq, r->resource_name, &entries, &out->error_message);
     else if (r->resource_type == RESOURCE_BROKER)

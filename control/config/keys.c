@@ -19,7 +19,7 @@ const struct config_def *config_key_def(enum config_key key)
 enum config_key config_key_find(struct str name)
 {
     for (unsigned i = 0; i < CONFIG_KEY_COUNT; i++)
-        if (str_eqz(name, defs[i].name))
+        if (name.len == defs[i].name_len && name.p && memcmp(name.p, defs[i].name, name.len) == 0)
             return (enum config_key)i;
     return CONFIG_KEY_NONE;
 }

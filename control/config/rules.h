@@ -67,9 +67,10 @@
 
 #define CONFIG_DEF(name_, type_, default_, rule_, importance_, mode_, use_, doc_)                  \
     {                                                                                              \
-        .name = (name_), .default_text = (default_), .doc = (doc_), .rule = RULE_##rule_,          \
-        .type = CONFIG_TYPE_##type_, .importance = CONFIG_IMPORTANCE_##importance_,                \
-        .mode = CONFIG_MODE_##mode_, .use = CONFIG_USE_##use_,                                     \
+        .name = (name_), .name_len = sizeof(name_) - 1, .default_text = (default_), .doc = (doc_), \
+        .rule = RULE_##rule_, .type = CONFIG_TYPE_##type_,                                         \
+        .importance = CONFIG_IMPORTANCE_##importance_, .mode = CONFIG_MODE_##mode_,                \
+        .use = CONFIG_USE_##use_,                                                                  \
     }
 
 #endif

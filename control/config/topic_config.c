@@ -30,7 +30,7 @@ const struct config_def *topic_key_def(enum topic_key key)
 enum topic_key topic_key_find(struct str name)
 {
     for (unsigned i = 0; i < TOPIC_KEY_COUNT; i++)
-        if (str_eqz(name, defs[i].name))
+        if (name.len == defs[i].name_len && name.p && memcmp(name.p, defs[i].name, name.len) == 0)
             return (enum topic_key)i;
     return TOPIC_KEY_COUNT;
 }

@@ -73,6 +73,7 @@ struct config_def {
     const char *default_text; /* NULL: no value */
     const char *doc;
     struct config_rule rule;
+    uint32_t name_len;
     enum config_type type;
     enum config_importance importance;
     enum config_mode mode;

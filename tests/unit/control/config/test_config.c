@@ -36,7 +36,7 @@ static void test_shipped_file(void)
     fixture_shipped(&f);
     CU_ASSERT_EQUAL(f.errs.errors.count, 0);
     CU_ASSERT_EQUAL(f.errs.warnings.count, 0);
-    CU_ASSERT_EQUAL(f.errs.notes.count, 10); /* threads, socket buffers, internal topics */
+    CU_ASSERT_EQUAL(f.errs.notes.count, 7); /* threads, internal topics */
     CU_ASSERT_EQUAL(config_node_id(f.config), 1);
     ASSERT_STR(config_log_dirs(f.config).items[0], "/tmp/kraft-combined-logs");
     CU_ASSERT_EQUAL(config_retention_ms(f.config), 168 * 3600000LL);
