@@ -2,7 +2,8 @@
  * broker: the composition root. It alone knows every part.
  *
  * Purpose: builds shards, workers, control and listeners from a configuration, hands each part its
- * clock, disk and transport, puts the stages on the shards, recovers the logs, and takes all of it down in order.
+ * clock, disk and transport, puts the stages on the shards, recovers the logs, and takes all of it
+ * down in order.
  * Owner: main. Memory: one block per part, released by broker_free. There are no singletons: a
  * simulator makes several brokers in one process.
  * Failure: broker_new and broker_start answer an err with one line for the operator in `why`.
@@ -31,7 +32,10 @@ struct broker_seams {
 int broker_new(struct broker **out, struct config *config, const struct broker_seams *seams,
                char *why, size_t why_size);
 
-/* Recovers, listens; afterwards clients are served. ready gets "listener://host:port ..." as accepted. */
+/*
+ * Recovers, listens; afterwards clients are served. ready gets "listener://host:port ..." as
+ * accepted.
+ */
 int broker_start(struct broker *b, char *ready, size_t ready_size, char *why, size_t why_size);
 
 /* Runs the control loop on the calling thread until broker_request_stop. */

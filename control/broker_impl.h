@@ -17,6 +17,7 @@
 #include "core/shard.h"
 #include "core/worker.h"
 #include "dataplane/kafka/kafka.h"
+#include "dataplane/transport/filter_mark.h"
 #include "dataplane/transport/uring.h"
 #include "storage/cache/cache.h"
 #include "storage/plog/plog.h"
@@ -33,6 +34,7 @@
 #define broker_progress_ns     CLOCK_NS_PER_S
 #define broker_files_kept      256 /* descriptors for what is neither client nor partition */
 #define broker_partition_files 4   /* descriptors that an open partition may hold */
+#define broker_test_filter_key 0x5a
 #define broker_linger_ns       (50 * CLOCK_NS_PER_MS) /* last replies leave the transport */
 
 struct dir_failure {
@@ -53,6 +55,7 @@ struct broker_shard {
     struct plog_env plogs;
     struct kafka *kafka;
     struct uring_transport *transport;
+    struct filter *filter;        /* between the two, NULL: none */
     struct dir_failure *failures; /* by log dir */
     bool has_ring, has_shard, has_view;
     /* a call from control at a time */
@@ -84,6 +87,7 @@ struct broker {
     struct control control;
     struct control_loop loop;
     bool has_control;
+    bool recover_os;                   /* see topics_options */
     _Atomic bool has_loop, stop_asked; /* a signal may come before the loop is there */
     struct admission *admission;
     struct wheel_timer progress;

@@ -49,14 +49,29 @@ int broker_open_meta(struct broker *b, char *why, size_t why_size)
     };
     struct uuid cluster;
     int err = meta_store_open(&b->control.store, &o, &b->control.image, why, why_size);
+    b->recover_os = b->control.image.os_durability;
     return err ? err : cluster_check(b, &cluster, why, why_size);
 }
 
-/* From here on data is written. One record says that a new start has begun, and with it new leader epochs. */
+/*
+ * Whether a crash of this run may leave what sluice.durability=os leaves: sticky until a clean
+ * stop.
+ */
+static bool os_promises(const struct broker *b)
+{
+    bool clean = true;
+    for (uint32_t i = 0; i < b->logdirs->data_count; i++)
+        clean = clean && (b->logdirs->dirs[i].clean || !b->logdirs->dirs[i].online);
+    return broker_durability(b) == PLOG_OS || (b->recover_os && !clean);
+}
+
+/* From here on data is written. One record says that a new start has begun: new leader epochs. */
 int broker_begin_dirs(struct broker *b, char *why, size_t why_size)
 {
     struct control *c = &b->control;
-    struct meta_record records[2];
+    struct meta_record records[3];
+    struct meta_config min_isr = {STR("min.insync.replicas"), STR_NULL};
+    char text[12];
     uint32_t n = 0;
     struct uuid cluster;
     int err = cluster_check(b, &cluster, why, why_size);
@@ -67,9 +82,19 @@ int broker_begin_dirs(struct broker *b, char *why, size_t why_size)
     err = logdirs_begin(b->logdirs, &cluster, why, why_size);
     if (err)
         return err;
-    if (uuid_is_zero(&c->image.cluster_uuid))
+    if (uuid_is_zero(&c->image.cluster_uuid)) {
+        /*
+         * Kafka 4.3 makes min.insync.replicas a cluster-wide setting of every new cluster
+         * (KIP-966).
+         */
+        snprintf(text, sizeof(text), "%d", config_int(b->config, CONFIG_MIN_INSYNC_REPLICAS));
+        min_isr.value = str_from(text);
         records[n++] = (struct meta_record){.type = META_CLUSTER, .id = cluster};
-    records[n++] = (struct meta_record){.type = META_BOOT, .value = (int64_t)c->image.boots + 1};
+        records[n++] = (struct meta_record){
+            .type = META_CLUSTER_CONFIGS, .configs = &min_isr, .config_count = 1};
+    }
+    records[n++] = (struct meta_record){
+        .type = META_BOOT, .value = (int64_t)c->image.boots + 1, .os_durability = os_promises(b)};
     err = meta_store_append(c->store, records, n);
     if (!err)
         err = control_apply_configs(c);

@@ -1,6 +1,7 @@
 /*
  * broker_start: up, in an order in which what can be refused is refused before anything is written:
- * addresses, locks, metadata, memory, rings; then the log dirs are begun, the threads started, the logs
+ * addresses, locks, metadata, memory, rings; then the log dirs are begun, the threads started, the
+ * logs
  * recovered, and the doors opened last.
  */
 #include <errno.h>
@@ -126,7 +127,9 @@ static int workers_make(struct broker *b, char *why, size_t why_size)
     return 0;
 }
 
-/* Where clients of each listener find us: what is advertised, with the port that was really bound. */
+/*
+ * Where clients of each listener find us: what is advertised, with the port that was really bound.
+ */
 static void endpoints_make(struct broker *b)
 {
     for (uint32_t i = 0; i < b->listeners.count; i++) {
@@ -167,7 +170,8 @@ static int topics_make(struct broker *b, char *why, size_t why_size)
                                .worker_count = b->worker_count,
                                .logdirs = b->logdirs,
                                .fs = b->seams.fs,
-                               .node_id = broker_node_id(b)};
+                               .node_id = broker_node_id(b),
+                               .recover_os = b->recover_os};
     for (uint32_t i = 0; i < b->shard_count; i++)
         o.shards[i] = (struct topics_shard){&b->shards[i].shard.agent, &b->shards[i].view,
                                             &b->shards[i].plogs};
@@ -246,14 +250,23 @@ static int doors_open(struct broker *b, char *why, size_t why_size)
     return 0;
 }
 
+static bool was_clean(const struct broker *b)
+{
+    for (uint32_t i = 0; i < b->logdirs->data_count; i++)
+        if (b->logdirs->dirs[i].online && !b->logdirs->dirs[i].clean)
+            return false;
+    return true;
+}
+
 static void say_hello(const struct broker *b)
 {
     char cluster[UUID_TEXT_LEN + 1];
     uuid_format(&b->control.image.cluster_uuid, cluster);
     log_info("broker", "node %d of cluster %s, start %llu, %u log dirs, %s", broker_node_id(b),
              cluster, (unsigned long long)b->control.image.boots, b->logdirs->data_count,
-             b->logdirs->dirs[b->logdirs->metadata].clean ? "the stop before was clean"
-                                                          : "no clean stop before: recovering");
+             b->control.image.boots == 1 ? "the first start"
+             : was_clean(b)              ? "the stop before was clean"
+                                         : "no clean stop before: recovering");
     log_info("broker",
              "durability %s (an acknowledgement survives %s), transport uring, %u shards, "
              "memory %llu MiB, hugepages %s",

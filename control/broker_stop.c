@@ -52,17 +52,20 @@ static bool dir_is_clean(const struct broker *b, uint32_t dir, bool opened)
     return opened ? topics_dir_closed_clean(b->control.topics, dir) : d->clean;
 }
 
+/*
+ * True if every dir that is online got its mark; one that failed earlier is no failure of the stop.
+ */
 static bool marks_write(struct broker *b, bool opened)
 {
     bool all = true;
     for (uint32_t i = 0; i < b->logdirs->data_count; i++) {
+        const struct log_dir *d = &b->logdirs->dirs[i];
         int err = dir_is_clean(b, i, opened)
                       ? logdirs_mark_clean(b->logdirs, i, b->control.image.boots)
                       : ERR_IO;
         if (err)
-            log_warn("broker", "%s is left without the mark of a clean stop",
-                     b->logdirs->dirs[i].path);
-        all = all && err == 0;
+            log_warn("broker", "%s is left without the mark of a clean stop", d->path);
+        all = all && (err == 0 || !d->online || !opened);
     }
     return all;
 }

@@ -4,7 +4,8 @@
  *
  * Purpose: the context that API handlers (control/api) work in. A handler decodes its request,
  * looks at the image, maybe starts operations (topics.h), and replies now or later.
- * Owner: the control thread. Memory: malloc; a control_request lives from dispatch to control_reply.
+ * Owner: the control thread. Memory: malloc; a control_request lives from dispatch to
+ * control_reply.
  * Failure: a request that cannot be decoded closes its connection (as Kafka does), with a log line.
  */
 #ifndef CONTROL_CONTROL_H
@@ -78,7 +79,8 @@ void control_fini(struct control *c);
 uint32_t control_eal_mb(void);
 
 /*
- * One pass: mail, timers, flush. Returns the time at which it must be called again at the latest (now:
+ * One pass: mail, timers, flush. Returns the time at which it must be called again at the latest
+ * (now:
  * there is more to do), WHEEL_NEVER if only mail can bring work.
  */
 int64_t control_step(struct control *c, int64_t now_ns);

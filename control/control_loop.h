@@ -2,7 +2,8 @@
  * control_loop: the thread around control_step: libuv, and nothing else knows of it.
  *
  * Purpose: sleeps until mail, a timer or a stop request wakes it.
- * Owner: the thread that calls control_loop_run; control_loop_wake and control_loop_stop may be called from any
+ * Owner: the thread that calls control_loop_run; control_loop_wake and control_loop_stop may be
+ * called from any
  * thread and from signal handlers. Memory: embedded libuv handles. Failure: ERR_SYSTEM at init.
  */
 #ifndef CONTROL_CONTROL_LOOP_H
@@ -38,13 +39,16 @@ void control_loop_wake(struct agent *agent);
 void control_loop_stop(struct control_loop *l);
 
 /*
- * Runs until `until` says so (NULL: never), control_loop_stop, a failure of control, or timeout_ns (-1: none). 0: until,
+ * Runs until `until` says so (NULL: never), control_loop_stop, a failure of control, or timeout_ns
+ * (-1: none). 0: until,
  * ERR_CANCELLED: stopped or failed, ERR_TIMEOUT.
  */
 int control_loop_run(struct control_loop *l, bool (*until)(void *ctx), void *ctx,
                      int64_t timeout_ns);
 
-/* From now on neither a stop request nor a failure of control ends a run: it is the stop that runs. */
+/*
+ * From now on neither a stop request nor a failure of control ends a run: it is the stop that runs.
+ */
 void control_loop_closing(struct control_loop *l);
 
 #endif

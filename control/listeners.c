@@ -77,6 +77,24 @@ static socklen_t address_size(const struct sockaddr_storage *a)
     return a->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 }
 
+/*
+ * A killed broker's sockets outlive it for a moment: the kernel takes its io_uring down in the
+ * background. So an address in use is tried again for bind_wait_ms before the start is refused.
+ */
+#define bind_wait_ms 2000
+#define bind_try_ms  20
+
+static int bind_patiently(int fd, const struct sockaddr *address, socklen_t size)
+{
+    for (int waited = 0;; waited += bind_try_ms) {
+        if (bind(fd, address, size) == 0)
+            return 0;
+        if (errno != EADDRINUSE || waited >= bind_wait_ms)
+            return -1;
+        usleep(bind_try_ms * 1000);
+    }
+}
+
 /* Bound without SO_REUSEPORT: that fails where anybody listens. Shared with our shards after it. */
 static int reserve(struct listener *l, char *why, size_t why_size)
 {
@@ -91,7 +109,7 @@ static int reserve(struct listener *l, char *why, size_t why_size)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, any ? &off : &on, sizeof(on));
     }
     socklen_t size = address_size(&l->address);
-    if (bind(fd, (struct sockaddr *)&l->address, size) != 0 ||
+    if (bind_patiently(fd, (struct sockaddr *)&l->address, size) != 0 ||
         getsockname(fd, (struct sockaddr *)&l->address, &size) != 0) {
         int errnum = errno;
         close(fd);

@@ -1,7 +1,8 @@
 /*
  * listeners: addresses of the configured listeners, resolved and reserved.
  *
- * Purpose: names become socket addresses, ports that the kernel chooses are known, and an address that
+ * Purpose: names become socket addresses, ports that the kernel chooses are known, and an address
+ * that
  * somebody listens on is refused before anything is recovered (every shard's own socket
  * shares its port by SO_REUSEPORT, which would let two brokers of one user share it too).
  * Owner: the composition root. Memory: embedded; reservations hold a socket each until released.

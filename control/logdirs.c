@@ -92,7 +92,8 @@ static int dir_open(struct logdirs *l, struct log_dir *dir, char *why, size_t wh
 {
     int err = dir_make(l->fs, dir->path);
     if (err)
-        snprintf(why, why_size, "log dir %s cannot be used: %s", dir->path, err_text(err));
+        snprintf(why, why_size, "log dir %s cannot be used: %s", dir->path,
+                 err == ERR_EXISTS ? "it is not a directory" : err_text(err));
     if (!err)
         err = dir_lock(l, dir, why, why_size);
     if (!err)

@@ -4,10 +4,13 @@
  * Purpose: everything about a log dir that is not a partition: `.lock`, `meta.properties` (Kafka's,
  * version 1), `.kafka_cleanshutdown`, the offset checkpoints, the count of its partitions.
  * Owner: the control thread; logdirs_checkpoint_write may run on a worker. Memory: malloc.
- * Invariants: at least one dir; a dir that went offline stays so until the next start; the clean mark is
+ * Invariants: at least one dir; a dir that went offline stays so until the next start; the clean
+ * mark is
  * gone from the medium before anything else of a dir is written, and is written last.
- * Failure: a dir that cannot be used is offline with a line in the log, as in Kafka; logdirs_open refuses
- * (with one line in why) when the dir of the metadata is one of them, when another process has a lock,
+ * Failure: a dir that cannot be used is offline with a line in the log, as in Kafka; logdirs_open
+ * refuses
+ * (with one line in why) when the dir of the metadata is one of them, when another process has a
+ * lock,
  * and when an identity does not fit. There is no journal yet whose content Kafka would
  * miss, so meta.properties keeps its name while the broker runs: what protects the files from
  * another program is the lock, and after a crash the missing clean mark makes Kafka recover them.

@@ -2,7 +2,8 @@
  * meta_properties: Kafka's `meta.properties` of a log dir, version 1.
  *
  * Purpose: who a directory belongs to: cluster.id, node.id, directory.id. Read and written through
- * the file seam; values only. Failure: meta_properties_read answers ERR_NOT_FOUND without a text, else an
+ * the file seam; values only. Failure: meta_properties_read answers ERR_NOT_FOUND without a text,
+ * else an
  * err with a line in why (ERR_INVALID: a wrong or missing value). Writing is by temporary
  * file, flush, rename, flush of the directory.
  */

@@ -135,6 +135,11 @@ int16_t topics_kerr(int err)
     }
 }
 
+bool topics_dir_error(int err)
+{
+    return err == ERR_IO || err == ERR_NOT_FOUND || err == ERR_PERMISSION;
+}
+
 int topics_append(struct topics *t, const struct meta_record *records, uint32_t n)
 {
     struct meta_store *store = t->control->store;

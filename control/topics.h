@@ -3,7 +3,8 @@
  *
  * Purpose: API handlers ask for a change here. An operation is: check, metadata record (durable),
  * plogs opened by workers, attached to their shards, views published; deletion goes the other way.
- * Owner: the control thread. Operations on different topics run side by side; on one topic one after the other.
+ * Owner: the control thread. Operations on different topics run side by side; on one topic one
+ * after the other.
  * Failure: `done` gets a KERR_* and a message; a failed create leaves nothing behind.
  */
 #ifndef CONTROL_TOPICS_H
@@ -80,6 +81,7 @@ struct topics_options {
     struct logdirs *logdirs;
     struct fs *fs;
     int32_t node_id;
+    bool recover_os; /* what is found was written under sluice.durability=os, not closed cleanly */
 };
 
 /* c->store and c->image are there. ERR_NO_MEMORY. */
@@ -90,7 +92,8 @@ void topics_free(struct topics *t);
 
 /*
  * Recovers: strays put aside, deletions finished, every partition opened and attached, views
- * published, checkpoints written. Asynchronous: topics_started says when it is over. A partition that cannot
+ * published, checkpoints written. Asynchronous: topics_started says when it is over. A partition
+ * that cannot
  * be opened is offline, with a line in the log. ERR_NO_MEMORY.
  */
 int topics_start(struct topics *t);
@@ -99,7 +102,8 @@ bool topics_started(const struct topics *t);
 /* Partitions that are open or given up, and how many there are, for a line about progress. */
 void topics_progress(const struct topics *t, uint32_t *done, uint32_t *all);
 
-/* Clean stop: takes no operation any more, finishes what runs, detaches and closes all plogs, writes
+/* Clean stop: takes no operation any more, finishes what runs, detaches and closes all plogs,
+ * writes
  * the checkpoints. Asynchronous: topics_stopped. No shard may use a topic any more. */
 void topics_stop(struct topics *t);
 bool topics_stopped(const struct topics *t);
@@ -107,22 +111,31 @@ bool topics_stopped(const struct topics *t);
 /* After topics_stopped: whether every plog of that dir was closed without an error. */
 bool topics_dir_closed_clean(const struct topics *t, uint32_t dir);
 
-/* A disk of that log dir failed: its partitions go offline; the broker stops if it holds the metadata or
+/* A disk of that log dir failed: its partitions go offline; the broker stops if it holds the
+ * metadata or
  * is the last one. */
 void topics_dir_failed(struct topics *t, uint32_t dir, int err);
 
 /* Writes the checkpoints of all dirs now (the periodic job). */
 void topics_checkpoint(struct topics *t);
 
-/* The caller has validated names, counts and configs (Kafka's errors are the handler's business); what can
- * race is checked again here: TOPIC_ALREADY_EXISTS, UNKNOWN_TOPIC_ID, KAFKA_STORAGE_ERROR, POLICY limits. */
+/* The caller has validated names, counts and configs (Kafka's errors are the handler's business);
+ * what can
+ * race is checked again here: TOPIC_ALREADY_EXISTS, UNKNOWN_TOPIC_ID, KAFKA_STORAGE_ERROR, POLICY
+ * limits. */
 void topics_submit(struct control *c, struct topic_op *op);
 
-/* Dynamic broker configs (cluster: the "" resource): persists the whole new set and applies it. KERR_*. */
+/*
+ * Dynamic broker configs (cluster: the "" resource): persists the whole new set and applies it.
+ * KERR_*.
+ */
 int16_t broker_configure(struct control *c, bool cluster, const struct topics_config *configs,
                          uint32_t count);
 
-/* A fresh producer id, never given before, kill -9 included (blocks are reserved durably). ERR_* on a failing disk. */
+/*
+ * A fresh producer id, never given before, kill -9 included (blocks are reserved durably). ERR_* on
+ * a failing disk.
+ */
 int topics_next_producer_id(struct control *c, int64_t *out);
 
 /*
@@ -138,7 +151,8 @@ struct partition_call {
     void *ctx;
     void (*user_done)(struct call *call); /* private */
 };
-/* KERR_UNKNOWN_TOPIC_OR_PARTITION / KERR_KAFKA_STORAGE_ERROR at once (done is not called), or 0. The topic
+/* KERR_UNKNOWN_TOPIC_OR_PARTITION / KERR_KAFKA_STORAGE_ERROR at once (done is not called), or 0.
+ * The topic
  * cannot be deleted under a running call. */
 int16_t partition_call_start(struct control *c, struct image_topic *t, int32_t partition,
                              struct partition_call *pc, void (*run)(struct call *),

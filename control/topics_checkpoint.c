@@ -13,7 +13,9 @@
 #include "control/config/config.h"
 #include "control/topics_impl.h"
 
-/* The name is the image's: a topic that stands in a running pass is forgotten after that pass only. */
+/*
+ * The name is the image's: a topic that stands in a running pass is forgotten after that pass only.
+ */
 struct entry {
     const char *topic;
     int32_t partition;
@@ -142,7 +144,7 @@ static void pass_errors(struct checkpoint_pass *pass)
             continue;
         log_warn("logdirs", "%s: checkpoints cannot be written: %s", t->o.logdirs->dirs[dir].path,
                  err_text(err));
-        if (err == ERR_IO)
+        if (topics_dir_error(err))
             topics_dir_failed(t, dir, err);
     }
 }

@@ -87,6 +87,13 @@ static void create_undone(struct topic_work *w)
     topics_checkpoint_without(w);
 }
 
+/* The records of the creation stay: the next start finishes or finds it. */
+static void create_stuck(struct topic_work *w)
+{
+    snprintf(w->op->text, sizeof(w->op->text), "%.200s", w->why);
+    topic_work_end(w, topics_kerr(w->err), w->op->text);
+}
+
 /* A step failed: what was opened is removed again, then the records say that it never was. */
 static void create_undo(struct topic_work *w)
 {
@@ -94,12 +101,14 @@ static void create_undo(struct topic_work *w)
     struct meta_record removing = {.type = META_TOPIC_REMOVING, .id = w->topic->id};
     int32_t n = 0;
     struct part_closing *parts = topic_parts_take(w, 0, image_no_log_dir, &n);
-    if (!parts || topics_append(t, &removing, 1) != 0) {
-        control_fail(t->control, "a failed creation of %s cannot be undone", w->topic->name);
-        free(parts);
+    if (!parts) {
+        control_fail(t->control, "out of memory");
         return;
     }
-    topic_parts_close(w, parts, n, true, create_undone);
+    bool removed = topics_append(t, &removing, 1) == 0;
+    if (!removed)
+        control_fail(t->control, "a failed creation of %s cannot be undone", w->topic->name);
+    topic_parts_close(w, parts, n, removed, removed ? create_undone : create_stuck);
 }
 
 static void create_visible(struct topic_work *w)

@@ -133,6 +133,8 @@ void topic_work_free(struct topic_work *w);
 void topic_work_end(struct topic_work *w, int16_t error, const char *message);
 void topic_op_finish(struct topic_op *op, int16_t error, const char *message);
 int16_t topics_kerr(int err);
+/* What takes a whole log dir offline; a full disk fails only what it was asked. */
+bool topics_dir_error(int err);
 /* Appends to the metadata log; a final failure fails control. */
 int topics_append(struct topics *t, const struct meta_record *records, uint32_t n);
 /* The running operation's step failed; the first reason stays. */
@@ -140,7 +142,10 @@ void topic_work_refuse(struct topic_work *w, int err, const char *why);
 struct agent *topics_agent(struct topics *t);
 
 /* ---- topics_parts.c ---- */
-/* Opens and attaches partitions [from, to) of the topic; failures go to image (plog NULL) and refuse w. */
+/*
+ * Opens and attaches partitions [from, to) of the topic; failures go to image (plog NULL) and
+ * refuse w.
+ */
 void topic_parts_open(struct topic_work *w, int32_t from, int32_t to, topic_step_fn *then);
 /* Detaches and closes (or removes) w->closing[0, n); frees the array at the end. */
 void topic_parts_close(struct topic_work *w, struct part_closing *closing, int32_t n, bool remove,
@@ -162,7 +167,8 @@ void topic_delete_begin(struct topic_work *w);
 void topic_delete_files(struct topic_work *w);
 void topic_configure_begin(struct topic_work *w);
 void topic_offline_begin(struct topic_work *w);
-/* Takes the plogs of partitions [from, to) (of log dir `dir`, or of all for image_no_log_dir) out of
+/* Takes the plogs of partitions [from, to) (of log dir `dir`, or of all for image_no_log_dir) out
+ * of
  * the image into a new array; *n entries. NULL: no memory. */
 struct part_closing *topic_parts_take(struct topic_work *w, int32_t from, uint32_t dir, int32_t *n);
 /* What a plog of the topic gets: the topic's overrides over the broker's settings. */

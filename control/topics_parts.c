@@ -69,7 +69,9 @@ static void part_failed(struct part_slot *slot)
     log_error("topics", "partition %s-%d is offline: %s", w->topic->name, slot->partition,
               slot->why);
     topic_work_refuse(w, slot->err, slot->why);
-    if (slot->err == ERR_IO)
+    if (slot_partition(slot)->log_dir < w->topics->o.logdirs->count)
+        w->topics->dirty_close[slot_partition(slot)->log_dir] = true;
+    if (topics_dir_error(slot->err))
         topics_dir_failed(w->topics, slot_partition(slot)->log_dir, slot->err);
 }
 
@@ -161,6 +163,7 @@ static void slot_open_start(struct part_slot *slot)
         .log_start =
             known ? logdirs_offset(dirs, p->log_dir, LOG_DIR_LOG_START, name, slot->partition) : -1,
         .wall_ms = t->control->wall_ms,
+        .durability = t->o.recover_os ? PLOG_OS : PLOG_FSYNC,
     };
     topic_plog_config(w, &slot->open.config);
     slot->call.run = slot_open_run;
@@ -184,7 +187,7 @@ static void slot_closed(struct call *call)
         t->dirty_close[dir] = true;
         log_error("topics", "%s of %s-%d failed: %s", slot->remove ? "removal" : "closing",
                   slot->work->topic->name, slot->partition, err_text(slot->err));
-        if (slot->err == ERR_IO)
+        if (topics_dir_error(slot->err))
             topics_dir_failed(t, dir, slot->err);
     }
     slot_release(slot);

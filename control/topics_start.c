@@ -1,7 +1,8 @@
 /*
  * topics_start: from what the metadata says and what the disks hold to running topics.
  *
- * The log dirs are scanned first. A directory of a partition that the metadata knows decides where the
+ * The log dirs are scanned first. A directory of a partition that the metadata knows decides where
+ * the
  * partition lives; one that it does not know is a stray, as in Kafka, and renamed; what a
  * deletion left is removed. Then every partition is opened.
  */
@@ -246,6 +247,14 @@ static int works_make(struct topics *t)
     return 0;
 }
 
+/* Nothing was opened; and nobody knows what the dirs are like. */
+static void start_refused(struct topics *t)
+{
+    for (uint32_t i = 0; i < t->o.logdirs->count; i++)
+        t->dirty_close[i] = true;
+    t->state = TOPICS_STOPPED;
+}
+
 int topics_start(struct topics *t)
 {
     int err = 0;
@@ -255,8 +264,10 @@ int topics_start(struct topics *t)
             err = scan_dir(t, i);
     if (!err)
         err = works_make(t);
-    if (err)
+    if (err) {
+        start_refused(t);
         return err;
+    }
     t->starting++; /* holds the end back while works are begun */
     struct topic_work *next;
     for (struct topic_work *w = t->works; w; w = next) {

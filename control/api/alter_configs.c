@@ -68,7 +68,7 @@ bool resource_pairs(struct arena *arena, const struct image_configs *from, struc
 static void fail(struct alter_item *item, int16_t error, struct str message)
 {
     item->error = error;
-    item->message = str_is_null(message) && error ? str_from(kerr_text(error)) : message;
+    item->message = message;
 }
 
 static void alter_done(struct topic_op *op)
@@ -163,7 +163,7 @@ static void alter_broker(struct alter_state *s, struct alter_item *item)
         fail(item, error, message);
         return;
     }
-    if (config_alter_broker(rq->control->config, s->kind, item->name, false, item->ops,
+    if (config_alter_broker(rq->control->config, s->kind, item->name, true, item->ops,
                             item->op_count, &rq->arena, &result) < 0) {
         fail(item, KERR_UNKNOWN_SERVER_ERROR, STR("The request needs too much memory."));
         return;

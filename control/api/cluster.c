@@ -181,7 +181,7 @@ void api_describe_topic_partitions(struct control_request *rq)
         limit = req.response_partition_limit;
     int32_t *self;
     API_ALLOC(rq, self, 1);
-    API_ALLOC(rq, res.topics, count);
+    API_ALLOC(rq, res.topics, req.n_topics > (int32_t)count ? (uint32_t)req.n_topics : count);
     *self = broker_node_id(rq->control->broker);
     struct page page = {rq, &res, limit < 1 ? 1 : (int32_t)limit, self, names == NULL};
     if (names) {
@@ -190,7 +190,7 @@ void api_describe_topic_partitions(struct control_request *rq)
             listed = str_eq(names[i], from);
         if (!listed || (req.cursor && req.cursor->partition_index < 0)) {
             /* Kafka answers with getErrorResponse: each topic carries the error. */
-            for (int32_t i = 0; i < req.n_topics && (uint32_t)i < count; i++) {
+            for (int32_t i = 0; i < req.n_topics; i++) {
                 struct describe_topic_partitions_response_topic *t = &res.topics[res.n_topics++];
                 describe_topic_partitions_response_topic_init(t);
                 t->name = req.topics[i].name;

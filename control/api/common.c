@@ -5,6 +5,20 @@
 
 #define TOPIC_NAME_CHARS "other than ASCII alphanumerics, '.', '_' and '-'"
 
+/* prefix + name + suffix; printf would stop at a NUL that a name may hold. */
+static struct str around(struct arena *arena, const char *prefix, struct str name,
+                         const char *suffix)
+{
+    size_t before = strlen(prefix), after = strlen(suffix);
+    char *p = arena_alloc(arena, before + name.len + after);
+    if (!p)
+        return STR_NULL;
+    memcpy(p, prefix, before);
+    memcpy(p + before, name.p, name.len);
+    memcpy(p + before + name.len, suffix, after);
+    return (struct str){p, (uint32_t)(before + name.len + after)};
+}
+
 static bool topic_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
@@ -38,10 +52,8 @@ struct str topic_name_error(struct arena *arena, struct str name)
                             STR_ARG(name), topic_name_bytes_max);
     for (uint32_t i = 0; i < name.len; i++)
         if (!topic_char(name.p[i]))
-            return arena_printf(
-                arena,
-                "Topic name is invalid: '%.*s' contains one or more characters " TOPIC_NAME_CHARS,
-                STR_ARG(name));
+            return around(arena, "Topic name is invalid: '", name,
+                          "' contains one or more characters " TOPIC_NAME_CHARS);
     return STR_NULL;
 }
 

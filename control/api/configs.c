@@ -57,6 +57,7 @@ static bool fill_entries(struct control_request *rq, const struct describe_confi
         c->value = e->value;
         c->read_only = e->is_read_only;
         c->config_source = (int8_t)e->source;
+        c->is_default = rq->version == 0 && e->source == CONFIG_SOURCE_DEFAULT;
         c->is_sensitive = e->is_sensitive;
         c->config_type = (int8_t)e->type;
         c->documentation = req->include_documentation ? e->documentation : STR_NULL;
@@ -174,9 +175,7 @@ void api_describe_configs(struct control_request *rq)
                 res.results[k].resource_type = req.resources[k].resource_type;
                 res.results[k].resource_name = req.resources[k].resource_name;
                 res.results[k].error_code = KERR_INVALID_REQUEST;
-                res.results[k].error_message =
-                    arena_printf(&rq->arena, "Unexpected resource type UNKNOWN for resource %.*s",
-                                 STR_ARG(r->resource_name));
+                res.results[k].error_message = str_from(kerr_text(KERR_INVALID_REQUEST));
             }
             break;
         }

@@ -190,7 +190,8 @@ static int16_t placement_error(struct control_request *rq, struct create_item *i
         *message = arena_printf(
             &rq->arena,
             "Unable to replicate the partition %d time(s): The target replication factor of %d "
-            "cannot be reached because only 1 broker(s) are registered.",
+            "cannot be reached because only 1 broker(s) are registered or some brokers have all "
+            "their log directories cordoned.",
             item->replicas, item->replicas);
         return KERR_INVALID_REPLICATION_FACTOR;
     }
@@ -269,7 +270,9 @@ static void create_all(struct create_state *s, const struct create_topics_reques
         create_topics_response_topic_init(item->out);
         item->out->name = item->want->name;
         item->out->error_message = STR_NULL;
-        if (repeated[i])
+        if (req->timeout_ms <= 0)
+            fail(item, KERR_REQUEST_TIMED_OUT, STR_NULL); /* over before it began, as in Kafka */
+        else if (repeated[i])
             fail(item, KERR_INVALID_REQUEST, STR("Duplicate topic name."));
         else if (too_much)
             fail(item, KERR_POLICY_VIOLATION,

@@ -62,7 +62,7 @@ static bool mark_repeats(struct control_request *rq, const struct delete_topics_
 }
 
 static void delete_one(struct delete_state *s, const struct delete_topics_request_topic *want,
-                       bool repeated, struct delete_item *item)
+                       bool repeated, bool also_by_id, struct delete_item *item)
 {
     struct control_request *rq = s->fan.rq;
     struct delete_topics_response_topic *out = item->out;
@@ -86,20 +86,42 @@ static void delete_one(struct delete_state *s, const struct delete_topics_reques
     struct image_topic *t =
         by_id ? image_by_id(&rq->control->image, &want->topic_id) : api_topic(rq, want->name);
     if (!t || t->state != IMAGE_TOPIC_LIVE) {
-        struct str bad = by_id ? STR_NULL : topic_name_error(&rq->arena, want->name);
-        if (!str_is_null(bad)) {
-            out->error_code = KERR_INVALID_TOPIC_EXCEPTION;
-            out->error_message = bad;
-            return;
-        }
         delete_error(out, by_id ? KERR_UNKNOWN_TOPIC_ID : KERR_UNKNOWN_TOPIC_OR_PARTITION, NULL);
         return;
     }
     out->name = arena_str(&rq->arena, str_from(t->name)); /* the topic may be gone at the reply */
     out->topic_id = t->id;
+    if (also_by_id) {
+        delete_error(out, KERR_INVALID_REQUEST,
+                     "The provided topic name maps to an ID that was already supplied.");
+        return;
+    }
     item->op = (struct topic_op){.kind = TOPIC_DELETE, .id = t->id, .done = delete_done};
     fan_add(&s->fan);
     topics_submit(rq->control, &item->op);
+}
+
+/*
+ * A topic given by name in one place and by id in another: the name's place is answered, the id's is
+ * not. False: no memory.
+ */
+static bool mark_same_topics(struct control_request *rq,
+                             const struct delete_topics_request_topic *all, int32_t n,
+                             enum api_repeat *same)
+{
+    struct str *ids = arena_calloc(&rq->arena, (size_t)n, sizeof(*ids));
+    if (!ids)
+        return false;
+    for (int32_t i = 0; i < n; i++) {
+        const struct uuid *id = &all[i].topic_id;
+        if (!str_is_null(all[i].name)) {
+            const struct image_topic *t = uuid_is_zero(id) ? api_topic(rq, all[i].name) : NULL;
+            id = t ? &t->id : NULL;
+        }
+        if (id && !uuid_is_zero(id))
+            ids[i] = (struct str){(const char *)id->b, sizeof(id->b)};
+    }
+    return api_mark_repeats(rq, ids, n, same);
 }
 
 /* Versions before 6 give names only. */
@@ -118,6 +140,22 @@ static bool collect_wanted(struct control_request *rq, const struct delete_topic
     return *all != NULL;
 }
 
+/* What refuses every topic of the request alike. */
+static bool whole_request_error(struct control_request *rq, int32_t timeout_ms,
+                                struct delete_topics_response_topic *out)
+{
+    if (!config_bool(rq->control->config, CONFIG_DELETE_TOPIC_ENABLE))
+        delete_error(out, rq->version < 3 ? KERR_INVALID_REQUEST : KERR_TOPIC_DELETION_DISABLED,
+                     rq->version < 3 ? "Topic deletion is disabled." : NULL);
+    else if (timeout_ms <= 0)
+        out->error_code = KERR_REQUEST_TIMED_OUT; /* over before it began, as in Kafka */
+    return out->error_code != 0;
+}
+
+struct delete_marks {
+    enum api_repeat *repeated, *same;
+};
+
 void api_delete_topics(struct control_request *rq)
 {
     struct delete_topics_request req;
@@ -134,28 +172,28 @@ void api_delete_topics(struct control_request *rq)
     delete_topics_response_init(&s->res);
     API_ALLOC(rq, s->res.responses, n);
     API_ALLOC(rq, items, n);
-    enum api_repeat *repeated;
-    API_ALLOC(rq, repeated, n);
-    if (!mark_repeats(rq, all, n, repeated)) {
+    struct delete_marks marks;
+    API_ALLOC(rq, marks.repeated, n);
+    API_ALLOC(rq, marks.same, n);
+    if (!mark_repeats(rq, all, n, marks.repeated) || !mark_same_topics(rq, all, n, marks.same)) {
         control_close(rq, "the request needs too much memory");
         return;
     }
-    bool enabled = config_bool(rq->control->config, CONFIG_DELETE_TOPIC_ENABLE);
     fan_begin(&s->fan, rq, delete_finish);
     for (int32_t i = 0; i < n; i++) {
+        bool by_id = str_is_null(all[i].name);
+        if (marks.repeated[i] == API_REPEATED_LATER ||
+            (!marks.repeated[i] && marks.same[i] && by_id))
+            continue; /* answered once, in the other place */
         struct delete_topics_response_topic *out = &s->res.responses[s->res.n_responses++];
         delete_topics_response_topic_init(out);
         out->error_message = STR_NULL;
+        out->name = all[i].name;
+        out->topic_id = all[i].topic_id;
         items[i].fan = &s->fan;
         items[i].out = out;
-        if (enabled) {
-            delete_one(s, &all[i], repeated[i], &items[i]);
-        } else {
-            out->name = all[i].name;
-            out->topic_id = all[i].topic_id;
-            delete_error(out, rq->version < 3 ? KERR_INVALID_REQUEST : KERR_TOPIC_DELETION_DISABLED,
-                         rq->version < 3 ? "Topic deletion is disabled." : NULL);
-        }
+        if (!whole_request_error(rq, req.timeout_ms, out))
+            delete_one(s, &all[i], marks.repeated[i], marks.same[i] && !by_id, &items[i]);
     }
     fan_end(&s->fan);
 }
@@ -192,10 +230,8 @@ static int16_t grow_error(struct control_request *rq,
                           const struct create_partitions_request_topic *want,
                           const struct image_topic *t, struct str *message)
 {
-    if (!t) {
-        *message = str_from(kerr_text(KERR_UNKNOWN_TOPIC_OR_PARTITION));
+    if (!t)
         return KERR_UNKNOWN_TOPIC_OR_PARTITION;
-    }
     if (want->count == t->partition_count) {
         *message =
             arena_printf(&rq->arena, "Topic already has %d partition(s).", t->partition_count);
@@ -278,6 +314,8 @@ void api_create_partitions(struct control_request *rq)
     }
     fan_begin(&s->fan, rq, grow_finish);
     for (int32_t i = 0; i < n; i++) {
+        if (repeated[i] == API_REPEATED_LATER)
+            continue; /* a name given twice is answered once */
         struct create_partitions_response_result *out = &s->res.results[s->res.n_results++];
         create_partitions_response_result_init(out);
         out->error_message = STR_NULL;

@@ -91,6 +91,8 @@ void api_delete_records(struct control_request *rq)
     fan_begin(&s->fan, rq, delete_finish);
     for (int32_t i = 0; i < req.n_topics; i++) {
         const struct delete_records_request_topic *from = &req.topics[i];
+        if (from->n_partitions <= 0)
+            continue; /* Kafka groups its answer by partition */
         struct delete_records_response_topic *to = &s->res.topics[s->res.n_topics++];
         delete_records_response_topic_init(to);
         to->name = from->name;
@@ -152,7 +154,7 @@ static void epoch_finish(struct fan *fan)
 /* What the asker believes to be the leader's epoch, against ours (KIP-320). -1: does not say. */
 static int16_t current_epoch_error(int32_t asked, int32_t ours)
 {
-    if (asked < 0 || asked == ours)
+    if (asked == -1 || asked == ours)
         return 0;
     return asked < ours ? KERR_FENCED_LEADER_EPOCH : KERR_UNKNOWN_LEADER_EPOCH;
 }

@@ -39,43 +39,52 @@ void api_init_producer_id(struct control_request *rq)
     control_reply(rq, &res, init_producer_id_response_encode_any);
 }
 
-static int16_t coordinator_error(int8_t key_type, struct str *message)
+/*
+ * A group's coordinator is this node, as it will be when groups are served: clients that only assign
+ * partitions ask for it and go on; those that join learn from ApiVersions that JoinGroup is not there, at once. For
+ * transactions and share groups the error must be one that clients give up on
+ * (COORDINATOR_NOT_AVAILABLE is retried for ever).
+ */
+static struct find_coordinator_response_coordinator find_one(struct control_request *rq,
+                                                             int8_t key_type, struct str key)
 {
-    switch (key_type) {
-    case KEY_GROUP:
-        *message = STR("This broker does not serve consumer groups.");
-        return KERR_UNSUPPORTED_VERSION;
-    case KEY_TRANSACTION:
-        *message = STR("This broker does not serve transactions.");
-        return KERR_UNSUPPORTED_VERSION;
-    case KEY_SHARE:
-        *message = STR("This broker does not serve share groups.");
-        return KERR_UNSUPPORTED_VERSION;
-    default:
-        *message = str_from(kerr_text(KERR_INVALID_REQUEST));
-        return KERR_INVALID_REQUEST;
+    struct find_coordinator_response_coordinator c;
+    find_coordinator_response_coordinator_init(&c);
+    c.key = key;
+    c.node_id = -1;
+    c.host = STR("");
+    c.port = -1;
+    c.error_code = KERR_UNSUPPORTED_VERSION;
+    if (key_type == KEY_GROUP) {
+        c.node_id = broker_node_id(rq->control->broker);
+        c.host = api_advertised_host(rq);
+        c.port = api_advertised_port(rq);
+        c.error_code = 0;
+        c.error_message = STR("");
+    } else if (key_type == KEY_TRANSACTION) {
+        c.error_message = STR("This broker does not serve transactions.");
+    } else if (key_type == KEY_SHARE) {
+        c.error_message = STR("This broker does not serve share groups.");
+    } else {
+        c.error_code = KERR_INVALID_REQUEST;
+        c.error_message = str_from(kerr_text(KERR_INVALID_REQUEST));
     }
+    return c;
 }
 
-/*
- * Without groups and transactions no key has a coordinator. The error must be one that clients do
- * not retry for ever (COORDINATOR_NOT_AVAILABLE would be): UNSUPPORTED_VERSION ends the attempt with
- * the message.
- */
 void api_find_coordinator(struct control_request *rq)
 {
     struct find_coordinator_request req;
     API_DECODE(rq, find_coordinator_request, &req);
     struct find_coordinator_response res;
     find_coordinator_response_init(&res);
-    struct str message;
-    int16_t error = coordinator_error(req.key_type, &message);
     if (rq->version < 4) {
-        res.error_code = error;
-        res.error_message = message;
-        res.node_id = -1;
-        res.host = STR("");
-        res.port = -1;
+        struct find_coordinator_response_coordinator c = find_one(rq, req.key_type, req.key);
+        res.error_code = c.error_code;
+        res.error_message = c.error_message;
+        res.node_id = c.node_id;
+        res.host = c.host;
+        res.port = c.port;
         control_reply(rq, &res, find_coordinator_response_encode_any);
         return;
     }
@@ -84,16 +93,9 @@ void api_find_coordinator(struct control_request *rq)
         return;
     }
     API_ALLOC(rq, res.coordinators, req.n_coordinator_keys > 0 ? req.n_coordinator_keys : 0);
-    for (int32_t i = 0; i < req.n_coordinator_keys; i++) {
-        struct find_coordinator_response_coordinator *k = &res.coordinators[res.n_coordinators++];
-        find_coordinator_response_coordinator_init(k);
-        k->key = req.coordinator_keys[i];
-        k->node_id = -1;
-        k->host = STR("");
-        k->port = -1;
-        k->error_code = error;
-        k->error_message = message;
-    }
+    for (int32_t i = 0; i < req.n_coordinator_keys; i++)
+        res.coordinators[res.n_coordinators++] =
+            find_one(rq, req.key_type, req.coordinator_keys[i]);
     control_reply(rq, &res, find_coordinator_response_encode_any);
 }
 

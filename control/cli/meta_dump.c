@@ -23,7 +23,8 @@ static void print_fields(FILE *out, const struct meta_record *r)
         fprintf(out, " id=%s", id);
         break;
     case META_BOOT:
-        fprintf(out, " number=%" PRId64, r->value);
+        fprintf(out, " number=%" PRId64 " durability=%s", r->value,
+                r->os_durability ? "os" : "fsync");
         break;
     case META_TOPIC:
         fprintf(out, " id=%s name=%.*s%s", id, STR_ARG(r->name), r->internal ? " internal" : "");

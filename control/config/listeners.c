@@ -173,9 +173,8 @@ static void resolve_protocol(const struct config *c, struct config_listener *l,
     if (protocol < 0) {
         config_message(
             errs, &errs->errors,
-            "%.*s: listener.security.protocol.map: no protocol for listener %.*s",
-            STR_ARG(config_where(c, CONFIG_LISTENER_SECURITY_PROTOCOL_MAP, &errs->arena)),
-            STR_ARG(l->name));
+            "%.*s: listeners: no protocol for listener %.*s in listener.security.protocol.map",
+            STR_ARG(config_where(c, CONFIG_LISTENERS, &errs->arena)), STR_ARG(l->name));
         return;
     }
     l->protocol = (enum config_protocol)protocol;

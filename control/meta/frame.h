@@ -1,7 +1,8 @@
 /*
  * frame: how the metadata files look on disk.
  *
- * Purpose: the byte format of `sluice.meta.log` and `sluice.meta.snapshot`, apart from any disk. Pure.
+ * Purpose: the byte format of `sluice.meta.log` and `sluice.meta.snapshot`, apart from any disk.
+ * Pure.
  * Both begin with a head, then come frames; a frame is one append: some records under one
  * checksum, so that they are there together or not at all. All integers are big-endian.
  *   head:  magic (8 bytes, by kind) | version u32 | offset u64 | CRC32C u32 of what stands before

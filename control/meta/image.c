@@ -199,12 +199,15 @@ static int apply_cluster(struct image *img, const struct meta_record *r)
     return 0;
 }
 
-/* Each start is a new leadership of every partition. An empty image takes any number (a snapshot). */
+/*
+ * Each start is a new leadership of every partition. An empty image takes any number (a snapshot).
+ */
 static int apply_boot(struct image *img, const struct meta_record *r)
 {
     if (r->value < 1 || (img->boots != 0 && (uint64_t)r->value != img->boots + 1))
         return ERR_CORRUPT;
     img->boots = (uint64_t)r->value;
+    img->os_durability = r->os_durability;
     size_t cursor = 0;
     for (struct image_topic *t; (t = map_next(&img->by_id, &cursor)) != NULL;) {
         for (int32_t i = 0; i < t->partition_count; i++) {
@@ -386,7 +389,8 @@ static int broker_records(const struct image *img, image_record_fn *fn, void *ct
         err = fn(ctx, &r);
     }
     if (!err && img->boots != 0) {
-        struct meta_record r = {.type = META_BOOT, .value = (int64_t)img->boots};
+        struct meta_record r = {
+            .type = META_BOOT, .value = (int64_t)img->boots, .os_durability = img->os_durability};
         err = fn(ctx, &r);
     }
     if (!err && img->next_producer_id != 0) {

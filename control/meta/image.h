@@ -40,8 +40,7 @@ struct image_partition {
     int32_t leader_epoch_base; /* as recorded */
     int32_t partition_epoch;
     struct uuid directory; /* of the log dir, as recorded */
-    uint32_t
-        log_dir; /* index into the broker's log.dirs; image_no_log_dir: not among them; set by topics.c */
+    uint32_t log_dir;      /* index into the log dirs or image_no_log_dir; set by topics.c */
     /* runtime, not persisted; set by topics.c */
     uint32_t shard;
     struct plog *plog; /* NULL: offline (its log dir failed) */
@@ -68,6 +67,7 @@ struct image {
     int64_t next_producer_id;
     int64_t next_offset; /* of the metadata log */
     uint64_t boots;      /* starts of this broker, counted in the log */
+    bool os_durability;  /* of the last start's record */
 };
 
 struct meta_record;

@@ -18,6 +18,7 @@ enum field {
     FIELD_EPOCHS = 32,
     FIELD_VALUE = 64,
     FIELD_CONFIGS = 128,
+    FIELD_OS = 256,
 };
 
 static const struct {
@@ -25,7 +26,7 @@ static const struct {
     const char *name;
 } shapes[] = {
     [META_CLUSTER] = {FIELD_ID, "cluster"},
-    [META_BOOT] = {FIELD_VALUE, "boot"},
+    [META_BOOT] = {FIELD_VALUE | FIELD_OS, "boot"},
     [META_TOPIC] = {FIELD_ID | FIELD_NAME | FIELD_INTERNAL, "topic"},
     [META_PARTITION] = {FIELD_ID | FIELD_PARTITION | FIELD_DIRECTORY | FIELD_EPOCHS, "partition"},
     [META_PARTITION_DIRECTORY] = {FIELD_ID | FIELD_PARTITION | FIELD_DIRECTORY,
@@ -73,6 +74,7 @@ int64_t meta_record_size(const struct meta_record *r)
     n += f & FIELD_EPOCHS ? 8 : 0;
     n += f & FIELD_VALUE ? 8 : 0;
     n += f & FIELD_CONFIGS ? configs_size(r) : 0;
+    n += f & FIELD_OS ? 1 : 0;
     return n > meta_record_bytes_max ? ERR_TOO_LARGE : (int64_t)n;
 }
 
@@ -127,6 +129,8 @@ size_t meta_record_encode(const struct meta_record *r, uint8_t *out)
     }
     if (f & FIELD_CONFIGS)
         p = put_configs(p, r);
+    if (f & FIELD_OS)
+        *p++ = r->os_durability;
     out[0] = (uint8_t)r->type;
     out[1] = record_version;
     bytes_put_u32(out + 2, (uint32_t)(p - out - record_head_bytes));
@@ -207,6 +211,8 @@ static void cut_fields(struct cut *c, uint32_t f, struct meta_record *r,
         r->value = (int64_t)bytes_get_u64(cut_take(c, 8));
     if (f & FIELD_CONFIGS)
         cut_configs(c, r, configs);
+    if (f & FIELD_OS)
+        r->os_durability = *cut_take(c, 1) != 0;
 }
 
 int64_t meta_record_decode(const uint8_t *p, size_t n, struct meta_record *out,

@@ -3,7 +3,8 @@
  *
  * Purpose: everything that changes the image is one of these records; the log (store.h) is a
  * sequence of them, a snapshot is another. Pure: encode to bytes, decode from bytes.
- * Owner: values only. Memory: a decoded record's strings point into the bytes that it was read from;
+ * Owner: values only. Memory: a decoded record's strings point into the bytes that it was read
+ * from;
  * its configs are in an array of the caller.
  * Format (all integers big-endian): type u8, version u8, payload length u32, payload. Strings are a
  * length u32 and bytes. A reader refuses types and versions that it does not know: metadata
@@ -26,7 +27,7 @@
 
 enum meta_record_type {
     META_CLUSTER = 1,   /* id: the cluster's */
-    META_BOOT = 2,      /* value: number of this start, counted from 1 */
+    META_BOOT = 2,      /* value: number of this start, counted from 1; os_durability */
     META_TOPIC = 3,     /* id, name, internal */
     META_PARTITION = 4, /* id of the topic, partition (the next index), directory, epochs */
     META_PARTITION_DIRECTORY = 5, /* id, partition, directory: it was found in another log dir */
@@ -51,6 +52,7 @@ struct meta_record {
     struct uuid directory;
     int32_t leader_epoch, partition_epoch;
     int64_t value;
+    bool os_durability; /* acks since the last clean stop may have meant the system only */
     const struct meta_config *configs;
     uint32_t config_count;
 };
@@ -58,7 +60,9 @@ struct meta_record {
 /* Name of a type for dumps; "unknown" for anything else. */
 const char *meta_record_type_name(enum meta_record_type type);
 
-/* Bytes that meta_record_encode writes, at most meta_record_bytes_max; ERR_TOO_LARGE, ERR_INVALID. */
+/*
+ * Bytes that meta_record_encode writes, at most meta_record_bytes_max; ERR_TOO_LARGE, ERR_INVALID.
+ */
 int64_t meta_record_size(const struct meta_record *r);
 
 /* Writes to out, which has room for meta_record_size bytes; returns the bytes written. */

@@ -8,7 +8,8 @@
  * Invariants: an append is whole or absent after any crash; a snapshot is on the medium under its
  * name before the log that it replaces goes.
  * Failure: meta_store_open refuses a damaged log, naming file and byte. ERR_NO_SPACE of an append
- * leaves log and image as they were. Any other failure of an append is final: what is on the disk is not
+ * leaves log and image as they were. Any other failure of an append is final: what is on the disk
+ * is not
  * known any more, every later call answers ERR_IO, and the broker must stop.
  */
 #ifndef CONTROL_META_STORE_H
@@ -32,7 +33,9 @@ struct meta_store_options {
     uint64_t snapshot_after_bytes; /* the log's size at which a snapshot is due */
 };
 
-/* Makes both what is on disk and *image (fresh from image_init) current. A torn last append is cut. */
+/*
+ * Makes both what is on disk and *image (fresh from image_init) current. A torn last append is cut.
+ */
 int meta_store_open(struct meta_store **out, const struct meta_store_options *options,
                     struct image *image, char *why, size_t why_size);
 
@@ -47,7 +50,8 @@ int meta_store_append(struct meta_store *s, const struct meta_record *records, u
 bool meta_store_snapshot_due(const struct meta_store *s);
 
 /* Writes a snapshot of the image and begins a new log. After an error the old log goes on, unless
- * meta_store_failed says otherwise; the next attempt is due after another limit's worth of bytes. */
+ * meta_store_failed says otherwise; the next attempt is due after another limit's worth of bytes.
+ * */
 int meta_store_snapshot(struct meta_store *s);
 
 /* True after a final failure. */

@@ -1,9 +1,10 @@
 /*
- * conn: bytes to frames. What a conn may hold of unread, half-read and unsent bytes is bounded here.
+ * conn: bytes to frames. What a conn may hold of unread, half-read and unsent bytes is bounded
+ * here.
  *
- * Read-ahead (want) is small enough that all conns together stay within the receive buffers that no
- * request has reserved; a frame that does not come whole with it needs a reserve of its full length
- * before more of it is read.
+ * Read-ahead (want) is small enough that all conns together stay within the receive buffers that
+ * no request has reserved; a frame that does not come whole with it needs a reserve of its full
+ * length before more of it is read.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -96,6 +97,12 @@ static void arm_timer(struct kafka *k, int64_t at_ns)
         wheel_arm(&k->shard->wheel, &k->timer, at_ns);
 }
 
+static void arm_for_idle(struct kafka *k, const struct conn *c)
+{
+    if (k->o.idle_ns > 0)
+        arm_timer(k, c->active_ns + k->o.idle_ns);
+}
+
 static void arm_for_partial(struct kafka *k)
 {
     if (link_alone(&k->partials))
@@ -128,7 +135,8 @@ static void expire_partial(struct kafka *k, int64_t now_ns)
             arm_for_partial(k);
             return;
         }
-        conn_doom(c, "%llu of %u bytes of its request came in %lld ms, and others wait for the memory",
+        conn_doom(c,
+                  "%llu of %u bytes of its request came in %lld ms, and others wait for the memory",
                   (unsigned long long)c->tc->rx.bytes, c->need,
                   (long long)((now_ns - c->partial_ns) / CLOCK_NS_PER_MS));
     }
@@ -137,10 +145,10 @@ static void expire_partial(struct kafka *k, int64_t now_ns)
 /* A conn with a request in work is not idle; one that takes no bytes of a reply is. */
 static void expire_idle(struct kafka *k, int64_t now_ns)
 {
-    while (!link_alone(&k->idle)) {
+    while (!link_alone(&k->idle) && k->o.idle_ns > 0) {
         struct conn *c = container_of(k->idle.next, struct conn, idle_link);
         if (now_ns - c->active_ns < k->o.idle_ns) {
-            arm_timer(k, c->active_ns + k->o.idle_ns);
+            arm_for_idle(k, c);
             return;
         }
         link_remove(&c->idle_link);
@@ -189,7 +197,10 @@ static uint64_t ahead_now(const struct kafka *k)
     return k->ahead;
 }
 
-/* Once per event: what is left of the last setting stays as long as half of the read-ahead is there. */
+/*
+ * Once per event: what is left of the last setting stays as long as half of the read-ahead is
+ * there.
+ */
 void conn_settle_want(struct conn *c)
 {
     if (c->closing)
@@ -238,7 +249,7 @@ static bool conn_length(struct conn *c)
 static void conn_await_rest(struct conn *c)
 {
     struct kafka *k = c->k;
-    if (c->reserved == 0) {
+    if (c->reserved == 0 && c->need > small_frame_bytes) {
         if (!link_alone(&k->waiting[CONN_WAITS_RESERVE]) || !reserve_take(k->reserve, c->need)) {
             conn_line_up(c, CONN_WAITS_RESERVE);
             return;
@@ -277,7 +288,9 @@ void conn_input(struct conn *c)
     conn_settle_want(c);
 }
 
-/* The frame at the front was read in place, or has been moved to r->body (then need is 0 already). */
+/*
+ * The frame at the front was read in place, or has been moved to r->body (then need is 0 already).
+ */
 void conn_frame_taken(struct conn *c, struct request *r)
 {
     c->k->counters.bytes_in += r->frame_bytes + frame_prefix_bytes;
@@ -382,8 +395,11 @@ uint32_t conn_serve_waiting(struct kafka *k, uint32_t budget)
     uint32_t n = 0;
     if (!link_alone(&k->waiting[CONN_WAITS_RESERVE]))
         n += serve_reserve(k);
-    if (!link_alone(&k->waiting[CONN_WAITS_SLOT]))
+    if (!link_alone(&k->waiting[CONN_WAITS_SLOT])) {
         n += serve_slots(k);
+        if (!link_alone(&k->waiting[CONN_WAITS_SLOT]))
+            fetch_relieve(k);
+    }
     if (!link_alone(&k->waiting[CONN_WAITS_LOG]) && k->parked_head == NULL)
         n += serve_all(&k->waiting[CONN_WAITS_LOG], offsetof(struct conn, wait_link), budget);
     if (!link_alone(&k->resume))
@@ -440,7 +456,7 @@ static int on_accepted(void *ctx, struct tconn *tc, uint32_t listener)
     for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
         link_init(links[i]);
     link_push(&k->idle, &c->idle_link);
-    arm_timer(k, c->active_ns + k->o.idle_ns);
+    arm_for_idle(k, c);
     tc->user = c;
     k->counters.conns++;
     conn_ahead(k);

@@ -47,7 +47,7 @@ static int decode_partition(struct request *r, struct reader *rd, const struct t
     part_append(r, p);
     part_refer(p, ref, index);
     struct fetch_part *fp = &p->fetch;
-    fp->leader_epoch = leader_epoch;
+    fp->leader_epoch = leader_epoch < 0 ? -1 : leader_epoch;
     fp->offset = offset;
     fp->last_epoch = last_epoch;
     fp->log_start = log_start;
@@ -79,7 +79,10 @@ static void read_forgotten(struct request *r, struct reader *rd, forgotten_fn *f
 {
     int version = r->api_version;
     bool flexible = version >= 12;
-    int32_t topics = reader_any_array_len(rd, flexible, false, version >= 13 ? 18 : flexible ? 3 : 6);
+    int32_t topics = reader_any_array_len(rd, flexible, false,
+                                          version >= 13 ? 18
+                                          : flexible    ? 3
+                                                        : 6);
     for (int32_t i = 0; i < topics && rd->err == 0; i++) {
         struct topic_ref ref;
         topic_ref_read(&ref, r->k, rd, version >= 13, flexible, r->frame_bytes);
@@ -121,6 +124,7 @@ static void decode_head(struct request *r, struct reader *rd)
     f->max_wait_ms = reader_i32(rd);
     f->min_bytes = reader_i32(rd);
     f->max_bytes = reader_i32(rd);
+    f->below_zero = f->max_bytes < 0;
     f->isolation = reader_i8(rd);
     f->session_id = version >= 7 ? reader_i32(rd) : 0;
     f->session_epoch = version >= 7 ? reader_i32(rd) : session_epoch_final;
@@ -170,9 +174,23 @@ static bool is_full(const struct fetch_state *f)
 static void refuse_session(struct request *r, int16_t error)
 {
     parts_free(r);
-    r->fetch.context = FETCH_SESSION_ERROR;
+    r->fetch.context = FETCH_REFUSED;
     r->fetch.session_id = 0;
     r->fetch.error = error;
+    r->errors++;
+}
+
+/* As Kafka answers what it trips over. Before topic ids each partition has the error, too. */
+static void refuse_whole(struct request *r, int16_t error)
+{
+    r->fetch.context = FETCH_REFUSED;
+    r->fetch.error = error;
+    if (r->api_version >= 13)
+        parts_free(r);
+    for (struct part *p = r->parts; p != NULL; p = p->next) {
+        p->fetch.erroneous = true;
+        p->error = error;
+    }
     r->errors++;
 }
 
@@ -188,8 +206,8 @@ static void forget_all(struct request *r)
     uint64_t off = r->fetch.forgotten_off;
     if (off == 0)
         return;
-    reader_init(&rd, (struct chain_view){chain_pos_at(&r->body, off),
-                                         (uint32_t)(r->frame_bytes - off)});
+    reader_init(&rd,
+                (struct chain_view){chain_pos_at(&r->body, off), (uint32_t)(r->frame_bytes - off)});
     read_forgotten(r, &rd, forget_one);
 }
 
@@ -253,6 +271,7 @@ static void continue_session(struct request *r, struct session *session)
     forget_all(r);
     if (session->count == 0) {
         f->session = NULL;
+        f->session_id = 0;
         session_remove(s, session);
         f->context = FETCH_SESSIONLESS;
         return;
@@ -324,8 +343,6 @@ static void classify(struct part *p)
     if (p->error == 0 && f->replica_id >= 0)
         p->error =
             p->fetch.leader_epoch >= 0 ? KERR_UNKNOWN_LEADER_EPOCH : KERR_NOT_LEADER_OR_FOLLOWER;
-    if (p->error == 0 && f->isolation != 0 && f->isolation != 1)
-        p->error = KERR_UNKNOWN_SERVER_ERROR;
 }
 
 /* Partitions that are never read stand last in the response, as in Kafka. */
@@ -431,6 +448,9 @@ enum request_result fetch_start(struct conn *c, const struct proto_request_heade
     r->stamps.at[STAMP_PARSED] = kafka_clock(k);
     open_context(r);
     sort_parts(r);
+    bool reads = r->parts != NULL && !r->parts->fetch.erroneous;
+    if (reads && r->fetch.isolation != 0 && r->fetch.isolation != 1)
+        refuse_whole(r, KERR_UNKNOWN_SERVER_ERROR);
     fetch_begin(r);
     return REQUEST_TAKEN;
 }

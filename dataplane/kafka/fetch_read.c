@@ -5,7 +5,8 @@
  */
 #include "dataplane/kafka/kafka_internal.h"
 
-#define reply_bytes_floor (64 * KIB) /* a fetch may always ask for so much, however much is unsent */
+#define reply_bytes_floor                                                                          \
+    (64 * KIB) /* a fetch may always ask for so much, however much is unsent */
 
 static void issue(struct request *r);
 
@@ -30,6 +31,9 @@ static void part_read_done(struct part *p)
     struct request *r = p->r;
     struct fetch_state *f = &r->fetch;
     struct plog_read *read = &p->fetch.read;
+    int64_t end = f->isolation == 1 ? read->last_stable_offset : read->high_watermark;
+    if (read->error == 0 && p->fetch.below_zero && p->fetch.offset < end)
+        read->error = KERR_UNKNOWN_SERVER_ERROR;
     p->error = read->error;
     if (p->error != 0 || p->fetch.diverging_epoch >= 0)
         f->hurry = true;
@@ -204,7 +208,9 @@ static bool try_start(struct request *r, struct part *p)
     if (f->reading > 0 && f->bytes + f->promised + limit > max)
         return false;
     p->fetch.limit = (uint32_t)limit;
-    p->fetch.read.min_one = f->bytes == 0;
+    p->fetch.below_zero = p->fetch.max_bytes < 0 || f->below_zero;
+    p->fetch.read.min_one = f->bytes == 0 && !p->fetch.below_zero;
+    f->below_zero = false;
     f->reading++;
     f->promised += limit;
     f->cursor = p->next;

@@ -107,7 +107,10 @@ static int16_t wire_error(const struct part *p)
     return p->error;
 }
 
-/* Aborted transactions: none yet. Kafka writes an empty list where it would look for them, else null. */
+/*
+ * Aborted transactions: none yet. Kafka writes an empty list where it would look for them, else
+ * null.
+ */
 static bool lists_aborted(const struct part *p)
 {
     if (p->fetch.erroneous)
@@ -212,7 +215,7 @@ static void encode_back(struct request *r, struct writer *w)
     bool endpoint = false;
     for (struct part *p = next_included(r->parts); p != NULL; p = next_included(p->next))
         endpoint |= tells_leader(p) && p->partition->leader_id == r->k->o.node_id;
-    endpoint = endpoint && reply_endpoint_of(r) != NULL;
+    endpoint = endpoint && r->fetch.replica_id < 0 && reply_endpoint_of(r) != NULL;
     writer_uvarint(w, endpoint);
     if (endpoint)
         reply_endpoint(w, r);
@@ -253,7 +256,8 @@ int fetch_encode(struct request *r, struct chain *out)
     }
     chain_join(&frame, &tail);
     CHECK(frame.head->data_len >= frame_prefix_bytes);
-    bytes_put_u32(rte_pktmbuf_mtod(frame.head, void *), (uint32_t)(frame.bytes - frame_prefix_bytes));
+    bytes_put_u32(rte_pktmbuf_mtod(frame.head, void *),
+                  (uint32_t)(frame.bytes - frame_prefix_bytes));
     chain_join(out, &frame);
     return 0;
 }

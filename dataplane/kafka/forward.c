@@ -26,7 +26,8 @@ static void forward_fill(struct conn *c, struct request *r, const struct proto_r
     f->correlation_id = h->correlation_id;
     f->client_id_len = -1;
     if (h->client_id.p != NULL) {
-        uint32_t n = h->client_id.len < client_id_bytes_max ? h->client_id.len : client_id_bytes_max;
+        uint32_t n =
+            h->client_id.len < client_id_bytes_max ? h->client_id.len : client_id_bytes_max;
         memcpy(f->client_id, h->client_id.p, n);
         f->client_id_len = (int32_t)n;
     }

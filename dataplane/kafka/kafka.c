@@ -7,51 +7,6 @@
 
 #define run_rounds_max 4 /* answers free what more requests need: so often in one run */
 
-/* ---- pools ---- */
-
-int pool_init(struct pool *p, uint32_t stride, uint32_t count)
-{
-    stride = (stride + 63u) & ~63u;
-    /* Cleared pages come from the kernel when they are first touched. */
-    uint8_t *base = calloc(count + 1, stride);
-    if (base == NULL)
-        return ERR_NO_MEMORY;
-    *p = (struct pool){.base = base, .stride = stride, .count = count, .free = count};
-    return 0;
-}
-
-void pool_fini(struct pool *p)
-{
-    free(p->base);
-    p->base = NULL;
-}
-
-static uint8_t *pool_first(const struct pool *p)
-{
-    return (uint8_t *)(((uintptr_t)p->base + 63) & ~(uintptr_t)63);
-}
-
-void *pool_take(struct pool *p)
-{
-    if (p->free == 0)
-        return NULL;
-    p->free--;
-    void *object = p->list;
-    if (object != NULL)
-        memcpy(&p->list, object, sizeof(void *));
-    else
-        object = pool_first(p) + (size_t)p->fresh++ * p->stride;
-    return object;
-}
-
-void pool_give(struct pool *p, void *object)
-{
-    DCHECK(p->free < p->count);
-    memcpy(object, &p->list, sizeof(void *));
-    p->list = object;
-    p->free++;
-}
-
 /* ---- life ---- */
 
 static int take_memory(struct kafka *k)
@@ -84,7 +39,7 @@ static void init_lists(struct kafka *k)
 {
     for (int i = 0; i < CONN_WAIT_COUNT; i++)
         link_init(&k->waiting[i]);
-    struct link *heads[] = {&k->flush, &k->resume, &k->partials,    &k->idle,
+    struct link *heads[] = {&k->flush, &k->resume,      &k->partials,     &k->idle,
                             &k->fired, &k->fetch_ready, &k->fetch_waiting};
     for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
         link_init(heads[i]);

@@ -25,7 +25,7 @@
 struct kafka;
 struct admission;
 
-/* Where clients of one listener find this broker: the hint that goes with NOT_LEADER_OR_FOLLOWER. */
+/* Where clients of one listener find this broker: goes with NOT_LEADER_OR_FOLLOWER. */
 struct kafka_endpoint {
     struct str host;
     int32_t port;
@@ -39,17 +39,18 @@ struct kafka_options {
     struct plog_env *plogs;
     struct agent *control;
     void (*forward_run)(struct call *call); /* control's handler of struct forward */
-    struct admission *admission;            /* shared by all shards */
+    /* Shared by all shards, who find each other through it. NULL: one shard, no limits. */
+    struct admission *admission;
     int32_t node_id;
     uint32_t conn_max;          /* conn blocks of this shard */
     uint32_t request_slots;     /* requests in work on this shard */
     uint32_t partition_ops;     /* partition parts of requests in work on this shard */
     uint64_t request_bytes_max; /* socket.request.max.bytes, lowered to what the budget can admit */
     uint64_t reply_bytes_max;   /* unsent reply bytes of a conn before its requests wait */
-    int64_t idle_ns;            /* connections.max.idle.ms */
+    int64_t idle_ns;            /* connections.max.idle.ms; not over 0: conns may idle for ever */
     int64_t partial_request_ns; /* a request that holds a reserve must be complete after this */
-    uint32_t fetch_session_slots; /* max.incremental.fetch.session.cache.slots */
-    uint32_t fetch_bytes_max;     /* fetch.max.bytes of the broker */
+    uint32_t fetch_session_slots;           /* max.incremental.fetch.session.cache.slots */
+    uint32_t fetch_bytes_max;               /* fetch.max.bytes of the broker */
     const struct kafka_endpoint *endpoints; /* by listener number, outlive the kafka; may be NULL */
     uint32_t endpoint_count;
 };
@@ -80,8 +81,9 @@ const struct kafka_counters *kafka_counters(const struct kafka *k);
 const struct stage_clocks *kafka_stage_clocks(const struct kafka *k);
 
 /*
- * admission: max.connections and max.connections.per.ip over all shards (and max.connections of a listener). The only state that
- * shards share; a mutex guards it, taken on accept and close, never per request.
+ * admission: max.connections and max.connections.per.ip over all shards (and max.connections of a
+ * listener). The only state that shards share; a mutex guards it, taken on accept and close, never
+ * per request.
  */
 struct admission_options {
     uint32_t conn_max, conn_per_ip_max;

@@ -2,8 +2,8 @@
  * list: a doubly linked list whose links are embedded in its members.
  *
  * Purpose: the queues of the request path (conns that wait, parts that fired). Owner: one shard.
- * Memory: none of its own. A link that is in no list points to itself; removing it is then harmless.
- * Never fails.
+ * Memory: none of its own. A link that is in no list points to itself; removing it is then
+ * harmless. Never fails.
  */
 #ifndef DATAPLANE_KAFKA_LIST_H
 #define DATAPLANE_KAFKA_LIST_H

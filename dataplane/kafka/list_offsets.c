@@ -3,13 +3,13 @@
  */
 #include "dataplane/kafka/kafka_internal.h"
 
-#define ts_latest          (-1) /* the high watermark, or the last stable offset */
-#define ts_earliest        (-2)
-#define ts_max             (-3) /* the record with the largest timestamp */
-#define ts_earliest_local  (-4) /* KIP-405: all our records are local */
-#define ts_latest_tiered   (-5) /* KIP-1005: none is remote */
-#define ts_earliest_upload (-6) /* KIP-1023: none waits for upload */
-#define replica_consumer   (-1)
+#define ts_latest           (-1) /* the high watermark, or the last stable offset */
+#define ts_earliest         (-2)
+#define ts_max              (-3) /* the record with the largest timestamp */
+#define ts_earliest_local   (-4) /* KIP-405: all our records are local */
+#define ts_latest_tiered    (-5) /* KIP-1005: none is remote */
+#define ts_earliest_upload  (-6) /* KIP-1023: none waits for upload */
+#define replica_consumer    (-1)
 #define isolation_committed 1
 
 /* The first version that knows a special timestamp; a large one for those that nobody knows. */
@@ -183,6 +183,8 @@ static void remote_run(struct call *call)
 
 static int16_t part_error(const struct part *p)
 {
+    if (p->r->list.isolation < 0 || p->r->list.isolation > isolation_committed)
+        return KERR_UNKNOWN_SERVER_ERROR; /* Kafka trips over it */
     if (p->error != 0)
         return p->error;
     if (p->r->api_version < timestamp_since(p->list.timestamp))

@@ -7,7 +7,8 @@
 #include "dataplane/kafka/kafka_internal.h"
 #include "dataplane/kafka/produce_batch.h"
 
-#define admin_client_id "__admin_client" /* AdminUtils.ADMIN_CLIENT_ID: may write to internal topics */
+#define admin_client_id                                                                            \
+    "__admin_client" /* AdminUtils.ADMIN_CLIENT_ID: may write to internal topics */
 
 /* ---- decode ---- */
 
@@ -270,6 +271,7 @@ static void start_append(struct part *p)
     struct request *r = p->r;
     struct plog_append *a = &p->produce.append;
     a->from_client = true;
+    a->zstd_refused = r->api_version < 7;
     a->done = append_done;
     a->appended_ns = a->durable_ns = 0;
     a->error_message = NULL;

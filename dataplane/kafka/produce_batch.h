@@ -1,9 +1,9 @@
 /*
  * produce_batch: the first look at the records of a Produce request, before any log sees them.
  *
- * Purpose: what Kafka's ProduceRequest.validateRecords and RequestUtils check: exactly one batch, of
- * magic 2. Everything inside the batch is the plog's business. Pure. Never fails: the verdict is in
- * the look. Kept in a header of its own because tests ask it directly.
+ * Purpose: what Kafka's ProduceRequest.validateRecords and RequestUtils check: exactly one batch,
+ * of magic 2. Everything inside the batch is the plog's business. Pure. Never fails: the verdict
+ * is in the look. Kept in a header of its own because tests ask it directly.
  */
 #ifndef DATAPLANE_KAFKA_PRODUCE_BATCH_H
 #define DATAPLANE_KAFKA_PRODUCE_BATCH_H

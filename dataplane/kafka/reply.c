@@ -32,7 +32,8 @@ int reply_end(struct writer *w, struct chain *out)
         return ERR_TOO_LARGE;
     }
     CHECK(frame.head->data_len >= frame_prefix_bytes);
-    bytes_put_u32(rte_pktmbuf_mtod(frame.head, void *), (uint32_t)(frame.bytes - frame_prefix_bytes));
+    bytes_put_u32(rte_pktmbuf_mtod(frame.head, void *),
+                  (uint32_t)(frame.bytes - frame_prefix_bytes));
     chain_join(out, &frame);
     return 0;
 }
@@ -97,10 +98,10 @@ void reply_queue(struct conn *c)
 struct flush {
     struct conn *c;
     struct chain out;
-    struct writer w;         /* replies encoded since the last settle */
-    bool open;               /* w is in use */
-    struct request *settled; /* first request whose reply is not in `out` for good */
-    uint64_t bytes;          /* of `out` and what was there before, for the sample */
+    struct writer w;          /* replies encoded since the last settle */
+    bool open;                /* w is in use */
+    struct request *settled;  /* first request whose reply is not in `out` for good */
+    uint64_t bytes;           /* of `out` and what was there before, for the sample */
     bool close, close_failed; /* the latter: a Produce that has no reply to tell its error */
 };
 
@@ -231,7 +232,8 @@ void reply_flush(struct conn *c)
     if (f.close_failed)
         conn_doom(c, "a Produce request with acks=0 failed");
     if (f.close)
-        conn_close(c, false); /* what was started behind it is not answered, as if it had not come */
+        conn_close(c,
+                   false); /* what was started behind it is not answered, as if it had not come */
     else if (c->doomed && c->inflight == 0)
         conn_close_when_answered(c);
     else if ((c->need > 0 || c->tc->rx.bytes > 0) && link_alone(&c->resume_link))

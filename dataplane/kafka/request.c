@@ -23,7 +23,9 @@ static bool header_read(struct conn *c, struct reader *rd, struct proto_request_
     return false;
 }
 
-/* Kafka works on one request of a connection at a time; only Produce is let through side by side. */
+/*
+ * Kafka works on one request of a connection at a time; only Produce is let through side by side.
+ */
 static bool must_wait(const struct conn *c, int16_t api_key)
 {
     if (c->inflight == 0)
@@ -268,7 +270,7 @@ void part_resolve(struct part *p, struct view_topic *topic)
 /* KIP-320: the client's idea of the leadership against ours; -1: it has none. */
 static int16_t part_epoch_error(const struct part *p, int32_t leader_epoch)
 {
-    if (leader_epoch < 0 || leader_epoch == p->partition->leader_epoch)
+    if (leader_epoch == -1 || leader_epoch == p->partition->leader_epoch)
         return 0;
     return leader_epoch < p->partition->leader_epoch ? KERR_FENCED_LEADER_EPOCH
                                                      : KERR_UNKNOWN_LEADER_EPOCH;
@@ -294,7 +296,9 @@ void part_call(struct part *p, void (*run)(struct call *), void (*done)(struct c
     agent_call(p->r->k->self, p->owner->self, &p->call);
 }
 
-/* An unknown topic's name is in r->body, in one piece or (p NULL) not; buf holds the longest name. */
+/*
+ * An unknown topic's name is in r->body, in one piece or (p NULL) not; buf holds the longest name.
+ */
 struct str part_name(const struct part *p, void *buf)
 {
     if (p->name.p != NULL)

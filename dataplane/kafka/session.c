@@ -1,13 +1,3 @@
-/*
- * session: incremental fetch sessions (KIP-227), of one shard.
- *
- * A session remembers what a consumer fetches, so that its requests name only what changed and the
- * responses only what is new. Bounded: slots, partitions and topics come from pools; without room
- * the consumer gets no session and names everything each time, as with Kafka's full cache.
- * The ids of a shard come from a range of its own: a conn that lands on another shard with its old
- * session finds none there and starts a new one.
- * A session in use by a request (users) is never evicted; one that is removed meanwhile is detached.
- */
 #include <stdlib.h>
 #include <xxhash.h>
 
@@ -82,7 +72,10 @@ static struct session_topic *topic_find(const struct sessions *s, const struct s
     return t;
 }
 
-/* Names longer than a topic may have belong to topics that do not exist: such a session is refused. */
+/*
+ * Names longer than a topic may have belong to topics that do not exist: such a session is
+ * refused.
+ */
 static struct session_topic *topic_add(struct sessions *s, struct session *session,
                                        const struct uuid *id, struct str name)
 {
@@ -174,12 +167,14 @@ static int part_add(struct sessions *s, struct session *session, struct session_
     return 0;
 }
 
-/* Adds the partition or updates what is asked of it. ERR_FULL: no room; the session is as it was. */
+/*
+ * Adds the partition or updates what is asked of it. ERR_FULL: no room; the session is as it was.
+ */
 int session_put(struct sessions *s, struct session *session, const struct part *p,
                 struct session_part **out)
 {
     uint8_t buf[PROTO_STRING_BYTES_MAX];
-    struct str name = p->topic != NULL    ? p->topic->name
+    struct str name = p->topic != NULL ? p->topic->name
                       : session->by_id ? STR("")
                                        : part_name(p, buf);
     struct session_topic *t = topic_find(s, session, &p->topic_id, name);
@@ -269,7 +264,8 @@ static struct session *lesser_session(struct sessions *s, uint32_t partitions, i
     struct session *least = NULL;
     for (struct link *l = s->used.next; l != &s->used; l = l->next) {
         struct session *session = container_of(l, struct session, used_link);
-        if (session->users > 0 || now_ns - session->created_ns <= session_evict_ms * CLOCK_NS_PER_MS)
+        if (session->users > 0 ||
+            now_ns - session->created_ns <= session_evict_ms * CLOCK_NS_PER_MS)
             continue;
         if (least == NULL || session->count < least->count)
             least = session;

@@ -55,7 +55,9 @@ void view_drop(struct view *v, struct view_topic *t)
     call_finish(&update->call);
 }
 
-/* Keys live in the topic that is stored, so a successor never replaces: the old one leaves first. */
+/*
+ * Keys live in the topic that is stored, so a successor never replaces: the old one leaves first.
+ */
 static void take_out(struct view *v, struct view_topic *t)
 {
     if (view_by_name(v, t->name) == t)

@@ -2,11 +2,12 @@
  * view: a shard's read-only picture of the topics.
  *
  * Purpose: the request path finds a partition's owner without asking anybody. Topics are immutable
- * objects made by the control thread; a shard's view is two flat maps of pointers to them (by name, by
- * id), changed only by messages from control: put one in, take one out.
- * Owner: the maps belong to their shard; a view_topic belongs to control and is lent to every shard
- * from view_put until that shard has answered the update that removed it. A shard answers only when
- * none of its requests uses the topic any more (`users`), so control may then close the plogs.
+ * objects made by the control thread; a shard's view is two flat maps of pointers to them (by
+ * name, by id), changed only by messages from control: put one in, take one out.
+ * Owner: the maps belong to their shard; a view_topic belongs to control and is lent to every
+ * shard from view_put until that shard has answered the update that removed it. A shard answers
+ * only when none of its requests uses the topic any more (`users`), so control may then close the
+ * plogs.
  * Failure: ERR_NO_MEMORY of view_put; the control thread retries or gives up the topic.
  */
 #ifndef DATAPLANE_KAFKA_VIEW_H
@@ -61,8 +62,9 @@ void view_hold(struct view *v, struct view_topic *t);
 void view_drop(struct view *v, struct view_topic *t);
 
 /*
- * Control's message to one shard: take `remove` out, put `add` in (either may be NULL; a topic that gained partitions
- * is a new object under the same id and name). done runs on control when the shard no longer uses `remove`.
+ * Control's message to one shard: take `remove` out, put `add` in (either may be NULL; a topic
+ * that gained partitions is a new object under the same id and name). done runs on control when
+ * the shard no longer uses `remove`.
  */
 struct view_update {
     struct call call; /* run is set by view_update_init */

@@ -1,8 +1,8 @@
 /*
  * Delayed fetches. A fetch that found too little waits on all its partitions at once: for those of
- * this shard with the plog, for those of other shards through a call that stays with the owner until
- * there is news. Enough data, the deadline, an error or the end of its conn wake it; then every wait
- * is taken back before it reads again.
+ * this shard with the plog, for those of other shards through a call that stays with the owner
+ * until there is news. Enough data, the deadline, an error or the end of its conn wake it; then
+ * every wait is taken back before it reads again.
  */
 #include "dataplane/kafka/kafka_internal.h"
 
@@ -167,6 +167,21 @@ void fetch_wake(struct request *r)
     }
     if (f->remote == 0)
         ready(r);
+}
+
+/*
+ * Requests wait for slots or parts: those who have waited longest for data give theirs back, with an
+ * early and empty answer. More consumers than slots can wait, but nobody waits for them.
+ */
+void fetch_relieve(struct kafka *k)
+{
+    const struct link *line = &k->waiting[CONN_WAITS_SLOT];
+    if (!link_alone(&k->fetch_ready) || !link_alone(&k->flush))
+        return; /* slots come back anyway */
+    int n = 0;
+    for (const struct link *l = line->next; l != line && n < relieve_fetches_max; l = l->next, n++)
+        if (!link_alone(&k->fetch_waiting))
+            fetch_wake(container_of(k->fetch_waiting.next, struct request, fetch.wait_link));
 }
 
 static bool has_removed_topic(const struct request *r)

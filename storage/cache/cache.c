@@ -307,7 +307,8 @@ uint32_t cache_run(void *ctx, int64_t now_ns, uint32_t budget)
     uint32_t done = 0;
     struct cache_waiter *last = NULL;
     if (c->waiters)
-        last = (struct cache_waiter *)((char *)c->waiters_tail - offsetof(struct cache_waiter, next));
+        last =
+            (struct cache_waiter *)((char *)c->waiters_tail - offsetof(struct cache_waiter, next));
     while (c->waiters && done < budget && cache_available(c) >= c->waiters->chunks) {
         struct cache_waiter *w = c->waiters;
         cache_wait_cancel(c, w);

@@ -27,9 +27,9 @@ struct chunk {
     int64_t file_pos;                   /* position of data[0] in its segment file */
     struct chunk *next;                 /* the owner's list */
     struct chunk *lru_next, **lru_prev; /* clean and evictable; private to the cache */
-    void *owner;                        /* who must let go when it is evicted; NULL when the owner let go */
-    uint32_t start;                     /* data before this byte was never there (a tail taken up again) */
-    bool clean;                         /* private to the cache */
+    void *owner;    /* who must let go when it is evicted; NULL when the owner let go */
+    uint32_t start; /* data before this byte was never there (a tail taken up again) */
+    bool clean;     /* private to the cache */
 };
 
 /*
@@ -75,7 +75,7 @@ uint32_t cache_available(const struct cache *c);
 struct cache_waiter {
     void (*ready)(struct cache_waiter *w);
     struct cache_waiter *next, **prev; /* prev == NULL: not waiting */
-    uint32_t chunks; /* wanted */
+    uint32_t chunks;                   /* wanted */
 };
 /* FIFO; ready is called from cache_run when that many chunks can be taken. */
 void cache_wait(struct cache *c, struct cache_waiter *w);

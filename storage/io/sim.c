@@ -296,6 +296,8 @@ void io_sim_revive(struct io_sim *s)
 void io_sim_crash(struct io_sim *s, enum sim_crash crash)
 {
     CHECK(!s->dead);
+    if (s->current && s->current->op == IO_WRITE)
+        crash_write(s, s->current);
     for (struct io_req *req = s->queue; req; req = req->next)
         if (req->op == IO_WRITE)
             crash_write(s, req);

@@ -23,9 +23,20 @@
 #define sim_faults_max   16
 
 enum sim_op {
-    SIM_OPEN, SIM_PREAD, SIM_PWRITE, SIM_TRUNCATE, SIM_SYNC, SIM_SYNC_DIR, SIM_RENAME, SIM_UNLINK,
-    SIM_MKDIR, SIM_LIST, SIM_ALLOCATE,   /* blocking ones */
-    SIM_READ, SIM_WRITE, SIM_FLUSH,      /* asynchronous ones */
+    SIM_OPEN,
+    SIM_PREAD,
+    SIM_PWRITE,
+    SIM_TRUNCATE,
+    SIM_SYNC,
+    SIM_SYNC_DIR,
+    SIM_RENAME,
+    SIM_UNLINK,
+    SIM_MKDIR,
+    SIM_LIST,
+    SIM_ALLOCATE, /* blocking ones */
+    SIM_READ,
+    SIM_WRITE,
+    SIM_FLUSH, /* asynchronous ones */
     SIM_OP_COUNT
 };
 
@@ -47,18 +58,21 @@ struct io_sim {
     struct rng rng;
     struct sim_inode *inodes;
     struct sim_entry *now, *stable; /* names as the system and as the medium has them */
-    struct sim_change *changes, *changes_tail; /* directory operations since the last directory sync */
+    struct sim_change *changes,
+        *changes_tail; /* directory operations since the last directory sync */
     struct io_req *queue, *queue_tail;
+    struct io_req *current; /* being completed */
     struct io_file *handles;
+    uint32_t open_files;
     uint32_t in_flight;
     uint64_t bytes, bytes_limit; /* of all files; limit 0: none */
     int64_t wall_ms;             /* modification times */
     uint64_t ops[SIM_OP_COUNT];  /* how often each was called */
     struct sim_fault faults[sim_faults_max];
     uint32_t fault_count;
-    bool dead;         /* crashed: nothing works any more, nothing changes */
-    uint64_t calls;    /* of all ops */
-    uint64_t die_at;   /* crash when calls reaches this; 0: never */
+    bool dead;       /* crashed: nothing works any more, nothing changes */
+    uint64_t calls;  /* of all ops */
+    uint64_t die_at; /* crash when calls reaches this; 0: never */
     enum sim_crash die_how;
 };
 

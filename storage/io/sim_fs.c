@@ -31,6 +31,7 @@ static struct io_file *handle_new(struct io_sim *s, struct sim_inode *inode)
     file->inode = inode;
     file->next = s->handles;
     s->handles = file;
+    s->open_files++;
     return file;
 }
 
@@ -60,6 +61,7 @@ static void fs_close(struct fs *fs, struct io_file *file)
     for (struct io_file **at = &s->handles; *at; at = &(*at)->next) {
         if (*at == file) {
             *at = file->next;
+            s->open_files--;
             free(file);
             return;
         }
@@ -377,6 +379,9 @@ bool io_sim_step(struct io_sim *s)
     if (s->queue == NULL)
         return false;
     struct io_req *req = take_any(s);
-    req->done(req, do_request(s, req));
+    s->current = req;
+    int64_t result = do_request(s, req);
+    s->current = NULL;
+    req->done(req, result);
     return true;
 }

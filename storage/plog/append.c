@@ -14,7 +14,7 @@ struct landing {
     uint32_t first_at;   /* its byte where the batch begins */
     struct chunk *fresh; /* taken for this batch */
     uint32_t bytes;
-    bool rolling; /* into a new segment */
+    bool rolling;     /* into a new segment */
     struct chunk *at; /* where the copying is */
     uint32_t at_off;
 };
@@ -70,9 +70,9 @@ static const char *record_message(struct plog_append *a, const struct validate_e
     const char *text = NULL;
     switch (e->kind) {
     case VALIDATE_NO_KEY:
-        text = text_put(
-            a, "Compacted topic cannot accept message without key in topic partition %s",
-            a->plog->name);
+        text =
+            text_put(a, "Compacted topic cannot accept message without key in topic partition %s",
+                     a->plog->name);
         return text ? text : "Compacted topic cannot accept message without key";
     case VALIDATE_TIMESTAMP:
         text = text_put(a,
@@ -83,22 +83,40 @@ static const char *record_message(struct plog_append *a, const struct validate_e
                         (int64_t)((uint64_t)rules->now_ms + (uint64_t)rules->after_max_ms));
         return text ? text : "Timestamp of message is out of range";
     case VALIDATE_TIMESTAMP_TYPE:
-        text = text_put(a,
-                        "Invalid timestamp type in message %sDefaultRecord(offset=%d, timestamp=%"
-                        PRId64 ", key=%d bytes, value=%d bytes). Producer should not set "
-                        "timestamp type to LogAppendTime.",
-                        compressed ? "Partial" : "", e->index, e->timestamp_ms, e->key_bytes,
-                        e->value_bytes);
+        text = text_put(
+            a,
+            "Invalid timestamp type in message %sDefaultRecord(offset=%d, timestamp=%" PRId64
+            ", key=%d bytes, value=%d bytes). Producer should not set "
+            "timestamp type to LogAppendTime.",
+            compressed ? "Partial" : "", e->index, e->timestamp_ms, e->key_bytes, e->value_bytes);
         return text ? text : "Producer should not set timestamp type to LogAppendTime.";
     }
     return NULL;
 }
 
+/* Kafka's message for records without keys, which shows the first three. */
+static const char *keys_message(struct plog_append *a, uint32_t errors)
+{
+    char list[plog_error_text_bytes_max];
+    size_t at = 0;
+    for (uint32_t i = 0; i < a->record_error_count && i < 3; i++) {
+        int n = snprintf(list + at, sizeof(list) - at, "%sRecordError(batchIndex=%d, message='%s')",
+                         i ? ", " : "", a->record_errors[i].index, a->record_errors[i].message);
+        if (n < 0 || (size_t)n >= sizeof(list) - at)
+            return NULL;
+        at += (size_t)n;
+    }
+    return text_put(a,
+                    "One or more records have been rejected due to %u record errors in total, and "
+                    "only showing the first three errors at most: [%s]",
+                    errors, list);
+}
+
 static int16_t record_errors(struct plog_append *a, const struct validate_result *result,
                              const struct validate_rules *rules, bool compressed)
 {
-    uint32_t n = result->error_count < plog_record_errors_max ? result->error_count
-                                                              : plog_record_errors_max;
+    uint32_t n =
+        result->error_count < plog_record_errors_max ? result->error_count : plog_record_errors_max;
     a->record_error_count = n;
     a->text_used = 0;
     if (result->timestamp_error)
@@ -117,8 +135,7 @@ static int16_t record_errors(struct plog_append *a, const struct validate_result
     }
     if (result->timestamp_error)
         return KERR_INVALID_TIMESTAMP;
-    const char *text = text_put(a, "One or more records have been rejected due to %u record errors in total",
-                                result->error_count);
+    const char *text = keys_message(a, result->error_count);
     a->error_message = text ? text : "One or more records have been rejected";
     return KERR_INVALID_RECORD;
 }
@@ -197,7 +214,8 @@ static uint32_t landing_fill(struct landing *to, const uint8_t raw[batch_header_
     const uint8_t *p;
     uint32_t n, skip = batch_header_bytes, left = to->bytes - batch_header_bytes;
     landing_copy(to, 0, raw, BATCH_ATTRIBUTES);
-    uint32_t crc = landing_copy(to, 0, raw + BATCH_ATTRIBUTES, batch_header_bytes - BATCH_ATTRIBUTES);
+    uint32_t crc =
+        landing_copy(to, 0, raw + BATCH_ATTRIBUTES, batch_header_bytes - BATCH_ATTRIBUTES);
     while (left > 0 && chain_view_next(&records, &p, &n)) {
         if (skip >= n) {
             skip -= n;
@@ -486,8 +504,8 @@ int plog_append(struct plog *p, struct plog_append *a)
     if (error)
         return answered(a, error, marks_known);
 
-    int64_t max_timestamp = p->config.timestamp_type == PLOG_LOG_APPEND_TIME ? *p->env->wall_ms
-                                                                             : in.h.max_timestamp;
+    int64_t max_timestamp =
+        p->config.timestamp_type == PLOG_LOG_APPEND_TIME ? *p->env->wall_ms : in.h.max_timestamp;
     int64_t last = p->end + (in.h.last_delta > 0 ? in.h.last_delta : 0);
     in.to = (struct landing){
         .bytes = in.h.bytes,

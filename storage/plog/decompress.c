@@ -178,14 +178,14 @@ static bool lz4_block(struct unzip *u, uint32_t word)
     if (word & 0x80000000u) {
         u->out.p = p;
         u->out.end = p + n;
-        if (p == u->block) { /* the next look at the input overwrites it */
+        if (p == u->block || u->lz4.block_checksum) { /* the next look at the input moves on */
             memcpy(u->plain, p, n);
             u->out.p = u->plain;
             u->out.end = u->plain + n;
         }
     } else {
-        int got = LZ4_decompress_safe((const char *)p, (char *)u->plain, (int)n,
-                                      (int)u->lz4.block_max);
+        int got =
+            LZ4_decompress_safe((const char *)p, (char *)u->plain, (int)n, (int)u->lz4.block_max);
         if (got < 0)
             return unzip_fail(u);
         u->out.p = u->plain;
@@ -212,7 +212,8 @@ static bool lz4_more(struct reader *r)
             return unzip_fail(u);
         uint32_t word = get_le32(p);
         if ((word & 0x7fffffffu) == 0)
-            u->lz4.ended = true; /* a content checksum and what follows are not looked at: Kafka's way */
+            u->lz4.ended =
+                true; /* a content checksum and what follows are not looked at: Kafka's way */
         else if (!lz4_block(u, word))
             return false;
     }

@@ -36,8 +36,8 @@ int epochs_assign(struct epochs *e, int32_t epoch, int64_t start, bool *changed)
         e->entries = entries;
         e->room = room;
     }
-    while (e->count && (e->entries[e->count - 1].epoch >= epoch ||
-                        e->entries[e->count - 1].start >= start))
+    while (e->count &&
+           (e->entries[e->count - 1].epoch >= epoch || e->entries[e->count - 1].start >= start))
         e->count--;
     e->entries[e->count++] = (struct epoch_entry){epoch, start};
     if (changed)
@@ -50,7 +50,7 @@ void epochs_end(const struct epochs *e, int32_t epoch, int64_t log_end, int32_t 
 {
     *found = -1;
     *end = -1;
-    if (epoch < 0 || e->count == 0)
+    if (epoch == -1 || e->count == 0)
         return;
     if (epoch == epochs_latest(e)) {
         *found = epoch;

@@ -8,10 +8,10 @@
 #include "storage/plog/checkpoint.h"
 #include "storage/plog/plog_internal.h"
 
-#define metadata_file       "partition.metadata"
-#define epochs_file         "leader-epoch-checkpoint"
-#define small_file_max      (16 * MIB)
-#define dir_name_bytes_max  255
+#define metadata_file      "partition.metadata"
+#define epochs_file        "leader-epoch-checkpoint"
+#define small_file_max     (16 * MIB)
+#define dir_name_bytes_max 255
 
 int loader_fail(struct loader *l, int err, const char *file, const char *what)
 {
@@ -283,7 +283,8 @@ static int check_metadata(struct loader *l)
     if (err)
         return loader_fail(l, err, metadata_file, "reading");
     const char *at = strstr(text, "topic_id: ");
-    bool same = strncmp(text, "version: 0", 10) == 0 && at && strncmp(at + 10, id, UUID_TEXT_LEN) == 0;
+    bool same =
+        strncmp(text, "version: 0", 10) == 0 && at && strncmp(at + 10, id, UUID_TEXT_LEN) == 0;
     free(text);
     return same ? 0 : loader_fail(l, ERR_INVALID, metadata_file, "is of another topic id");
 }

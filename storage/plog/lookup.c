@@ -9,14 +9,14 @@
 struct lookup {
     struct job job;
     struct plog_time_lookup *l;
-    struct segment *s;  /* pinned */
-    int64_t base;       /* its base offset */
-    int64_t target;     /* ms */
-    bool newest;        /* the record with the largest timestamp */
-    int64_t from;       /* smallest offset that may be the answer */
-    int64_t limit;      /* first offset that may not */
-    uint32_t at, end;   /* positions: where to begin, what may be read */
-    bool indexed;       /* `at` is known: the indexes were in memory */
+    struct segment *s; /* pinned */
+    int64_t base;      /* its base offset */
+    int64_t target;    /* ms */
+    bool newest;       /* the record with the largest timestamp */
+    int64_t from;      /* smallest offset that may be the answer */
+    int64_t limit;     /* first offset that may not */
+    uint32_t at, end;  /* positions: where to begin, what may be read */
+    bool indexed;      /* `at` is known: the indexes were in memory */
     /* result */
     int64_t offset, timestamp_ms;
     int32_t epoch;

@@ -144,7 +144,7 @@ void plog_configure(struct plog *p, const struct plog_config *config);
 
 #define plog_record_errors_max 16
 
-#define plog_error_text_bytes_max 512
+#define plog_error_text_bytes_max 768
 
 struct plog_record_error {
     int32_t index; /* record's index in the batch */
@@ -156,7 +156,8 @@ struct plog_append {
     struct chain_view records; /* read only during the call of plog_append */
     bool from_client;          /* false: coordinators (control batches and such allowed) */
     bool zstd_refused;         /* Produce before version 7 */
-    void (*done)(struct plog_append *a); /* exactly once after plog_append returned 0, maybe from inside it */
+    void (*done)(struct plog_append
+                     *a); /* exactly once after plog_append returned 0, maybe from inside it */
     /* answer */
     int16_t error;              /* KERR_* */
     const char *error_message;  /* static or in `text`; NULL: Kafka gives none */
@@ -171,7 +172,7 @@ struct plog_append {
     struct plog_append *next;
     struct segment *segment;
     int64_t last_offset;
-    uint64_t end_total;   /* bytes appended to the plog up to and with this batch */
+    uint64_t end_total;    /* bytes appended to the plog up to and with this batch */
     uint32_t end_position; /* and where that is in the segment */
     uint32_t text_used;
     char text[plog_error_text_bytes_max]; /* messages with figures in them */
@@ -185,11 +186,12 @@ struct plog_append {
  */
 int plog_append(struct plog *p, struct plog_append *a);
 
-#define plog_reads_max             64         /* disk reads under way on a shard; more wait their turn */
-#define plog_read_disk_bytes_max   (1 * MIB)  /* of one read answered from disk (or one batch that is larger) */
-#define plog_write_chunks_max      16         /* of one write */
-#define plog_rolls_pending_max     8          /* new segments whose file is still being made; then ERR_FULL */
-#define plog_segments_open_max     512        /* sealed segments of a shard with file and indexes at hand */
+#define plog_reads_max 64 /* disk reads under way on a shard; more wait their turn */
+#define plog_read_disk_bytes_max                                                                   \
+    (1 * MIB)                     /* of one read answered from disk (or one batch that is larger) */
+#define plog_write_chunks_max  16 /* of one write */
+#define plog_rolls_pending_max 8  /* new segments whose file is still being made; then ERR_FULL */
+#define plog_segments_open_max 512 /* sealed segments of a shard with file and indexes at hand */
 
 /*
  * A range for a fetch. An offset outside [log start, end] is OFFSET_OUT_OF_RANGE. Less than max_bytes may come back:

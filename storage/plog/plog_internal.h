@@ -46,17 +46,17 @@ struct segment {
     uint32_t size, written; /* bytes: appended; written */
     struct io_file *file;   /* NULL: being made, or closed */
     struct index offsets, times;
-    bool loaded;            /* the indexes are at hand */
-    bool sealed;            /* rolled, and indexes and snapshot are on disk */
-    bool busy;              /* a job is under way */
-    bool doomed, renamed;   /* deleted: waits for its readers; its files carry .deleted */
-    void *memory;           /* behind the indexes */
-    size_t memory_bytes;    /* of the anonymous mapping; 0: malloc'd */
+    bool loaded;          /* the indexes are at hand */
+    bool sealed;          /* rolled, and indexes and snapshot are on disk */
+    bool busy;            /* a job is under way */
+    bool doomed, renamed; /* deleted: waits for its readers; its files carry .deleted */
+    void *memory;         /* behind the indexes */
+    size_t memory_bytes;  /* of the anonymous mapping; 0: malloc'd */
     int64_t max_timestamp, max_timestamp_offset; /* -1: none */
     int64_t first_timestamp;                     /* of the first batch, or unknown_timestamp */
     int64_t created_ms, modified_ms;             /* wall time */
     uint32_t since_index;                        /* bytes since the last index entry */
-    struct chunk **chunks;  /* cached bytes, by position / tail_chunk_bytes */
+    struct chunk **chunks;                       /* cached bytes, by position / tail_chunk_bytes */
     uint32_t chunk_slots, chunk_count;
     uint32_t pins;           /* reads and look-ups that need the file */
     struct read_op *openers; /* reads that wait until it is open */
@@ -64,7 +64,8 @@ struct segment {
     size_t snapshot_bytes;
     struct job job;
     struct wheel_timer unlink_timer;
-    struct segment *lru_next, **lru_prev; /* of the shard's open sealed segments; prev NULL: not in it */
+    struct segment *lru_next,
+        **lru_prev; /* of the shard's open sealed segments; prev NULL: not in it */
     struct segment *next_doomed;
 };
 
@@ -148,8 +149,8 @@ struct plog_shard {
     struct unzip *unzip;
     struct validate_result result;
     struct read_op *ops, *ops_free;
-    struct plog_read *waiting, *waiting_tail;    /* for a read_op */
-    struct segment *open, **open_tail;           /* sealed and open, longest unused first */
+    struct plog_read *waiting, *waiting_tail; /* for a read_op */
+    struct segment *open, **open_tail;        /* sealed and open, longest unused first */
     uint32_t open_count;
 };
 
@@ -233,6 +234,7 @@ struct loader {
     size_t why_size;
     int64_t *bases; /* of the .log files found */
     uint32_t base_count, base_room;
+    uint32_t at;        /* index of the segment that is being loaded */
     int64_t *snapshots; /* offsets of the .snapshot files found */
     uint32_t snapshot_count, snapshot_room;
     uint8_t *buffer; /* scan_bytes */

@@ -194,8 +194,8 @@ static void op_lend(struct read_op *op)
     uint32_t to = op->window.end < op->end ? op->window.end : op->end;
     if (to >= op->batch_end)
         to = stable_end(p, op->read, &op->window, op->batch_end, to);
-    int err = window_lend(p->env->cache, &op->window, op->position, to, &op->read->data,
-                          &op->position);
+    int err =
+        window_lend(p->env->cache, &op->window, op->position, to, &op->read->data, &op->position);
     if (err) { /* no mbufs or lend blocks now: go on when something came back */
         op->waiter.chunks = 0;
         cache_wait(p->env->cache, &op->waiter);
@@ -216,8 +216,8 @@ static void op_found(struct read_op *op, uint32_t bytes)
         op_answer(op, 0); /* a first batch that does not fit is left out */
         return;
     }
-    uint32_t budget = r->max_bytes < plog_read_disk_bytes_max ? r->max_bytes
-                                                              : (uint32_t)plog_read_disk_bytes_max;
+    uint32_t budget =
+        r->max_bytes < plog_read_disk_bytes_max ? r->max_bytes : (uint32_t)plog_read_disk_bytes_max;
     if (budget < bytes)
         budget = bytes;
     op->found = true;
@@ -296,8 +296,8 @@ static uint32_t op_want(const struct read_op *op)
     } else {
         uint64_t slack = (uint64_t)op->plog->config.index_interval_bytes + tail_chunk_bytes;
         uint64_t bytes = op->read->max_bytes + slack;
-        want = bytes < plog_read_disk_bytes_max ? (uint32_t)bytes
-                                                : (uint32_t)plog_read_disk_bytes_max;
+        want =
+            bytes < plog_read_disk_bytes_max ? (uint32_t)bytes : (uint32_t)plog_read_disk_bytes_max;
     }
     if (want > plog_read_disk_bytes_max)
         want = plog_read_disk_bytes_max;
@@ -359,19 +359,18 @@ enum cached { CACHED_DONE, CACHED_NO, CACHED_WAIT };
 static enum cached read_cached(struct plog *p, struct plog_read *r, struct segment *s,
                                uint32_t limit)
 {
-    uint32_t at = r->offset > s->base
-                      ? offset_index_lookup(&s->offsets, (uint32_t)(r->offset - s->base))
-                      : 0;
+    uint32_t at =
+        r->offset > s->base ? offset_index_lookup(&s->offsets, (uint32_t)(r->offset - s->base)) : 0;
     uint32_t bytes, lent;
-    uint64_t reach = (uint64_t)at + r->max_bytes + (uint64_t)p->config.index_interval_bytes +
-                     tail_chunk_bytes;
+    uint64_t reach =
+        (uint64_t)at + r->max_bytes + (uint64_t)p->config.index_interval_bytes + tail_chunk_bytes;
     struct window w = window_cached(s, at, reach < limit ? (uint32_t)reach : limit);
     if (scan(&w, &at, r->offset, &bytes) != SCAN_FOUND)
         return CACHED_NO;
     if (bytes > r->max_bytes && !r->min_one)
         return CACHED_DONE;
-    uint32_t budget = r->max_bytes < read_cached_bytes_max ? r->max_bytes
-                                                           : (uint32_t)read_cached_bytes_max;
+    uint32_t budget =
+        r->max_bytes < read_cached_bytes_max ? r->max_bytes : (uint32_t)read_cached_bytes_max;
     if (budget < bytes)
         budget = bytes;
     if (budget > limit - at)
@@ -393,9 +392,9 @@ static enum cached read_cached(struct plog *p, struct plog_read *r, struct segme
 static void read_try(struct plog *p, struct plog_read *r, struct read_op *op)
 {
     if (p->failed || p->state != PLOG_ATTACHED || r->offset < p->log_start || r->offset > p->end) {
-        int16_t error = p->failed                      ? KERR_KAFKA_STORAGE_ERROR
+        int16_t error = p->failed                   ? KERR_KAFKA_STORAGE_ERROR
                         : p->state != PLOG_ATTACHED ? KERR_NOT_LEADER_OR_FOLLOWER
-                                                       : KERR_OFFSET_OUT_OF_RANGE;
+                                                    : KERR_OFFSET_OUT_OF_RANGE;
         if (op)
             op_answer(op, error);
         else

@@ -2,36 +2,45 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "base/log.h"
 #include "storage/plog/scan.h"
 
-static bool checksum_right(struct scan *k, const struct batch_header *h)
+/* Of format 2: CRC32C from the attributes on; of the old ones: CRC32 from the magic byte on. */
+static bool checksum_right(struct scan *k, const struct batch_header *h, uint8_t magic)
 {
-    int64_t at = k->at + BATCH_ATTRIBUTES, end = k->at + h->bytes;
+    int64_t at = k->at + (magic < 2 ? BATCH_MAGIC : BATCH_ATTRIBUTES), end = k->at + h->bytes;
     uint32_t crc = 0;
     while (at < end) {
-        size_t n = end - at < (int64_t)scan_buffer_bytes / 2 ? (size_t)(end - at)
-                                                             : scan_buffer_bytes / 2;
+        size_t n =
+            end - at < (int64_t)scan_buffer_bytes / 2 ? (size_t)(end - at) : scan_buffer_bytes / 2;
         const uint8_t *p = scan_bytes(k, at, n);
         if (p == NULL)
             return false;
-        crc = crc32c(crc, p, n);
+        crc = magic < 2 ? (uint32_t)crc32(crc, p, (uInt)n) : crc32c(crc, p, n);
         at += (int64_t)n;
     }
     return crc == h->crc;
 }
 
-static bool batch_fits(const struct segment *s, const struct batch_header *h, int32_t epoch)
+/*
+ * Offsets grow without holes where nothing was compacted, which is so at least in the last
+ * segment: the base offset is not under the checksum.
+ */
+static bool batch_fits(const struct segment *s, const struct batch_header *h, int32_t epoch,
+                       bool last)
 {
-    return h->base_offset >= s->next && batch_last_offset(h) - s->base <= INT32_MAX &&
+    return h->base_offset >= s->next && (!last || h->base_offset == s->next) &&
+           batch_last_offset(h) - s->base <= INT32_MAX &&
            (h->leader_epoch < 0 || h->leader_epoch >= epoch);
 }
 
 /* Scans the whole segment into fresh indexes; *good is where the valid bytes end. */
-static int scan_segment(struct loader *l, struct segment *s, int64_t file_size, int64_t *good)
+static int scan_segment(struct loader *l, struct segment *s, int64_t file_size, bool last,
+                        int64_t *good)
 {
     struct plog *p = l->plog;
     struct scan k = {.l = l, .s = s, .size = file_size};
@@ -41,8 +50,8 @@ static int scan_segment(struct loader *l, struct segment *s, int64_t file_size, 
     bool changed;
     s->size = s->since_index = 0;
     s->next = s->base;
-    while (scan_header(&k, &h, &magic) && (magic < 2 || checksum_right(&k, &h)) &&
-           batch_fits(s, &h, epoch)) {
+    while (scan_header(&k, &h, &magic) && checksum_right(&k, &h, magic) &&
+           batch_fits(s, &h, epoch, last && magic >= 2)) {
         if (h.leader_epoch >= 0) {
             epoch = h.leader_epoch;
             if (epoch > epochs_latest(&p->epochs)) {
@@ -72,7 +81,9 @@ static int walk_end(struct loader *l, struct segment *s, int64_t *good)
     k.at = last ? offset_index_position(&s->offsets, last - 1) : 0;
     s->since_index = s->size - (uint32_t)k.at;
     s->next = s->base;
-    while (k.at < k.size && scan_header(&k, &h, &magic) && batch_fits(s, &h, -1)) {
+    if (k.at > 0 && scan_header(&k, &h, &magic) && h.base_offset > s->base)
+        s->next = h.base_offset; /* what is before the last index entry is trusted */
+    while (k.at < k.size && scan_header(&k, &h, &magic) && batch_fits(s, &h, -1, magic >= 2)) {
         if (h.max_timestamp > s->max_timestamp) {
             s->max_timestamp = h.max_timestamp;
             s->max_timestamp_offset = batch_last_offset(&h);
@@ -85,6 +96,33 @@ static int walk_end(struct loader *l, struct segment *s, int64_t *good)
 }
 
 /* --- one segment ------------------------------------------------------------------------------ */
+
+/* True if a segment behind the one at hand has bytes (or cannot be looked at). */
+static bool bytes_behind(const struct loader *l)
+{
+    const struct plog *p = l->plog;
+    char path[io_path_bytes_max];
+    struct fs_stat st;
+    for (uint32_t k = l->at + 1; k < l->base_count; k++)
+        if (segment_path(p, l->bases[k], ".log", path) != 0 ||
+            p->fs->ops->stat(p->fs, path, &st) != 0 || st.size > 0)
+            return true;
+    return false;
+}
+
+/*
+ * The segment at hand ends earlier than it should: what follows it cannot stay. The last one goes
+ * first, so that a crash in between leaves no hole.
+ */
+static int drop_behind(struct loader *l)
+{
+    struct plog *p = l->plog;
+    if (l->at + 1 == l->base_count)
+        return 0;
+    while (l->base_count > l->at + 1)
+        loader_delete_segment(l, l->bases[--l->base_count]);
+    return p->fs->ops->sync_dir(p->fs, p->dir);
+}
 
 /* The newest entry of the time index; ERR_CORRUPT or ERR_NOT_FOUND when it must be made anew. */
 static int peek_indexes(struct loader *l, struct segment *s)
@@ -146,21 +184,27 @@ static int adopt_indexes(struct loader *l, struct segment *s)
 }
 
 /* Scans, cuts what is torn, makes it durable. *cut: bytes that went. */
-static int rebuild(struct loader *l, struct segment *s, int64_t file_size, int64_t *cut)
+static int rebuild(struct loader *l, struct segment *s, int64_t file_size, bool last, int64_t *cut)
 {
     struct fs *fs = l->plog->fs;
     int64_t good;
     s->offsets.entries = s->times.entries = 0;
     s->max_timestamp = s->max_timestamp_offset = -1;
     s->first_timestamp = unknown_timestamp;
-    int err = scan_segment(l, s, file_size, &good);
+    int err = scan_segment(l, s, file_size, last, &good);
     if (err)
         return scan_fail(l, s, err, "reading");
     *cut = file_size - good;
+    if (*cut > 0 && l->open->durability == PLOG_FSYNC && bytes_behind(l))
+        return scan_fail(l, s, ERR_CORRUPT, "bad batch before acked ones");
     if (*cut > 0) {
-        log_warn("storage", "%s: %020" PRId64 ".log: %" PRId64 " bytes that are no whole batch cut at %" PRId64,
+        log_warn("storage",
+                 "%s: %020" PRId64 ".log: %" PRId64
+                 " bytes that are no whole batch cut at %" PRId64,
                  l->plog->name, s->base, *cut, good);
-        err = fs->ops->truncate(fs, s->file, good);
+        err = drop_behind(l);
+        if (err == 0)
+            err = fs->ops->truncate(fs, s->file, good);
     }
     if (err == 0)
         err = fs->ops->sync(fs, s->file);
@@ -197,7 +241,7 @@ static int load_sealed(struct loader *l, struct segment *s, int64_t file_size, b
     if (err == 0)
         err = scan_open(l, s);
     if (err == 0)
-        err = rebuild(l, s, file_size, cut);
+        err = rebuild(l, s, file_size, false, cut);
     if (err)
         return err;
     segment_end_times(s);
@@ -226,7 +270,7 @@ static int load_active(struct loader *l, struct segment *s, int64_t file_size, b
         if (good == file_size)
             return 0;
     }
-    return rebuild(l, s, file_size, cut);
+    return rebuild(l, s, file_size, true, cut);
 }
 
 /* --- all segments ----------------------------------------------------------------------------- */
@@ -256,6 +300,7 @@ static int load_one(struct loader *l, uint32_t i, bool scan, int64_t *cut)
 {
     struct plog *p = l->plog;
     bool last = i + 1 == l->base_count;
+    l->at = i;
     char path[io_path_bytes_max];
     struct fs_stat st;
     struct segment *s;
@@ -283,9 +328,15 @@ static int load_one(struct loader *l, uint32_t i, bool scan, int64_t *cut)
         return load_active(l, s, st.size, scan, cut);
     err = load_sealed(l, s, st.size, scan, cut);
     s->written = s->size;
-    if (*cut == 0 && err == 0)
-        s->next = l->bases[i + 1];
-    return err;
+    if (err || *cut > 0)
+        return err;
+    if (scan && s->next < l->bases[i + 1] && !bytes_behind(l)) {
+        /* its last bytes never came to the disk, and the next segment holds nothing yet */
+        *cut = l->bases[i + 1] - s->next;
+        return drop_behind(l);
+    }
+    s->next = l->bases[i + 1];
+    return 0;
 }
 
 /* The first segment that a scan must begin with: the one that holds the recovery point. */
@@ -299,20 +350,12 @@ static uint32_t scan_from(const struct loader *l)
     return i > 0 ? i - 1 : 0;
 }
 
-/* A segment in the middle lost its end: what follows it cannot stay. */
-static int cut_rest(struct loader *l, uint32_t i)
+/* What was a sealed segment is the active one now. */
+static int make_active(struct loader *l, uint32_t i)
 {
     struct plog *p = l->plog;
-    if (l->open->durability == PLOG_FSYNC)
-        return scan_fail(l, p->segments[i], ERR_CORRUPT, "bad batch before acked ones");
-    for (uint32_t k = i + 1; k < l->base_count; k++)
-        loader_delete_segment(l, l->bases[k]);
-    l->base_count = i + 1;
-    /* it is the active one now */
-    struct segment *s = p->segments[i];
     int64_t cut;
-    p->segment_count--;
-    segment_free(s);
+    segment_free(p->segments[--p->segment_count]);
     return load_one(l, i, true, &cut);
 }
 
@@ -321,7 +364,8 @@ static int start_behind_end(struct loader *l)
     struct plog *p = l->plog;
     if (plog_active(p)->next >= l->open->log_start)
         return 0;
-    log_warn("storage", "%s: log end %" PRId64 " is before the log start %" PRId64 ": all segments removed",
+    log_warn("storage",
+             "%s: log end %" PRId64 " is before the log start %" PRId64 ": all segments removed",
              p->name, plog_active(p)->next, l->open->log_start);
     while (p->segment_count > 0) {
         struct segment *s = p->segments[--p->segment_count];
@@ -341,11 +385,10 @@ int loader_recover(struct loader *l)
     int err = 0;
     for (uint32_t i = 0; i < l->base_count && err == 0; i++) {
         int64_t cut;
+        bool last = i + 1 == l->base_count;
         err = load_one(l, i, i >= from, &cut);
-        if (err == 0 && cut > 0 && i + 1 < l->base_count) {
-            err = cut_rest(l, i);
-            break;
-        }
+        if (err == 0 && cut > 0 && !last)
+            err = make_active(l, i);
     }
     if (err == 0 && p->segment_count == 0)
         err = new_active(l, l->open->log_start > 0 ? l->open->log_start : 0);
@@ -353,9 +396,8 @@ int loader_recover(struct loader *l)
         err = start_behind_end(l);
     if (err)
         return err;
-    p->log_start = p->segments[0]->base > l->open->log_start ? p->segments[0]->base
-                                                             : l->open->log_start;
+    p->log_start =
+        p->segments[0]->base > l->open->log_start ? p->segments[0]->base : l->open->log_start;
     p->end = plog_active(p)->next;
     return 0;
 }
-

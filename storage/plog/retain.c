@@ -19,7 +19,8 @@ void segment_doom_step(struct segment *s)
 
 static void unlink_due(struct wheel_timer *timer, int64_t now_ns)
 {
-    segment_unlink_doomed((struct segment *)((char *)timer - offsetof(struct segment, unlink_timer)));
+    segment_unlink_doomed(
+        (struct segment *)((char *)timer - offsetof(struct segment, unlink_timer)));
 }
 
 static void segment_doom(struct segment *s)
@@ -164,7 +165,6 @@ int16_t plog_delete_records(struct plog *p, int64_t offset, int64_t *low)
         epochs_follow(p);
         if (p->stable < offset)
             p->stable = offset;
-        plog_retention(p);
     }
     *low = p->log_start;
     plog_check(p);

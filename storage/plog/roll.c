@@ -9,8 +9,8 @@ bool plog_roll_needed(const struct plog *p, uint32_t bytes, int64_t max_timestam
 {
     const struct segment *s = plog_active(p);
     const struct plog_config *c = &p->config;
-    int64_t segment_bytes = c->segment_bytes < segment_bytes_max ? c->segment_bytes
-                                                                 : segment_bytes_max;
+    int64_t segment_bytes =
+        c->segment_bytes < segment_bytes_max ? c->segment_bytes : segment_bytes_max;
     if ((int64_t)s->size > segment_bytes - (int64_t)bytes)
         return true;
     /* the room for chunks was measured when the segment began */

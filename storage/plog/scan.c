@@ -38,6 +38,7 @@ bool scan_header(struct scan *k, struct batch_header *h, uint8_t *magic)
             .base_offset = bytes_get_i64(p),
             .bytes = length + batch_overhead_bytes,
             .leader_epoch = -1,
+            .crc = bytes_get_u32(p + 12), /* where format 2 has the leader epoch */
             .max_timestamp = -1,
             .producer_id = -1,
         };
@@ -66,4 +67,3 @@ int scan_open(struct loader *l, struct segment *s)
         err = fs->ops->open(fs, path, IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE, &s->file);
     return err ? scan_fail(l, s, err, "opening") : 0;
 }
-

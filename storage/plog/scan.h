@@ -8,7 +8,7 @@
 struct scan {
     struct loader *l;
     struct segment *s;
-    int64_t at, size;   /* of the next batch, of the file */
+    int64_t at, size; /* of the next batch, of the file */
     int64_t buffer_at;
     size_t buffered;
     int err;
@@ -18,8 +18,8 @@ struct scan {
 const uint8_t *scan_bytes(struct scan *k, int64_t at, size_t n);
 
 /*
- * Looks at the batch at k->at. False: the end, a torn or bad batch, or an error in k->err. The old
- * formats are taken by their lengths.
+ * Looks at the batch at k->at. False: the end, a torn or bad batch, or an error in k->err. Of the
+ * old formats only length, offset and checksum are known.
  */
 bool scan_header(struct scan *k, struct batch_header *h, uint8_t *magic);
 

@@ -21,7 +21,8 @@ int segment_new(struct segment **out, struct plog *p, int64_t base, uint64_t byt
     if (bytes > segment_bytes_max)
         bytes = segment_bytes_max;
     s->chunk_slots = (uint32_t)(bytes / tail_chunk_bytes) + 1;
-    s->chunks = calloc(s->chunk_slots, sizeof(*s->chunks)); /* large ones are touched as they fill */
+    s->chunks =
+        calloc(s->chunk_slots, sizeof(*s->chunks)); /* large ones are touched as they fill */
     if (s->chunks == NULL) {
         free(s);
         return ERR_NO_MEMORY;

@@ -35,7 +35,7 @@ struct unzip {
     struct reader *in;
     uint8_t *memory;
     uint64_t memory_bytes;
-    uint8_t *buffer; /* unzip_history_bytes + unzip_out_bytes */
+    uint8_t *buffer;        /* unzip_history_bytes + unzip_out_bytes */
     uint8_t *block, *plain; /* LZ4: unzip_block_bytes_max each */
     uint8_t *gzip_memory;
     size_t gzip_used;

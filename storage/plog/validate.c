@@ -10,10 +10,14 @@ struct flat {
     const uint8_t *p, *end;
 };
 
+/* One and two bytes, nearly all there are, without a call. */
 static inline bool flat_varint(struct flat *f, int32_t *out)
 {
-    if (f->p < f->end && *f->p < 0x80) {
-        uint32_t v = *f->p++;
+    if (f->end - f->p >= 2 && (f->p[0] & f->p[1]) < 0x80) {
+        uint32_t v = f->p[0];
+        uint32_t two = v >> 7;
+        v = (v & 0x7f) | (two ? (uint32_t)f->p[1] << 7 : 0);
+        f->p += 1 + two;
         *out = (int32_t)(v >> 1) ^ -(int32_t)(v & 1);
         return true;
     }
@@ -26,6 +30,11 @@ static inline bool flat_varint(struct flat *f, int32_t *out)
 
 static inline bool flat_varlong(struct flat *f, int64_t *out)
 {
+    if (f->p < f->end && *f->p < 0x80) {
+        uint64_t v = *f->p++;
+        *out = (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
+        return true;
+    }
     int n = bytes_get_varint64(f->p, (size_t)(f->end - f->p), out);
     if (n <= 0)
         return false;

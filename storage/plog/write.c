@@ -170,7 +170,7 @@ static void flush_start(struct plog *p)
 static void flush_arm(struct plog *p)
 {
     const int64_t longest_ms = INT64_MAX / CLOCK_NS_PER_MS / 4;
-    if (p->env->durability == PLOG_FSYNC || p->config.flush_ms > longest_ms ||
+    if (p->state != PLOG_ATTACHED || p->config.flush_ms > longest_ms ||
         wheel_armed(&p->flush_timer))
         return;
     p->flush_timer.fire = plog_flush_timer;
@@ -202,13 +202,13 @@ static void write_done(struct io_req *req, int64_t result)
     clean_chunks(p, s, from);
     if (s != plog_active(p))
         segment_seal(s);
+    plog_mark_dirty(p);
+    complete_appends(p);
     if (p->env->durability == PLOG_OS) {
         flush_arm(p);
         if (p->high_watermark - p->flushed >= p->config.flush_messages)
             flush_start(p);
     }
-    plog_mark_dirty(p);
-    complete_appends(p);
     plog_detach_try(p);
 }
 

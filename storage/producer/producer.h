@@ -14,7 +14,8 @@
 #include <stdint.h>
 
 #define producer_batches_kept 5
-#define producer_ids_max      262144 /* of one partition; expiry by producer.id.expiration.ms keeps below */
+#define producer_ids_max                                                                           \
+    262144 /* of one partition; expiry by producer.id.expiration.ms keeps below */
 
 struct producer_batch {
     int64_t last_offset, timestamp_ms;
@@ -24,9 +25,9 @@ struct producer_batch {
 struct producer {
     int64_t id, last_timestamp_ms, txn_first_offset; /* -1: no transaction open */
     int32_t coordinator_epoch;
-    int16_t epoch; /* -1: none yet */
+    int16_t epoch;        /* -1: none yet */
     uint8_t count, first; /* batches, the oldest is at first */
-    uint32_t next; /* of the same bucket, private */
+    uint32_t next;        /* of the same bucket, private */
     struct producer_batch batches[producer_batches_kept];
 };
 

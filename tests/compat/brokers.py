@@ -5,10 +5,11 @@
     broker.stop() -> exit status     broker.kill()     broker.start()  (again, on the same data)
     broker.destroy()                 stops it and removes its folder
 
-Every broker listens on 127.0.0.1 on a port that was free a moment before, keeps its data in a
-temporary folder, and dies with this process.
+Every broker listens on 127.0.0.1 on a port that was free a moment before (and is its own for its
+life, over restarts), keeps its data in a temporary folder, and dies with this process.
 """
 import atexit
+import itertools
 import os
 import shutil
 import signal
@@ -27,22 +28,43 @@ SLUICE_SETTINGS = dict(line.split("=", 1) for line in
                        os.environ.get("SLUICE_COMPAT_OVERRIDES", "").splitlines())
 START_SECONDS = 60
 CLUSTER_ID = "c2x1aWNlLWNvbXBhdC10ZX"  # any 16 bytes in base64, for stock Kafka
-# Both brokers get these; a test adds its own with `overrides`.
+# Both brokers get these; a test adds its own with `overrides`. Some tests write records with very
+# old times: no retention pass may come by while they look.
 COMMON = {"node.id": "1", "num.partitions": "1", "offsets.topic.replication.factor": "1",
           "transaction.state.log.replication.factor": "1",
-          "transaction.state.log.min.isr": "1", "group.initial.rebalance.delay.ms": "0"}
+          "transaction.state.log.min.isr": "1",
+          "log.retention.check.interval.ms": "86400000", "group.initial.rebalance.delay.ms": "0"}
 _alive = set()
+_ports_tried = itertools.count()
+
+
+def _ephemeral_start():
+    try:
+        text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
+        return int(text.split()[0])
+    except (OSError, ValueError):
+        return 32768
 
 
 def free_ports(count=1):
-    """Ports of 127.0.0.1 that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+    """Ports of 127.0.0.1 that nobody listens on now, below those the kernel gives to clients.
+
+    A client that tries again and again to reach a port of that range while its broker is down may
+    be given the same port as its own, connect to itself, and keep the broker from coming back.
+    """
+    high = _ephemeral_start() - 1
+    low = max(1025, high - 15000)
+    start = os.getpid() * 7919 % (high - low)
+    found = []
+    while len(found) < count:
+        port = low + (start + next(_ports_tried)) % (high - low)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                found.append(port)
+            except OSError:
+                continue
+    return found
 
 
 @atexit.register
@@ -142,6 +164,7 @@ class StockKafka(Broker):
             "log.dirs": str(self.log_dir),
             # A clean stop of the only node has nobody to hand its leaders to.
             "controlled.shutdown.enable": "false",
+            "log.initial.task.delay.ms": "86400000",
             # A killed broker's registration blocks the next one until its session ends.
             "broker.session.timeout.ms": "1500", "broker.heartbeat.interval.ms": "300",
             **{k: v for k, v in self.overrides.items() if not k.startswith("sluice.")}}

@@ -6,6 +6,7 @@ and `lz4` packages (setup_env.py installs them).
 """
 import gzip
 import struct
+import time
 import zlib
 from collections import namedtuple
 
@@ -33,6 +34,10 @@ except ImportError:
 
 NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
 CODECS = {"none": NONE, "gzip": GZIP, "snappy": SNAPPY, "lz4": LZ4, "zstd": ZSTD}
+# Default time of records: some days ago, so that it is not taken for the broker's own clock, and
+# within the default retention of a week, so that nothing is deleted under a test.
+DAY_MS = 86_400_000
+BASE_TIME = (int(time.time() * 1000) // DAY_MS - 3) * DAY_MS
 HEAD = 61  # bytes before the records
 XERIAL = b"\x82SNAPPY\x00" + struct.pack(">ii", 1, 1)
 
@@ -90,7 +95,7 @@ def record(offset_delta, value, key=None, timestamp_delta=0, headers=(), attribu
 
 
 def batch(values=(b"value",), *, keys=None, codec=NONE, base_offset=0, epoch=-1, magic=2,
-          attributes=None, base_timestamp=1_700_000_000_000, max_timestamp=None,
+          attributes=None, base_timestamp=BASE_TIME, max_timestamp=None,
           producer_id=-1, producer_epoch=-1, base_sequence=-1, headers=(), count=None,
           last_offset_delta=None, length=None, crc=None, raw_records=None, timestamp_step=1,
           records=None):
@@ -117,7 +122,7 @@ def batch(values=(b"value",), *, keys=None, codec=NONE, base_offset=0, epoch=-1,
     return struct.pack(">qiibI", base_offset, length, epoch, magic, checksum) + after_crc
 
 
-def old_message(value=b"value", key=None, magic=1, offset=0, timestamp=1_700_000_000_000,
+def old_message(value=b"value", key=None, magic=1, offset=0, timestamp=BASE_TIME,
                 attributes=0, crc=None):
     """One message of magic 0 or 1, as a message set of its own."""
     def blob(data):

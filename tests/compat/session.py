@@ -9,7 +9,9 @@ before the comparison is replaced here, in `Normaliser`, and nowhere else:
     topic ids                   <id of NAME>    ids the broker gave to topics by name
     producer ids                <pid N>         numbered as they first appear
     fetch session ids           <session N>     numbered as they first appear
-    times near now              <now>, in texts <time>; the tests' own times lie years back
+    leader epochs               <epoch N>       in the restart script alone: a start raises them,
+                                                by how much is the controller's own affair
+    times near now              <now>, in texts <time>; the tests' own times lie days back
     log directories             <log dir>       and the disk's total and usable bytes
     documentation               <text>          whether there is one is compared, not its words
     records                     parsed batches  all fields but the CRC, which must be right
@@ -26,7 +28,6 @@ KEYS = ("name", "topic", "topicName", "topicId", "key", "resourceType", "resourc
         "configName", "partitionIndex", "partition", "index", "apiKey", "nodeId", "brokerId",
         "producerId", "logDir", "errorCode")
 TIMES = {"timestamp", "lastTimestamp", "logAppendTimeMs"}
-DAY_MS = 86_400_000
 ZERO_UUID = "0" * 32
 
 
@@ -36,6 +37,7 @@ class Normaliser:
     def __init__(self, broker):
         self.broker = broker
         self.topics, self.producers, self.sessions = {}, {}, {}
+        self.epochs = None  # a dict to have leader epochs numbered as they first appear
 
     def _learn(self, value):
         """Note ids beside their names anywhere in an answer."""
@@ -54,7 +56,7 @@ class Normaliser:
         return f"<{word} {table.setdefault(value, len(table))}>"
 
     def _time(self, value):
-        if isinstance(value, int) and abs(value - time.time() * 1000) < DAY_MS:
+        if isinstance(value, int) and abs(value - time.time() * 1000) < records.DAY_MS:
             return "<now>"
         return value
 
@@ -73,6 +75,7 @@ class Normaliser:
             fields["base_timestamp"] = self._time(b.base_timestamp)
             fields["records"] = [(r.offset, self._time(r.timestamp), r.key, r.value, r.headers)
                                  for r in b.records]
+            fields["epoch"] = self._field("epoch", b.epoch)
             if b.producer_id >= 0:
                 fields["producer_id"] = self._numbered(self.producers, b.producer_id, "pid")
             out.append(fields)
@@ -94,6 +97,8 @@ class Normaliser:
             return self._numbered(self.producers, value, "pid")
         if key == "sessionId" and value != 0:
             return self._numbered(self.sessions, value, "session")
+        if key in ("epoch", "leaderEpoch") and value >= 0 and self.epochs is not None:
+            return self._numbered(self.epochs, value, "epoch")
         if key in TIMES:
             return self._time(value)
         if key == "logDir":
@@ -263,7 +268,7 @@ class Session:
                 raise AssertionError(f"InitProducerId: {answer}")
             time.sleep(0.05)
 
-    def fill(self, topic, count, partition=0, base=1_700_000_000_000):
+    def fill(self, topic, count, partition=0, base=records.BASE_TIME):
         """`count` batches of one record each, timestamps a second apart."""
         return self.produce(topic, *[records.batch([b"value %d" % n],
                                                    base_timestamp=base + n * 1000)

@@ -174,7 +174,9 @@ def test_bad_mutated_requests(context):
     broker, rng = context.fresh(), random.Random(SEED)
     protocol = kafkaproto.current()
     with working(context, broker):
-        for api, version, body in golden_requests():
+        for number, (api, version, body) in enumerate(golden_requests()):
+            if context.quick and number % 3:
+                continue
             if api == "CreateTopics" or api == "CreatePartitions":
                 continue  # random counts would ask for thousands of partitions
             for damaged in mutations(rng, body):

@@ -135,30 +135,31 @@ def test_confluent_acks(context):
 
 def test_confluent_headers_timestamps_and_nulls(context):
     topic, out = new_topic(context, "ck-fields"), producer(context.broker)
-    out.produce(topic, None, b"gone", partition=0, timestamp=1_600_000_000_123,
+    out.produce(topic, None, b"gone", partition=0, timestamp=records.BASE_TIME + 123,
                 headers=[("a", b"1"), ("a", None), ("b", b"")])
-    out.produce(topic, b"", b"", partition=0, timestamp=1_600_000_000_456)
+    out.produce(topic, b"", b"", partition=0, timestamp=records.BASE_TIME + 456)
     equal(out.flush(20), 0, "messages left")
     first, second = read_all(context.broker, topic)
     equal((first.key(), first.value(), first.timestamp()[1], first.headers()),
-          (b"gone", None, 1_600_000_000_123, [("a", b"1"), ("a", None), ("b", b"")]), "first")
+          (b"gone", None, records.BASE_TIME + 123, [("a", b"1"), ("a", None), ("b", b"")]), "first")
     equal((second.key(), second.value(), second.timestamp()[1]),
-          (b"", b"", 1_600_000_000_456), "second")
+          (b"", b"", records.BASE_TIME + 456), "second")
 
 
 def test_confluent_seek_watermarks_and_times(context):
     from confluent_kafka import Consumer, TopicPartition
     topic, out = new_topic(context, "ck-times"), producer(context.broker)
     for number in range(20):
-        out.produce(topic, b"%d" % number, partition=0, timestamp=1_600_000_000_000 + number)
+        out.produce(topic, b"%d" % number, partition=0, timestamp=records.BASE_TIME + number)
         out.flush(20)
     consumer = Consumer({"bootstrap.servers": context.broker.address, "group.id": "unused"})
     try:
         equal(consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10), (0, 20),
               "watermarks")
-        found = consumer.offsets_for_times([TopicPartition(topic, 0, 1_600_000_000_007)], 10)
+        found = consumer.offsets_for_times([TopicPartition(topic, 0, records.BASE_TIME + 7)], 10)
         equal(found[0].offset, 7, "offset for a time")
-        found = consumer.offsets_for_times([TopicPartition(topic, 0, 1_700_000_000_000)], 10)
+        later = records.BASE_TIME + 10**7
+        found = consumer.offsets_for_times([TopicPartition(topic, 0, later)], 10)
         equal(found[0].offset, END, "offset for a later time")
     finally:
         consumer.close()

@@ -85,7 +85,7 @@ def write_logs(script_name, *logs):
     folder = kafka_dist.cache_dir() / "differential"
     folder.mkdir(exist_ok=True)
     for side, log in zip(("stock", "ours"), logs):
-        text = "".join(f"{name}\n    {outcome}\n" for name, outcome in log)
+        text = "".join(f"{name}\n    {outcome!r}\n" for name, outcome in log)
         (folder / f"{script_name}.{side}.txt").write_text(text)
 
 

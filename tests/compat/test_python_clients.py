@@ -9,7 +9,7 @@ SESSION = Path(__file__).resolve().parent / "clients" / "kafka_python_session.py
 
 def run_session(context, environment, prefix):
     text = context.scratch / "python-text"
-    text.write_bytes(context.text(300_000 if context.quick else 2_000_000))
+    text.write_bytes(context.text(250_000 if context.quick else 2_000_000))
     done = subprocess.run([context.python(environment), SESSION, context.broker.address,
                            context.name(prefix), text], capture_output=True, text=True,
                           timeout=240)

@@ -241,10 +241,12 @@ def test_start_full_disk(context):
                     error = part["errorCode"]
                     break
                 acked += 1
-            equal(error in (56, "closed"), True, f"error after {acked} MB/2: {error}")
-            if process.poll() is None and error != "closed":
+            equal(error in (56, "closed"), True, f"error after {acked} half megabytes: {error}")
+            try:
                 c.request("ApiVersions", 0, {})
-        equal(process.poll() in (None, 1), True, "exit status")
+            except (client.Closed, client.NoAnswer, OSError):
+                # The metadata lives in the same directory: the broker may end, with status 1.
+                equal(process.wait(20), 1, "exit status")
     finally:
         process.kill()
         process.wait()

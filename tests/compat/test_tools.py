@@ -146,7 +146,7 @@ def test_kafka_console_consumer(context):
     out = tool(context, "console-consumer", *common, "--offset", 0, "--max-messages", 1,
                "--formatter-property", "print.offset=true", "--formatter-property",
                "print.timestamp=true")
-    check(out.startswith("CreateTime:1700000000000\tOffset:0\t"), out)
+    check(out.startswith(f"CreateTime:{records.BASE_TIME}\tOffset:0\t"), out)
 
 
 @java
@@ -155,13 +155,13 @@ def test_kafka_get_offsets(context):
     with context.broker.connect() as raw:
         for number in range(4):
             raw.request("Produce", 9, client.produce_body(topic, {0: records.batch(
-                [b"x"], base_timestamp=1_700_000_000_000 + number)}))
+                [b"x"], base_timestamp=records.BASE_TIME + number)}))
 
     def offsets(*args):
         return sorted(tool(context, "get-offsets", "--topic", topic, *args).split())
     equal(offsets(), [f"{topic}:0:4", f"{topic}:1:0"], "latest")
     equal(offsets("--time", "earliest"), [f"{topic}:0:0", f"{topic}:1:0"], "earliest")
-    equal(offsets("--time", "1700000000002")[0], f"{topic}:0:2", "for a time")
+    equal(offsets("--time", records.BASE_TIME + 2)[0], f"{topic}:0:2", "for a time")
     equal(offsets("--time", "max-timestamp")[0], f"{topic}:0:3", "newest")
     equal(offsets("--partitions", "1"), [f"{topic}:1:0"], "one partition")
     with context.broker.connect() as raw:
@@ -242,7 +242,7 @@ def test_kafka_dump_log_after_clean_stop(context):
         for number, start in enumerate(range(0, len(lines), 50)):
             codec = number % 5
             raw.request("Produce", 9, client.produce_body(topic, {0: records.batch(
-                lines[start:start + 50], codec=codec, base_timestamp=1_700_000_000_000 + number)}))
+                lines[start:start + 50], codec=codec, base_timestamp=records.BASE_TIME + number)}))
         idem = raw.request("InitProducerId", 4, {"transactionTimeoutMs": 1000,
                                                  "transactionalId": None})
         if idem["errorCode"] == 0:

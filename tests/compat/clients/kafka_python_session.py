@@ -18,6 +18,7 @@ OLD = kafka.__version__.startswith("2.0.")
 ADDRESS, PREFIX, TEXT_FILE = sys.argv[1:4]
 with open(TEXT_FILE, "rb") as text_file:
     TEXT = text_file.read()
+BASE_TIME = int(time.time() - 3 * 86400) * 1000  # within the default retention
 LINES = TEXT.splitlines(keepends=True)
 
 
@@ -144,20 +145,20 @@ def step_idempotent():
 def step_offsets_and_times():
     name, out = create("times"), producer()
     for number in range(10):
-        out.send(name, b"v%d" % number, timestamp_ms=1_600_000_000_000 + number * 1000)
+        out.send(name, b"v%d" % number, timestamp_ms=BASE_TIME + number * 1000)
         out.flush(20)
     out.close()
     place = TopicPartition(name, 0)
     consumer = KafkaConsumer(bootstrap_servers=ADDRESS, group_id=None)
     same(consumer.beginning_offsets([place])[place], 0, "beginning")
     same(consumer.end_offsets([place])[place], 10, "end")
-    found = consumer.offsets_for_times({place: 1_600_000_004_500})[place]
-    same((found.offset, found.timestamp), (5, 1_600_000_005_000), "offset for a time")
-    same(consumer.offsets_for_times({place: 1_700_000_000_000})[place], None, "a later time")
+    found = consumer.offsets_for_times({place: BASE_TIME + 4500})[place]
+    same((found.offset, found.timestamp), (5, BASE_TIME + 5000), "offset for a time")
+    same(consumer.offsets_for_times({place: BASE_TIME + 10**7})[place], None, "a later time")
     consumer.close()
     same([r.value for r in read_all(name, start=7)], [b"v7", b"v8", b"v9"], "from an offset")
     same([r.timestamp for r in read_all(name, start=8)],
-         [1_600_000_008_000, 1_600_000_009_000], "timestamps")
+         [BASE_TIME + 8000, BASE_TIME + 9000], "timestamps")
 
 
 def step_metadata():

@@ -1,7 +1,6 @@
 """ListOffsets and OffsetForLeaderEpoch."""
-from records import GZIP, batch
+from records import BASE_TIME as BASE, GZIP, batch
 
-BASE = 1_700_000_000_000
 SPECIAL = (-1, -2, -3, -4, -5, -6, -7, -100, -2**63)
 
 

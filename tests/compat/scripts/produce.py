@@ -3,9 +3,8 @@ import struct
 
 import client
 import records
-from records import GZIP, LZ4, NONE, SNAPPY, ZSTD, batch, old_message, record
+from records import BASE_TIME as PAST, GZIP, LZ4, NONE, SNAPPY, ZSTD, batch, old_message, record
 
-PAST = 1_700_000_000_000
 HOUR = 3_600_000
 
 

@@ -162,7 +162,7 @@ static void test_protocols(void)
     check_error("listeners=X://:1\nlistener.security.protocol.map=X:SASL_SSL",
                 "f:1: listeners: X wants SSL or SASL, which is not built yet; allowed: PLAINTEXT");
     check_error("listeners=X://:1",
-                "default: listener.security.protocol.map: no protocol for listener X");
+                "f:1: listeners: no protocol for listener X in listener.security.protocol.map");
     static const char *const bad[] = {"X",          "X:",          "X:TLS",
                                       ":PLAINTEXT", "X:plaintext", "X:PLAINTEXT,"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

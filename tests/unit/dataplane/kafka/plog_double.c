@@ -120,7 +120,7 @@ static void answer_read(struct plog *p, struct plog_read *r)
     r->high_watermark = p->high_watermark;
     r->last_stable_offset = visible_end(p, true);
     r->log_start_offset = p->start;
-    r->error = p->failed                                       ? KERR_KAFKA_STORAGE_ERROR
+    r->error = p->failed                                    ? KERR_KAFKA_STORAGE_ERROR
                : r->offset < p->start || r->offset > p->end ? KERR_OFFSET_OUT_OF_RANGE
                                                             : 0;
     chain_init(&r->data);

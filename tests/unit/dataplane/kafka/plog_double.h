@@ -1,9 +1,9 @@
 /*
  * plog_double: a partition's log in plain memory, behind the functions of storage/plog/plog.h.
  *
- * For tests of the request path alone: it checks nothing of a batch, and does what it is told: no log
- * memory, appends that become durable later, reads that answer later, errors. Never frees or takes
- * memory after plog_double_new.
+ * For tests of the request path alone: it checks nothing of a batch, and does what it is told: no
+ * log memory, appends that become durable later, reads that answer later, errors. Never frees or
+ * takes memory after plog_double_new.
  */
 #ifndef TESTS_UNIT_DATAPLANE_KAFKA_PLOG_DOUBLE_H
 #define TESTS_UNIT_DATAPLANE_KAFKA_PLOG_DOUBLE_H
@@ -35,9 +35,9 @@ struct plog {
     struct plog_read *reads, **reads_end;   /* to be answered later */
     struct plog_waiter *waiters;
     /* knobs */
-    bool no_memory;   /* appends: ERR_FULL */
-    bool hold_flush;  /* appends stay undurable */
-    bool hold_reads;  /* reads answer in plog_double_release_reads */
+    bool no_memory;  /* appends: ERR_FULL */
+    bool hold_flush; /* appends stay undurable */
+    bool hold_reads; /* reads answer in plog_double_release_reads */
     bool failed;
     int16_t append_error; /* answered to every append */
     const char *append_message;

@@ -58,24 +58,6 @@ void rig_answer_forwards(struct rig *g)
 
 /* ---- shards ---- */
 
-static void no_evict(struct chunk *chunk)
-{
-    (void)chunk;
-    CHECK(!"the double keeps no chunks");
-}
-
-static uint32_t run_logs(void *ctx, int64_t now_ns, uint32_t budget)
-{
-    struct rig_shard *s = ctx;
-    uint32_t n = 0;
-    (void)now_ns;
-    (void)budget;
-    for (struct plog *p = s->logs; p != NULL; p = p->next)
-        if (!p->hold_flush)
-            n += plog_double_flush(p);
-    return n;
-}
-
 static void memory_up(struct rig *g, struct rig_shard *s, uint32_t index)
 {
     const struct rig_options *o = &g->o;
@@ -94,7 +76,6 @@ static void memory_up(struct rig *g, struct rig_shard *s, uint32_t index)
     s->rx_free = rte_mempool_avail_count(s->shard.mem.rx_pool);
     s->tx_free = rte_mempool_avail_count(s->shard.mem.tx_pool);
     s->ref_free = rte_mempool_avail_count(s->shard.mem.ref_pool);
-    CHECK(cache_new(&s->cache, &s->shard.mem, &s->shard.agent, no_evict) == 0);
     CHECK(view_init(&s->view, index, rng_u64(&g->rng)) == 0);
 }
 
@@ -102,6 +83,7 @@ static void memory_up(struct rig *g, struct rig_shard *s, uint32_t index)
 
 static void path_up(struct rig *g, struct rig_shard *s, uint32_t index)
 {
+    rig_logs_up(g, s);
     struct kafka_options o = g->o.kafka;
     o.shard = &s->shard;
     o.view = &s->view;
@@ -129,7 +111,6 @@ static void path_up(struct rig *g, struct rig_shard *s, uint32_t index)
                               .sin_port = htons((uint16_t)(9092 + index))};
     uint16_t port = (uint16_t)(9092 + index);
     CHECK(sim_transport_listen(s->transport, (struct sockaddr *)a, 0, &port) == 0);
-    CHECK(shard_add_stage(&s->shard, "logs", run_logs, s, 1000) == 0);
     CHECK(shard_stage_mailbox(&s->shard, 1000) == 0);
     CHECK(shard_stage_timers(&s->shard, 1000) == 0);
     CHECK(shard_add_stage(&s->shard, "kafka", kafka_run, s->kafka, 1000) == 0);
@@ -218,11 +199,8 @@ struct rig_topic *rig_topic_add(struct rig *g, const char *name, int32_t partiti
     t->view.control = t;
     for (int32_t i = 0; i < partitions; i++) {
         struct rig_shard *s = &g->shards[(first_shard + (uint32_t)i) % g->shard_count];
-        struct plog *log = plog_double_new(s->shard.mem.tx_pool);
-        log->next = s->logs;
-        s->logs = log;
         t->partitions[i] = (struct view_partition){
-            .plog = log,
+            .plog = rig_logs_open(g, s, t, i),
             .owner = &s->shard.agent,
             .shard = s->shard.index,
             .leader_id = rig_node_id,
@@ -259,29 +237,19 @@ static void shard_down(struct rig *g, struct rig_shard *s)
     CU_ASSERT_EQUAL(kafka_counters(s->kafka)->requests_in_work, 0);
     sim_transport_free(s->transport);
     kafka_free(s->kafka);
-    while (s->logs != NULL) {
-        struct plog *p = s->logs;
-        s->logs = p->next;
-        plog_double_free(p);
-    }
+    rig_logs_down(g, s);
     view_fini(&s->view);
-    cache_free(s->cache);
     CU_ASSERT_EQUAL(s->shard.mem.requests.used, 0);
     CU_ASSERT_EQUAL(rte_mempool_avail_count(s->shard.mem.rx_pool), s->rx_free);
     CU_ASSERT_EQUAL(rte_mempool_avail_count(s->shard.mem.tx_pool), s->tx_free);
     CU_ASSERT_EQUAL(rte_mempool_avail_count(s->shard.mem.ref_pool), s->ref_free);
     shard_fini(&s->shard);
-    (void)g;
 }
 
 void rig_down(struct rig *g)
 {
     rig_answer_forwards(g);
-    for (uint32_t i = 0; i < g->shard_count; i++)
-        for (struct plog *p = g->shards[i].logs; p != NULL; p = p->next) {
-            p->hold_flush = p->hold_reads = p->no_memory = false;
-            plog_double_release_reads(p);
-        }
+    rig_logs_release(g);
     rig_settle(g);
     bool drained = false;
     for (int round = 0; round < 100 && !drained; round++) {
@@ -299,45 +267,6 @@ void rig_down(struct rig *g)
     sim_free(g->sim);
     admission_free(g->admission);
     agent_fini(&g->control);
-}
-
-/* ---- batches ---- */
-
-uint32_t rig_batch(struct rig *g, uint8_t *out, int32_t records, uint32_t body_bytes,
-                   int64_t max_ms)
-{
-    uint32_t len = 61 + body_bytes;
-    CHECK(len <= rig_batch_bytes_max);
-    memset(out, 0, 61);
-    bytes_put_u32(out + 8, len - 12);
-    out[16] = 2;
-    bytes_put_u32(out + 23, (uint32_t)(records - 1));
-    bytes_put_u64(out + 27, (uint64_t)max_ms);
-    bytes_put_u64(out + 35, (uint64_t)max_ms);
-    memset(out + 43, 0xff, 14);
-    bytes_put_u32(out + 57, (uint32_t)records);
-    rng_fill(&g->rng, out + 61, body_bytes);
-    return len;
-}
-
-static void fill_done(struct plog_append *a)
-{
-    (void)a;
-}
-
-void rig_fill(struct rig *g, struct plog *log, uint32_t batches, uint32_t body_bytes)
-{
-    static uint8_t batch[rig_batch_bytes_max];
-    for (uint32_t i = 0; i < batches; i++) {
-        uint32_t n = rig_batch(g, batch, 1, body_bytes, 1000 + log->end);
-        struct plog_append a = {.done = fill_done};
-        struct chain c = {0};
-        CHECK(chain_append_bytes(&c, g->shards[0].shard.mem.rx_pool, batch, n) == 0);
-        a.records = (struct chain_view){{c.head, 0}, n};
-        CHECK(plog_append(log, &a) == 0);
-        chain_free(&c);
-        plog_double_flush(log);
-    }
 }
 
 /* ---- clients ---- */

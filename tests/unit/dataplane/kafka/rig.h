@@ -27,12 +27,13 @@
 #define rig_forwards_max 64
 
 struct rig_options {
-    uint32_t shards; /* 0: 1 */
+    uint32_t shards;            /* 0: 1 */
     struct kafka_options kafka; /* members that are not 0 replace the rig's */
     uint64_t request_bytes;     /* of mem.requests; 0: 8 MiB */
     uint32_t rx_bufs, tx_bufs, ref_bufs, log_chunks;
     struct sim_options sim;
     struct admission_options admission;
+    enum plog_durability durability; /* of real logs */
 };
 
 struct rig_shard {
@@ -41,7 +42,8 @@ struct rig_shard {
     struct cache *cache;
     struct sim_transport *transport;
     struct kafka *kafka;
-    struct plog *logs;
+    struct plog *logs;                   /* of the doubles */
+    struct rig_disk *disk;               /* of the real ones */
     uint32_t rx_free, tx_free, ref_free; /* mbufs at the start */
 };
 
@@ -101,6 +103,14 @@ void rig_topic_remove(struct rig *g, struct rig_topic *t);
 struct plog *rig_log(struct rig_topic *t, int32_t partition);
 void rig_answer_forwards(struct rig *g);
 
+/* ---- logs: doubles (rig_double.c) or real ones (rig_real.c), chosen when a test is linked ---- */
+
+void rig_logs_up(struct rig *g, struct rig_shard *s); /* makes the cache, adds the stages */
+struct plog *rig_logs_open(struct rig *g, struct rig_shard *s, const struct rig_topic *t,
+                           int32_t partition);
+void rig_logs_release(struct rig *g);                   /* lets go what is held, before the end */
+void rig_logs_down(struct rig *g, struct rig_shard *s); /* when the request path is gone */
+
 /* ---- batches ---- */
 
 #define rig_batch_bytes_max (1u << 20)
@@ -124,7 +134,8 @@ struct rig_client {
 
 void client_up(struct rig_client *c, struct rig *g, uint32_t shard);
 void client_down(struct rig_client *c);
-void client_send(struct rig_client *c, const void *p, size_t n); /* all of it, stepping if need be */
+void client_send(struct rig_client *c, const void *p,
+                 size_t n); /* all of it, stepping if need be */
 bool client_open(const struct rig_client *c);
 
 /* Bytes of a whole request, length word included; from an encoder of the generated codec. */
@@ -179,7 +190,7 @@ struct one_fetch {
 void one_fetch_up(struct one_fetch *o, const struct rig_topic *t, int32_t partition, int64_t offset,
                   int32_t max_wait_ms, int32_t min_bytes);
 
-/* Appends a batch to a log of the double directly. */
+/* Doubles only: appends batches to a log directly. */
 void rig_fill(struct rig *g, struct plog *log, uint32_t batches, uint32_t body_bytes);
 
 #endif

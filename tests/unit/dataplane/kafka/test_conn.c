@@ -1,4 +1,7 @@
-/* Framing, admission by reserve, order of replies, slow readers, bad input, and the limits of a conn. */
+/*
+ * Framing, admission by reserve, order of replies, slow readers, bad input, and the limits of a
+ * conn.
+ */
 #include <rte_mempool.h>
 #include <string.h>
 
@@ -168,8 +171,8 @@ static void bad_headers(void)
     static const struct {
         int16_t key, version;
         bool closed;
-    } cases[] = {{0, 2, true},   {0, 14, true}, {1, 3, true},  {1, 19, true},  {2, 0, true},
-                 {2, 12, true},  {3, 99, true}, {99, 0, true}, {-1, 0, true},  {18, 99, false},
+    } cases[] = {{0, 2, true},   {0, 14, true}, {1, 3, true},  {1, 19, true}, {2, 0, true},
+                 {2, 12, true},  {3, 99, true}, {99, 0, true}, {-1, 0, true}, {18, 99, false},
                  {18, 0, false}, {3, 0, false}, {4, 0, true},  {3, -1, true}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint8_t b[15] = {0, 0, 0, 11, 0, 0, 0, 0, 0, 0, 0, 5, 0xff, 0xff, 0};
@@ -267,6 +270,12 @@ static void half_requests(void)
     CU_ASSERT(counters()->reserve_waits >= flood - 11);
     struct wire w = wire_list(1);
     client_send(&client, w.p, w.n);
+    rig_settle(&rig);
+    CU_ASSERT(expect(&client, 2, 1));
+    /* Small ones even in two pieces. */
+    client_send(&client, w.p, w.n / 2);
+    rig_settle(&rig);
+    client_send(&client, w.p + w.n / 2, w.n - w.n / 2);
     rig_settle(&rig);
     CU_ASSERT(expect(&client, 2, 1));
     wire_free(&w);
@@ -442,6 +451,34 @@ static void slots_run_out(void)
         CU_ASSERT(expect(&conns[i], 3, i));
         client_down(&conns[i]);
     }
+    down();
+}
+
+/* Consumers that wait for data do not keep the others out: the longest wait ends early. */
+static void slots_of_waiting_fetches(void)
+{
+    enum { n = 6 };
+    static struct rig_client conns[n];
+    struct rig_options o = {.kafka.request_slots = 4};
+    up(&o);
+    for (int32_t i = 0; i < 4; i++) {
+        struct wire w = wire_fetch(i, 100000);
+        client_up(&conns[i], &rig, 0);
+        client_send(&conns[i], w.p, w.n);
+        wire_free(&w);
+        rig_settle(&rig);
+        CU_ASSERT_EQUAL(client_take(&conns[i]), -1);
+    }
+    struct wire w = wire_list(1);
+    client_send(&client, w.p, w.n);
+    wire_free(&w);
+    rig_settle(&rig);
+    CU_ASSERT(expect(&client, 2, 1));
+    CU_ASSERT(expect(&conns[0], 1, 0));
+    for (int32_t i = 1; i < 4; i++)
+        CU_ASSERT_EQUAL(client_take(&conns[i]), -1);
+    for (int32_t i = 0; i < 4; i++)
+        client_down(&conns[i]);
     down();
 }
 
@@ -622,5 +659,6 @@ RIG_MAIN("dataplane/kafka/conn", UNIT_CASE(cut_at_every_byte), UNIT_CASE(deliver
          UNIT_CASE(mutated), UNIT_CASE(noise), UNIT_CASE(half_requests),
          UNIT_CASE(reserve_is_shared), UNIT_CASE(one_at_a_time), UNIT_CASE(control_closes),
          UNIT_CASE(conn_gone_while_forwarded), UNIT_CASE(slow_reader), UNIT_CASE(slots_run_out),
-         UNIT_CASE(parts_run_out), UNIT_CASE(mbufs_run_out), UNIT_CASE(idle_conns),
-         UNIT_CASE(too_many_conns), UNIT_CASE(drains), UNIT_CASE(stage_clocks))
+         UNIT_CASE(slots_of_waiting_fetches), UNIT_CASE(parts_run_out), UNIT_CASE(mbufs_run_out),
+         UNIT_CASE(idle_conns), UNIT_CASE(too_many_conns), UNIT_CASE(drains),
+         UNIT_CASE(stage_clocks))

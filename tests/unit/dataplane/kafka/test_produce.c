@@ -23,9 +23,8 @@ static void down(void)
 }
 
 /* Sends one batch to one partition; the only partition of the answer. */
-static const struct produce_response_partition *produce(int16_t version, int32_t partition,
-                                                        int16_t acks, const void *records,
-                                                        uint32_t n)
+static const struct produce_response_partition *
+produce(int16_t version, int32_t partition, int16_t acks, const void *records, uint32_t n)
 {
     static struct produce_response r;
     struct one_produce o;
@@ -97,8 +96,8 @@ static void batch_is_looked_at(void)
     bytes_put_u32(batch + 8, 13);
     const struct produce_response_partition *p = produce(9, 0, 1, batch, n);
     CU_ASSERT_EQUAL(p->error_code, KERR_CORRUPT_MESSAGE);
-    CU_ASSERT(str_eqz(p->error_message,
-                      "Record size 13 is less than the minimum record overhead (14)"));
+    CU_ASSERT(
+        str_eqz(p->error_message, "Record size 13 is less than the minimum record overhead (14)"));
     CU_ASSERT_EQUAL(p->base_offset, -1);
     down();
 }
@@ -324,7 +323,9 @@ static void acks_0_error_from_the_log(void)
     down();
 }
 
-/* Without log memory appends wait in one line, and new ones stay unread; then all go on in order. */
+/*
+ * Without log memory appends wait in one line, and new ones stay unread; then all go on in order.
+ */
 static void no_log_memory(void)
 {
     up(NULL);

@@ -145,7 +145,9 @@ bool rig_step(struct rig *r)
     bool busy = false;
     busy |= cache_run(r->cache, r->now_ns, 16) > 0;
     busy |= plog_env_run(&r->env, r->now_ns, 64) > 0;
-    busy |= io_sim_step(&r->sim);
+    if (rng_below(&r->rng, 3))
+        busy |= io_sim_step(&r->sim);
+    busy |= r->sim.in_flight > 0;
     if (r->real) {
         ring_submit(&r->ring);
         if (r->uring.in_flight && !ring_ready(&r->ring))
@@ -322,7 +324,8 @@ static void compress_gzip(struct bytes *out, const struct bytes *in)
 
 static void compress_snappy(struct bytes *out, const struct bytes *in, bool raw)
 {
-    static const uint8_t magic[16] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1};
+    static const uint8_t magic[16] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0,
+                                      0,    0,   0,   1,   0,   0,   0,   1};
     size_t block = raw ? in->n : 32768;
     if (!raw)
         put(out, magic, sizeof(magic));
@@ -344,8 +347,8 @@ static void compress_lz4(struct bytes *out, const struct bytes *in)
     LZ4F_preferences_t prefs = {
         .frameInfo = {.blockMode = LZ4F_blockIndependent,
                       .blockSizeID = in->n > 300000 ? LZ4F_max256KB : LZ4F_max64KB,
-                      .blockChecksumFlag = in->n % 2 ? LZ4F_blockChecksumEnabled
-                                                     : LZ4F_noBlockChecksum},
+                      .blockChecksumFlag =
+                          in->n % 2 ? LZ4F_blockChecksumEnabled : LZ4F_noBlockChecksum},
     };
     size_t room = LZ4F_compressFrameBound(in->n, &prefs);
     size_t n = LZ4F_compressFrame(bytes_room(out, room), room, in->p, in->n, &prefs);
@@ -384,8 +387,10 @@ static void compress_into(struct bytes *out, const struct bytes *in,
 
 struct rig_batch_spec rig_spec(void)
 {
-    return (struct rig_batch_spec){
-        .base_timestamp = rig_wall_ms, .producer_id = -1, .producer_epoch = -1, .base_sequence = -1};
+    return (struct rig_batch_spec){.base_timestamp = rig_wall_ms,
+                                   .producer_id = -1,
+                                   .producer_epoch = -1,
+                                   .base_sequence = -1};
 }
 
 void rig_batch_seal(struct rig_batch *b)
@@ -429,7 +434,7 @@ struct rig_batch rig_batch_random(struct rig *r, const struct rig_batch_spec *sp
                                   uint32_t value_bytes)
 {
     struct rig_record *records = calloc(n, sizeof(*records));
-    char (*texts)[24] = calloc(n, sizeof(*texts));
+    char(*texts)[24] = calloc(n, sizeof(*texts));
     CHECK(records != NULL && texts != NULL);
     for (uint32_t i = 0; i < n; i++) {
         snprintf(texts[i], sizeof(texts[i]), "%016llx", (unsigned long long)rng_u64(&r->rng));

@@ -74,7 +74,8 @@ static void append_one(struct model *m)
     EXPECT(m, err == 0);
     struct plog_append *a = &m->ops[slot].append;
     if (m->ops[slot].done && a->error) {
-        EXPECT(m, a->error == (m->r.sim.dead ? KERR_KAFKA_STORAGE_ERROR : KERR_RECORD_LIST_TOO_LARGE));
+        EXPECT(m,
+               a->error == (m->r.sim.dead ? KERR_KAFKA_STORAGE_ERROR : KERR_RECORD_LIST_TOO_LARGE));
         EXPECT(m, m->r.sim.dead || b.size > m->r.config.segment_bytes);
         rig_batch_free(&b);
         return;
@@ -107,7 +108,8 @@ static void read_one(struct model *m)
     struct plog_marks marks;
     struct rig_read read;
     plog_marks(m->p, &marks);
-    int64_t offset = marks.log_start + (int64_t)rng_below(&m->r.rng, (uint64_t)(marks.end - marks.log_start + 2));
+    int64_t offset = marks.log_start +
+                     (int64_t)rng_below(&m->r.rng, (uint64_t)(marks.end - marks.log_start + 2));
     bool min_one = rng_below(&m->r.rng, 2);
     uint32_t max = (uint32_t)rng_below(&m->r.rng, rng_below(&m->r.rng, 2) ? 1000 : 300000);
     int16_t err = rig_read(&m->r, m->p, offset, max, min_one, &read);
@@ -152,6 +154,9 @@ static void check_all(struct model *m)
         }
         EXPECT(m, err == 0);
         EXPECT(m, read.size > 0);
+        if (m->failures)
+            printf("offset %lld of [%lld, %lld)\n", (long long)offset, (long long)marks.log_start,
+                   (long long)marks.end);
         check_bytes(m, offset, &read, marks.end);
         uint32_t at = 0;
         while (at + batch_header_bytes <= read.size) {
@@ -170,7 +175,8 @@ static void check_all(struct model *m)
 static void open_plog(struct model *m)
 {
     int err;
-    while ((err = rig_try_open(&m->r, "topic", m->clean, m->clean ? -1 : 0, m->start, &m->p)) != 0 &&
+    while ((err = rig_try_open(&m->r, "topic", m->clean, m->clean ? -1 : 0, m->start, &m->p)) !=
+               0 &&
            m->r.sim.dead) {
         rig_crash(&m->r, NULL, SIM_PROCESS_DEATH); /* in the middle of the recovery */
         m->clean = false;
@@ -208,8 +214,9 @@ static void delete_some(struct model *m)
     plog_marks(m->p, &marks);
     if (marks.failed || marks.high_watermark == marks.log_start)
         return;
-    int64_t to = marks.log_start +
-                 (int64_t)rng_below(&m->r.rng, (uint64_t)(marks.high_watermark - marks.log_start)) / 2;
+    int64_t to =
+        marks.log_start +
+        (int64_t)rng_below(&m->r.rng, (uint64_t)(marks.high_watermark - marks.log_start)) / 2;
     EXPECT(m, plog_delete_records(m->p, to, &low) == 0);
     EXPECT(m, low == to);
     /* the checkpoint of log starts is written before the answer */

@@ -1,0 +1,257 @@
+/* Disks that fail: each write of the log made to fail in turn, full disks, torn tails. */
+#include <string.h>
+
+#include "base/check.h"
+#include "tests/unit/storage/plog/rig.h"
+
+static struct rig r;
+static struct plog *p;
+
+#define batches 60
+
+struct run {
+    struct rig_op ops[batches];
+    uint32_t sizes[batches];
+    uint32_t started;
+};
+static struct run run;
+
+/* Appends with rolls until something fails; nothing acked may be lost afterwards. */
+static void append_many(void)
+{
+    struct rig_batch_spec spec = rig_spec();
+    run.started = 0;
+    for (uint32_t i = 0; i < batches; i++) {
+        struct rig_batch b = rig_batch_random(&r, &spec, 2, 800);
+        if (rig_append_start(&r, p, &b, &run.ops[i]) == 0)
+            run.started++;
+        else
+            run.ops[i].done = false;
+        rig_batch_free(&b);
+        if (run.started != i + 1)
+            break;
+        if (rng_below(&r.rng, 3) == 0)
+            rig_settle(&r);
+    }
+    rig_settle(&r);
+}
+
+/* How far the acks go, in order; the rest is answered KAFKA_STORAGE_ERROR. */
+static int64_t check_answers(void)
+{
+    int64_t acked = 0;
+    bool failed = false;
+    for (uint32_t i = 0; i < run.started; i++) {
+        const struct plog_append *a = &run.ops[i].append;
+        CU_ASSERT_TRUE(run.ops[i].done);
+        if (a->error == 0) {
+            CU_ASSERT_FALSE(failed);
+            acked = a->base_offset + 2;
+        } else {
+            CU_ASSERT_EQUAL(a->error, KERR_KAFKA_STORAGE_ERROR);
+            CU_ASSERT_EQUAL(a->base_offset, -1);
+            failed = true;
+        }
+    }
+    return acked;
+}
+
+static void fault_at(enum sim_op op, uint64_t nth, int err)
+{
+    struct plog_marks marks;
+    struct rig_read read;
+    rig_up(&r, unit_seed() + nth, 32, PLOG_FSYNC);
+    r.config.segment_bytes = 12000;
+    p = rig_open(&r, true, NULL);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+    struct plog_waiter waiter = {.fire = NULL};
+    io_sim_fail(&r.sim, op, nth, err);
+    append_many();
+    int64_t acked = check_answers();
+    plog_marks(p, &marks);
+    CU_ASSERT_EQUAL(marks.failed, r.disk_errors == 1);
+    CU_ASSERT(r.disk_errors <= 1);
+    if (marks.failed) {
+        CU_ASSERT_EQUAL(r.last_disk_error, err);
+        CU_ASSERT_EQUAL(rig_read(&r, p, 0, 100, true, &read), KERR_KAFKA_STORAGE_ERROR);
+        rig_read_free(&read);
+        struct rig_batch_spec spec = rig_spec();
+        struct rig_batch b = rig_batch_random(&r, &spec, 1, 8);
+        struct rig_op op_after;
+        CU_ASSERT_EQUAL(rig_append(&r, p, &b, &op_after), KERR_KAFKA_STORAGE_ERROR);
+        rig_batch_free(&b);
+    }
+    CU_ASSERT_PTR_NULL(waiter.prev);
+    rig_crash(&r, p, SIM_POWER_CUT);
+    p = rig_open(&r, false, NULL);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+    plog_marks(p, &marks);
+    CU_ASSERT(marks.end >= acked);
+    CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+    rig_down(&r);
+}
+
+static void test_every_write(void)
+{
+    for (uint64_t nth = 1; nth <= 12; nth++) {
+        fault_at(SIM_WRITE, nth, ERR_IO);
+        fault_at(SIM_WRITE, nth, ERR_NO_SPACE);
+    }
+}
+
+static void test_every_worker_op(void)
+{
+    static const enum sim_op ops[] = {SIM_OPEN, SIM_PWRITE, SIM_SYNC, SIM_SYNC_DIR};
+    for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
+        for (uint64_t nth = 1; nth <= 12; nth++)
+            fault_at(ops[i], nth, ERR_IO);
+}
+
+/* A disk that fills up: acked ones stay, the plog is FAILED, and after room was made all goes on. */
+static void test_full_disk(void)
+{
+    for (uint64_t room = 100; room < 60000; room += 3011) {
+        struct plog_marks marks;
+        rig_up(&r, unit_seed() + room, 32, PLOG_FSYNC);
+        r.config.segment_bytes = 12000;
+        p = rig_open(&r, true, NULL);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+        r.sim.bytes_limit = r.sim.bytes + room;
+        append_many();
+        int64_t acked = check_answers();
+        plog_marks(p, &marks);
+        CU_ASSERT_TRUE(marks.failed);
+        CU_ASSERT_EQUAL(r.last_disk_error, ERR_NO_SPACE);
+        rig_crash(&r, p, SIM_PROCESS_DEATH);
+        r.sim.bytes_limit = 0;
+        p = rig_open(&r, false, NULL);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+        plog_marks(p, &marks);
+        CU_ASSERT(marks.end >= acked);
+        append_many();
+        CU_ASSERT_EQUAL(run.started, batches);
+        CU_ASSERT_EQUAL(check_answers(), marks.end + 2 * batches);
+        CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+        rig_down(&r);
+    }
+}
+
+/* A failed read is the partition's, not a client's silence. */
+static void test_failed_read(void)
+{
+    struct rig_read read;
+    struct rig_op op;
+    rig_up(&r, unit_seed(), 32, PLOG_FSYNC);
+    p = rig_open(&r, true, NULL);
+    struct rig_batch_spec spec = rig_spec();
+    struct rig_batch b = rig_batch_random(&r, &spec, 5, 300);
+    CU_ASSERT_EQUAL(rig_append(&r, p, &b, &op), 0);
+    rig_batch_free(&b);
+    CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+    p = rig_open(&r, true, NULL);
+    io_sim_fail(&r.sim, SIM_READ, 1, ERR_IO);
+    CU_ASSERT_EQUAL(rig_read(&r, p, 0, 100, true, &read), KERR_KAFKA_STORAGE_ERROR);
+    CU_ASSERT_EQUAL(read.size, 0);
+    rig_read_free(&read);
+    CU_ASSERT_EQUAL(r.disk_errors, 1);
+    rig_detach(&r, p);
+    CU_ASSERT_EQUAL(plog_close(p), ERR_IO);
+    rig_down(&r);
+}
+
+struct fired {
+    struct plog_waiter waiter;
+    int times;
+};
+
+static void on_fire(struct plog_waiter *w)
+{
+    ((struct fired *)w)->times++;
+}
+
+static void test_waiters_fire_on_failure(void)
+{
+    struct rig_op op;
+    struct fired a = {.waiter.fire = on_fire}, gone = {.waiter.fire = on_fire};
+    rig_up(&r, unit_seed(), 32, PLOG_FSYNC);
+    p = rig_open(&r, true, NULL);
+    plog_wait(p, &a.waiter);
+    plog_wait(p, &gone.waiter);
+    plog_wait_cancel(&gone.waiter);
+    plog_wait_cancel(&gone.waiter);
+    struct rig_batch_spec spec = rig_spec();
+    struct rig_batch b = rig_batch_random(&r, &spec, 1, 8);
+    CU_ASSERT_EQUAL(rig_append(&r, p, &b, &op), 0);
+    CU_ASSERT_EQUAL(a.times, 1); /* the high watermark moved */
+    CU_ASSERT_EQUAL(rig_append(&r, p, &b, &op), 0);
+    CU_ASSERT_EQUAL(a.times, 1); /* once per arm */
+    plog_wait(p, &a.waiter);
+    io_sim_fail(&r.sim, SIM_WRITE, 1, ERR_IO);
+    CU_ASSERT_EQUAL(rig_append(&r, p, &b, &op), KERR_KAFKA_STORAGE_ERROR);
+    CU_ASSERT_EQUAL(a.times, 2);
+    CU_ASSERT_EQUAL(gone.times, 0);
+    rig_batch_free(&b);
+    rig_detach(&r, p);
+    plog_close(p);
+    rig_down(&r);
+}
+
+/* The last batch cut at every byte, and with every byte of it wrong: the ones before stay, it goes. */
+static void test_torn_tails(void)
+{
+    struct rig_op op;
+    struct plog_marks marks;
+    rig_up(&r, unit_seed(), 32, PLOG_FSYNC);
+    p = rig_open(&r, true, NULL);
+    struct rig_batch_spec spec = rig_spec();
+    uint32_t before = 0;
+    for (int i = 0; i < 3; i++) {
+        struct rig_batch b = rig_batch_random(&r, &spec, 2, 60);
+        CU_ASSERT_EQUAL(rig_append(&r, p, &b, &op), 0);
+        before += i < 2 ? b.size : 0;
+        rig_batch_free(&b);
+    }
+    CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+    const char *path = rig_dir "/topic-0/00000000000000000000.log";
+    struct io_file *f;
+    uint8_t all[4096], wrong;
+    CU_ASSERT_EQUAL_FATAL(r.fs->ops->open(r.fs, path, IO_OPEN_READ | IO_OPEN_WRITE, &f), 0);
+    uint32_t size = (uint32_t)r.fs->ops->pread(r.fs, f, all, sizeof(all), 0);
+    for (uint32_t at = before; at <= size; at++) {
+        for (int how = 0; how < 3; how++) {
+            CU_ASSERT_EQUAL(r.fs->ops->truncate(r.fs, f, 0), 0);
+            CU_ASSERT_EQUAL(r.fs->ops->pwrite(r.fs, f, all, how == 0 ? at : size, 0), 0);
+            wrong = at < size ? (uint8_t)(all[at] ^ 0x40) : 0;
+            if (how == 1 && at < size)
+                CU_ASSERT_EQUAL(r.fs->ops->pwrite(r.fs, f, &wrong, 1, at), 0);
+            if (how == 2) /* zeros from there on, and more of them */
+                CU_ASSERT_EQUAL(r.fs->ops->truncate(r.fs, f, at) +
+                                    r.fs->ops->truncate(r.fs, f, size + 5000),
+                                0);
+            p = rig_open(&r, false, NULL);
+            CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+            plog_marks(p, &marks);
+            uint32_t in = at - before;
+            bool whole = at == size;
+            if (how == 1 && in >= BATCH_LEADER_EPOCH && in < BATCH_MAGIC)
+                whole = true; /* not under the checksum: cannot be told */
+            for (uint32_t i = at; how == 2 && i <= size; i++) {
+                whole = i == size; /* zeros were there */
+                if (i < size && all[i] != 0)
+                    break;
+            }
+            if (marks.end != (whole ? 6 : 4))
+                printf("byte %u way %d end %lld of %u %u\n", in, how, (long long)marks.end, size,
+                       before);
+            CU_ASSERT_EQUAL(marks.end, whole ? 6 : 4);
+            CU_ASSERT_EQUAL(marks.size_bytes, whole ? size : before);
+            CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+        }
+    }
+    r.fs->ops->close(r.fs, f);
+    rig_down(&r);
+}
+
+UNIT_MAIN("plog/fail", UNIT_CASE(test_every_write), UNIT_CASE(test_every_worker_op),
+          UNIT_CASE(test_full_disk), UNIT_CASE(test_failed_read),
+          UNIT_CASE(test_waiters_fire_on_failure), UNIT_CASE(test_torn_tails))

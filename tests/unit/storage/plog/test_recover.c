@@ -1,0 +1,332 @@
+/* What may lie in a partition's directory, and what opening makes of it. */
+#include <string.h>
+
+#include "base/check.h"
+#include "tests/unit/storage/plog/rig.h"
+
+#define dir rig_dir "/topic-0/"
+
+static struct rig r;
+static struct plog *p;
+
+/* 12 batches of one record in 4 segments; closed. */
+static void up(enum plog_durability durability)
+{
+    struct rig_op op;
+    rig_up(&r, unit_seed(), 64, durability);
+    r.config.segment_bytes = 8000;
+    r.config.index_interval_bytes = 100;
+    p = rig_open(&r, true, NULL);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+    for (int i = 0; i < 12; i++) {
+        struct rig_record record = {i, "key", "value", 2500, 0};
+        struct rig_batch_spec spec = rig_spec();
+        struct rig_batch b = rig_batch_make(&spec, &record, 1);
+        CU_ASSERT_EQUAL_FATAL(rig_append(&r, p, &b, &op), 0);
+        rig_batch_free(&b);
+    }
+    CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+}
+
+static void put_file(const char *path, const void *bytes, size_t n)
+{
+    struct io_file *f;
+    CU_ASSERT_EQUAL_FATAL(
+        r.fs->ops->open(r.fs, path, IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_TRUNCATE, &f), 0);
+    CU_ASSERT_EQUAL(r.fs->ops->pwrite(r.fs, f, bytes, n, 0), 0);
+    r.fs->ops->close(r.fs, f);
+}
+
+static void change_byte(const char *path, int64_t at)
+{
+    struct io_file *f;
+    uint8_t b;
+    CU_ASSERT_EQUAL_FATAL(r.fs->ops->open(r.fs, path, IO_OPEN_READ | IO_OPEN_WRITE, &f), 0);
+    CU_ASSERT_EQUAL(r.fs->ops->pread(r.fs, f, &b, 1, at), 1);
+    b ^= 0x10;
+    CU_ASSERT_EQUAL(r.fs->ops->pwrite(r.fs, f, &b, 1, at), 0);
+    CU_ASSERT_EQUAL(r.fs->ops->sync(r.fs, f), 0);
+    r.fs->ops->close(r.fs, f);
+}
+
+static int64_t size_of(const char *path)
+{
+    struct fs_stat st;
+    int err = r.fs->ops->stat(r.fs, path, &st);
+    return err ? err : st.size;
+}
+
+static void expect(bool clean, int64_t start, int64_t end)
+{
+    struct plog_marks m;
+    struct rig_read read;
+    p = rig_open(&r, clean, NULL);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+    plog_marks(p, &m);
+    CU_ASSERT_EQUAL(m.log_start, start);
+    CU_ASSERT_EQUAL(m.end, end);
+    for (int64_t offset = start; offset < end; offset++) {
+        CU_ASSERT_EQUAL(rig_read(&r, p, offset, 1, true, &read), 0);
+        CU_ASSERT(read.size > 2500 && bytes_get_i64(read.bytes) == offset);
+        rig_read_free(&read);
+    }
+}
+
+static void down(void)
+{
+    CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+    rig_down(&r);
+}
+
+static void test_missing_indexes(void)
+{
+    static const char *const files[] = {
+        dir "00000000000000000003.index", dir "00000000000000000003.timeindex",
+        dir "00000000000000000009.index", dir "00000000000000000009.timeindex",
+        dir "00000000000000000000.index", dir "leader-epoch-checkpoint",
+        dir "partition.metadata",         dir "00000000000000000012.snapshot"};
+    up(PLOG_FSYNC);
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        for (int clean = 0; clean < 2; clean++) {
+            CU_ASSERT_EQUAL(r.fs->ops->unlink(r.fs, files[i]), 0);
+            expect(clean, 0, 12);
+            CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+            CU_ASSERT(size_of(files[i]) > 0); /* made anew */
+        }
+    }
+    expect(true, 0, 12);
+    down();
+}
+
+static void test_corrupt_indexes(void)
+{
+    static const char *const files[] = {
+        dir "00000000000000000003.index", dir "00000000000000000003.timeindex",
+        dir "00000000000000000009.index", dir "00000000000000000009.timeindex"};
+    static const uint8_t zeros[1200], noise[23] = {7, 7, 7};
+    up(PLOG_FSYNC);
+    for (size_t i = 0; i < 4; i++) {
+        put_file(files[i], noise, sizeof(noise)); /* no whole number of entries */
+        expect(true, 0, 12);
+        CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+        put_file(files[i], zeros, sizeof(zeros)); /* preallocated by Kafka and never trimmed */
+        expect(false, 0, 12);
+        CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+        put_file(files[i], "", 0);
+        expect(true, 0, 12);
+        CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+    }
+    expect(true, 0, 12);
+    down();
+}
+
+static void test_stray_files(void)
+{
+    up(PLOG_FSYNC);
+    put_file(dir "00000000000000000077.index", "12345678", 8);
+    put_file(dir "00000000000000000077.timeindex", "", 0);
+    put_file(dir "00000000000000000003.log.deleted", "x", 1);
+    put_file(dir "00000000000000000003.log.cleaned", "x", 1);
+    put_file(dir "leader-epoch-checkpoint.tmp", "x", 1);
+    put_file(dir "00000000000000000005.snapshot", "x", 1);
+    put_file(dir "00000000000000000099.snapshot", "x", 1);
+    put_file(dir "notes.txt", "mine", 4);
+    put_file(dir "12345.logs", "mine", 4);
+    CU_ASSERT_EQUAL(r.fs->ops->mkdir(r.fs, dir "sub"), 0);
+    expect(true, 0, 12);
+    CU_ASSERT_EQUAL(size_of(dir "00000000000000000077.index"), ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(size_of(dir "00000000000000000077.timeindex"), ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(size_of(dir "00000000000000000003.log.deleted"), ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(size_of(dir "00000000000000000003.log.cleaned"), ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(size_of(dir "leader-epoch-checkpoint.tmp"), ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(size_of(dir "00000000000000000005.snapshot"), ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(size_of(dir "00000000000000000099.snapshot"), ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(size_of(dir "notes.txt"), 4); /* not ours, not touched */
+    CU_ASSERT_EQUAL(size_of(dir "12345.logs"), 4);
+    down();
+}
+
+static void test_swap_is_finished(void)
+{
+    up(PLOG_FSYNC);
+    CU_ASSERT_EQUAL(r.fs->ops->rename(r.fs, dir "00000000000000000003.log",
+                                      dir "00000000000000000003.log.swap"),
+                    0);
+    CU_ASSERT_EQUAL(r.fs->ops->rename(r.fs, dir "00000000000000000003.index",
+                                      dir "00000000000000000003.index.swap"),
+                    0);
+    expect(false, 0, 12);
+    CU_ASSERT_EQUAL(size_of(dir "00000000000000000003.log.swap"), ERR_NOT_FOUND);
+    down();
+}
+
+static void test_empty_and_short_files(void)
+{
+    static const uint8_t bytes[200] = {1, 2, 3};
+    for (size_t n = 0; n < sizeof(bytes); n += 13) {
+        up(PLOG_FSYNC);
+        put_file(dir "00000000000000000012.log", bytes,
+                 n); /* a new segment that never got a batch */
+        expect(false, 0, 12);
+        CU_ASSERT_EQUAL(size_of(dir "00000000000000000012.log"), 0);
+        down();
+    }
+}
+
+static void test_only_an_empty_file(void)
+{
+    rig_up(&r, unit_seed(), 64, PLOG_FSYNC);
+    CU_ASSERT_EQUAL(r.fs->ops->mkdir(r.fs, rig_dir "/topic-0"), 0);
+    put_file(dir "00000000000000000042.log", "", 0);
+    expect(false, 42, 42);
+    down();
+}
+
+static void test_bad_batch_in_the_middle(void)
+{
+    struct plog *q = NULL;
+    up(PLOG_FSYNC);
+    change_byte(dir "00000000000000000003.log", 3000);
+    /* acked batches follow: not cut silently */
+    CU_ASSERT_EQUAL(rig_try_open(&r, "topic", false, 0, -1, &q), ERR_CORRUPT);
+    CU_ASSERT_PTR_NULL(q);
+    CU_ASSERT(size_of(dir "00000000000000000006.log") > 0);
+    /* below the recovery point nothing is scanned, as in Kafka */
+    CU_ASSERT_EQUAL(rig_try_open(&r, "topic", false, 9, -1, &q), 0);
+    CU_ASSERT_EQUAL(plog_close(q), 0);
+    /* with the other promise it is cut there, as in Kafka */
+    r.env.durability = PLOG_OS;
+    expect(false, 0, 4);
+    CU_ASSERT_EQUAL(size_of(dir "00000000000000000006.log"), ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(size_of(dir "00000000000000000009.index"), ERR_NOT_FOUND);
+    down();
+}
+
+static void test_other_topic_id(void)
+{
+    up(PLOG_FSYNC);
+    struct plog *q = NULL;
+    put_file(dir "partition.metadata", "version: 0\ntopic_id: BBBBBBBBBBBBBBBBBBBBBB", 43);
+    CU_ASSERT_EQUAL(rig_try_open(&r, "topic", true, -1, -1, &q), ERR_INVALID);
+    put_file(dir "partition.metadata", "garbage", 7);
+    CU_ASSERT_EQUAL(rig_try_open(&r, "topic", true, -1, -1, &q), ERR_INVALID);
+    CU_ASSERT_PTR_NULL(q);
+    rig_down(&r);
+}
+
+static void test_log_start_behind_the_end(void)
+{
+    struct plog_marks m;
+    up(PLOG_FSYNC);
+    CU_ASSERT_EQUAL_FATAL(rig_try_open(&r, "topic", true, -1, 100, &p), 0);
+    plog_attach(p, &r.env);
+    plog_marks(p, &m);
+    CU_ASSERT_EQUAL(m.log_start, 100);
+    CU_ASSERT_EQUAL(m.end, 100);
+    CU_ASSERT_EQUAL(size_of(dir "00000000000000000003.log"), ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(size_of(dir "00000000000000000100.log"), 0);
+    down();
+}
+
+static void test_leader_epochs(void)
+{
+    struct plog_open o = {0};
+    struct rig_op op;
+    int32_t found;
+    int64_t end;
+    up(PLOG_FSYNC);
+    o = (struct plog_open){.fs = r.fs,
+                           .log_dir = rig_dir,
+                           .topic = STR("topic"),
+                           .partition = 0,
+                           .topic_id = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}},
+                           .leader_epoch = 5,
+                           .config = r.config,
+                           .clean = true,
+                           .recovery_point = -1,
+                           .log_start = -1,
+                           .wall_ms = r.wall_ms};
+    CU_ASSERT_EQUAL_FATAL(plog_open(&p, &o, NULL, 0), 0);
+    plog_attach(p, &r.env);
+    struct rig_batch_spec spec = rig_spec();
+    struct rig_batch b = rig_batch_random(&r, &spec, 3, 10);
+    CU_ASSERT_EQUAL(rig_append(&r, p, &b, &op), 0);
+    rig_batch_free(&b);
+    plog_epoch_end(p, 0, &found, &end);
+    CU_ASSERT(found == 0 && end == 12);
+    plog_epoch_end(p, 3, &found, &end);
+    CU_ASSERT(found == 0 && end == 12);
+    plog_epoch_end(p, 5, &found, &end);
+    CU_ASSERT(found == 5 && end == 15);
+    plog_epoch_end(p, 6, &found, &end);
+    CU_ASSERT(found == -1 && end == -1);
+    CU_ASSERT_EQUAL(plog_epoch_at(p, 11), 0);
+    CU_ASSERT_EQUAL(plog_epoch_at(p, 12), 5);
+    /* the file is lost in a crash: the batches carry it */
+    CU_ASSERT_EQUAL(r.fs->ops->unlink(r.fs, dir "leader-epoch-checkpoint"), 0);
+    rig_crash(&r, p, SIM_PROCESS_DEATH);
+    CU_ASSERT_EQUAL_FATAL(rig_try_open(&r, "topic", false, 0, -1, &p), 0);
+    plog_attach(p, &r.env);
+    plog_epoch_end(p, 0, &found, &end);
+    CU_ASSERT(found == 0 && end == 12);
+    CU_ASSERT_EQUAL(plog_epoch_at(p, 14), 5);
+    down();
+}
+
+/* A crash in the middle of any operation of the recovery itself; then it succeeds. */
+static void test_crash_during_recovery(void)
+{
+    for (uint64_t nth = 1; nth < 60; nth++) {
+        up(PLOG_FSYNC);
+        change_byte(dir "00000000000000000009.log", 3000);
+        CU_ASSERT_EQUAL(r.fs->ops->unlink(r.fs, dir "00000000000000000003.index"), 0);
+        CU_ASSERT_EQUAL(r.fs->ops->sync_dir(r.fs, rig_dir), 0);
+        io_sim_crash_at(&r.sim, nth, SIM_POWER_CUT);
+        struct plog *q = NULL;
+        int err = rig_try_open(&r, "topic", false, 0, -1, &q);
+        if (err == 0)
+            plog_close(q);
+        if (r.sim.dead)
+            rig_crash(&r, NULL, SIM_POWER_CUT);
+        r.sim.die_at = 0;
+        expect(false, 0, 10);
+        down();
+    }
+}
+
+/* More sealed segments than may be open at once: the longest unused are closed, all stay readable. */
+static void test_many_segments(void)
+{
+    struct rig_op op;
+    struct rig_read read;
+    enum { segments = plog_segments_open_max + 40 };
+    rig_up(&r, unit_seed(), 64, PLOG_FSYNC);
+    r.config.segment_bytes = 1;
+    r.config.segment_index_bytes = 4096;
+    p = rig_open(&r, true, NULL);
+    for (int i = 0; i < segments; i++) {
+        struct rig_batch_spec spec = rig_spec();
+        struct rig_batch b = rig_batch_random(&r, &spec, 1, 10);
+        r.config.segment_bytes = b.size;
+        plog_configure(p, &r.config);
+        CU_ASSERT_EQUAL_FATAL(rig_append(&r, p, &b, &op), 0);
+        rig_batch_free(&b);
+    }
+    CU_ASSERT(r.sim.open_files <= plog_segments_open_max + 2);
+    rig_detach(&r, p);
+    plog_attach(p, &r.env);
+    for (int i = 0; i < 2 * segments; i++) {
+        int64_t offset = (int64_t)rng_below(&r.rng, segments);
+        CU_ASSERT_EQUAL(rig_read(&r, p, offset, 1, true, &read), 0);
+        CU_ASSERT(read.size > 61 && bytes_get_i64(read.bytes) == offset);
+        rig_read_free(&read);
+    }
+    down();
+}
+
+UNIT_MAIN("plog/recover", UNIT_CASE(test_missing_indexes), UNIT_CASE(test_corrupt_indexes),
+          UNIT_CASE(test_stray_files), UNIT_CASE(test_swap_is_finished),
+          UNIT_CASE(test_empty_and_short_files), UNIT_CASE(test_only_an_empty_file),
+          UNIT_CASE(test_bad_batch_in_the_middle), UNIT_CASE(test_other_topic_id),
+          UNIT_CASE(test_log_start_behind_the_end), UNIT_CASE(test_leader_epochs),
+          UNIT_CASE(test_crash_during_recovery), UNIT_CASE(test_many_segments))
