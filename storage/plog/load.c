@@ -386,11 +386,25 @@ static int make_dir(struct loader *l)
 {
     struct plog *p = l->plog;
     int err = p->fs->ops->mkdir(p->fs, p->dir);
-    if (err == ERR_EXISTS)
-        return 0;
+    if (err == ERR_EXISTS) {
+        if (l->open->clean)
+            return 0;
+        err = 0; /* a crash may have come before its name was durable */
+    }
     if (err == 0)
         err = p->fs->ops->sync_dir(p->fs, p->log_dir);
     return err ? loader_fail(l, err, "", "creating") : 0;
+}
+
+/*
+ * After a crash: a file that is there may be one whose name never reached the medium; what is
+ * appended to it would go with it.
+ */
+static int keep_names(struct loader *l)
+{
+    struct plog *p = l->plog;
+    int err = l->open->clean ? 0 : p->fs->ops->sync_dir(p->fs, p->dir);
+    return err ? loader_fail(l, err, "", "syncing") : 0;
 }
 
 static void set_marks(struct plog *p)
@@ -430,6 +444,8 @@ int plog_open(struct plog **out, const struct plog_open *o, char *why, size_t wh
         err = settle_epochs(&l);
     if (err == 0)
         err = loader_producers(&l);
+    if (err == 0)
+        err = keep_names(&l);
     free(l.bases);
     free(l.snapshots);
     free(l.buffer);

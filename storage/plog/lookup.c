@@ -149,12 +149,17 @@ static void lookup_done(struct job *job)
     lookup_answer(p, l, p->failed ? KERR_KAFKA_STORAGE_ERROR : 0);
 }
 
-/* The segment that holds the answer, or NULL. */
+/*
+ * The segment that holds the answer, or NULL. Segments that end before the log start are there only
+ * until the next look at retention.
+ */
 static struct segment *find_segment(const struct plog *p, const struct lookup *k)
 {
     struct segment *best = NULL;
     for (uint32_t i = 0; i < p->segment_count; i++) {
         struct segment *s = p->segments[i];
+        if (i + 1 < p->segment_count && p->segments[i + 1]->base <= k->from)
+            continue;
         if (k->newest) {
             if (s->max_timestamp >= 0 && (!best || s->max_timestamp > best->max_timestamp))
                 best = s;

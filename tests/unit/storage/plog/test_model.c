@@ -267,10 +267,11 @@ static uint32_t run_model(uint64_t seed, enum plog_durability durability, uint32
     m = (struct model){0};
     for (uint32_t i = 0; i < model_ops_max; i++)
         m.op_end[i] = -1;
-    rig_up(&m.r, seed, 24, durability);
+    rig_up(&m.r, seed, 8 + (uint32_t)(seed % 3) * 8, durability);
     m.r.config.segment_bytes = 20000 + (int64_t)rng_below(&m.r.rng, 400000);
     m.r.config.index_interval_bytes = (int64_t)rng_below(&m.r.rng, 8192);
     m.r.config.file_delete_delay_ms = 1000;
+    m.r.env.retention_check_ms = 500;
     open_plog(&m);
     for (uint32_t i = 0; i < steps && m.failures == 0; i++)
         step(&m);

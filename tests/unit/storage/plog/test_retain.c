@@ -41,20 +41,25 @@ static void configure(int64_t bytes, int64_t ms)
     plog_configure(p, &c);
 }
 
+struct suffix_count {
+    const char *suffix;
+    uint32_t found;
+};
+
 static int count_suffix(void *ctx, const char *name, bool is_dir)
 {
-    const char **want = ctx;
-    size_t n = strlen(name), m = strlen(want[0]);
-    if (n >= m && strcmp(name + n - m, want[0]) == 0)
-        want[1]++;
+    struct suffix_count *want = ctx;
+    size_t n = strlen(name), m = strlen(want->suffix);
+    if (n >= m && strcmp(name + n - m, want->suffix) == 0)
+        want->found++;
     return 0;
 }
 
 static uint32_t files(const char *suffix)
 {
-    const char *ctx[2] = {suffix, NULL};
-    CU_ASSERT_EQUAL(r.fs->ops->list(r.fs, rig_dir "/topic-0", count_suffix, ctx), 0);
-    return (uint32_t)(uintptr_t)ctx[1];
+    struct suffix_count want = {suffix, 0};
+    CU_ASSERT_EQUAL(r.fs->ops->list(r.fs, rig_dir "/topic-0", count_suffix, &want), 0);
+    return want.found;
 }
 
 static void down(void)
