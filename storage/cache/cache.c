@@ -113,6 +113,11 @@ uint32_t cache_available(const struct cache *c)
     return c->free_count + c->lru_count;
 }
 
+uint32_t cache_size(const struct cache *c)
+{
+    return c->chunk_count;
+}
+
 static void evict_oldest(struct cache *c)
 {
     struct chunk *chunk = c->lru;

@@ -69,8 +69,9 @@ struct cache_piece {
  */
 int cache_lend(struct cache *c, const struct cache_piece *pieces, uint32_t n, struct chain *out);
 
-/* Chunks that could be taken now. */
+/* Chunks that could be taken now, and all there are. */
 uint32_t cache_available(const struct cache *c);
+uint32_t cache_size(const struct cache *c);
 
 struct cache_waiter {
     void (*ready)(struct cache_waiter *w);

@@ -156,12 +156,8 @@ static int landing_take(struct plog *p, struct landing *to)
         need = (uint32_t)(((uint64_t)to->bytes - room + first + tail_chunk_bytes - 1) /
                           tail_chunk_bytes);
     }
-    struct cache_stats stats;
-    if (need > 8) {
-        cache_stats(p->env->cache, &stats);
-        if (need > stats.chunks / 2)
-            return ERR_TOO_LARGE;
-    }
+    if (need > cache_size(p->env->cache) / 2)
+        return ERR_TOO_LARGE;
     int err = cache_take(p->env->cache, need, &to->fresh);
     if (err)
         return err;

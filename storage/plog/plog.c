@@ -92,6 +92,7 @@ void plog_detach(struct plog *p, struct plog_detach *d)
     for (struct segment *s = p->doomed; s; s = s->next_doomed)
         wheel_cancel(p->env->wheel, &s->unlink_timer);
     plog_fire(p);
+    plog_reads_give_up(p);
     plog_mark_dirty(p); /* done comes from plog_env_run */
 }
 

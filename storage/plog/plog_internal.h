@@ -216,6 +216,8 @@ void plog_flush_timer(struct wheel_timer *timer, int64_t now_ns);
 /* --- read.c --- */
 void read_op_resume(struct read_op *op);
 void read_op_fail(struct read_op *op, int16_t error);
+/* Answers the reads that wait for log memory: the plog failed or is being detached. */
+void plog_reads_give_up(struct plog *p);
 
 /* --- retain.c --- */
 void plog_retention_arm(struct plog *p);

@@ -187,6 +187,19 @@ void read_op_fail(struct read_op *op, int16_t error)
 /* --- from the disk ---------------------------------------------------------------------------- */
 
 static void op_read(struct read_op *op);
+static void op_ready(struct cache_waiter *w);
+
+/* Goes on when n chunks can be taken (0: when the cache runs next); not during a detach. */
+static void op_wait(struct read_op *op, uint32_t n)
+{
+    if (op->plog->state != PLOG_ATTACHED) {
+        op_answer(op, KERR_NOT_LEADER_OR_FOLLOWER);
+        return;
+    }
+    op->waiter.ready = op_ready;
+    op->waiter.chunks = n;
+    cache_wait(op->plog->env->cache, &op->waiter);
+}
 
 static void op_lend(struct read_op *op)
 {
@@ -196,9 +209,8 @@ static void op_lend(struct read_op *op)
         to = stable_end(p, op->read, &op->window, op->batch_end, to);
     int err =
         window_lend(p->env->cache, &op->window, op->position, to, &op->read->data, &op->position);
-    if (err) { /* no mbufs or lend blocks now: go on when something came back */
-        op->waiter.chunks = 0;
-        cache_wait(p->env->cache, &op->waiter);
+    if (err) { /* no mbufs or lend blocks now */
+        op_wait(op, 0);
         return;
     }
     op_drop_chunks(op);
@@ -301,20 +313,21 @@ static uint32_t op_want(const struct read_op *op)
     }
     if (want > plog_read_disk_bytes_max)
         want = plog_read_disk_bytes_max;
+    /* a read takes at most a quarter of a small log memory: it must come true */
+    uint32_t share = cache_size(op->plog->env->cache) / 4;
+    if (want / tail_chunk_bytes >= share)
+        want = (share ? share : 1) * tail_chunk_bytes;
     return want < left ? want : left;
 }
 
 static void op_read(struct read_op *op)
 {
     struct plog *p = op->plog;
-    struct cache *cache = p->env->cache;
     uint32_t want = op_want(op);
     uint32_t n = (want + tail_chunk_bytes - 1) / tail_chunk_bytes;
     struct chunk *list;
-    if (cache_take(cache, n, &list)) {
-        op->waiter.ready = op_ready;
-        op->waiter.chunks = n;
-        cache_wait(cache, &op->waiter);
+    if (cache_take(p->env->cache, n, &list)) {
+        op_wait(op, n);
         return;
     }
     for (uint32_t i = 0; i < n; i++, list = list->next) {
@@ -323,7 +336,6 @@ static void op_read(struct read_op *op)
         op->iov[i] = (struct iovec){list->data, left < tail_chunk_bytes ? left : tail_chunk_bytes};
     }
     op->chunk_count = n;
-    op->waiter.ready = op_ready;
     op->req = (struct io_req){
         .op = IO_READ,
         .file = op->segment->file,
@@ -335,6 +347,18 @@ static void op_read(struct read_op *op)
     };
     p->env->reads_disk++;
     io_submit(p->env->io, &op->req);
+}
+
+void plog_reads_give_up(struct plog *p)
+{
+    struct plog_shard *shard = p->env->shard;
+    for (uint32_t i = 0; i < plog_reads_max; i++) {
+        struct read_op *op = &shard->ops[i];
+        if (op->plog != p || op->waiter.prev == NULL)
+            continue;
+        cache_wait_cancel(p->env->cache, &op->waiter);
+        op_answer(op, p->failed ? KERR_KAFKA_STORAGE_ERROR : KERR_NOT_LEADER_OR_FOLLOWER);
+    }
 }
 
 /* The segment is open and pinned. */
@@ -419,9 +443,7 @@ static void read_try(struct plog *p, struct plog_read *r, struct read_op *op)
     if (op == NULL && (op = op_take(p, r)) == NULL)
         return;
     if (cached == CACHED_WAIT) {
-        op->waiter.ready = op_ready;
-        op->waiter.chunks = 0;
-        cache_wait(p->env->cache, &op->waiter);
+        op_wait(op, 0);
         return;
     }
     op->segment = s;

@@ -68,6 +68,15 @@ static void answer(struct plog_append *a, int16_t error)
     a->done(a);
 }
 
+/* A failed plog holds no log memory, once the device is done with it. */
+static void drop_chunks(struct plog *p)
+{
+    if (p->writing)
+        return;
+    for (uint32_t i = 0; i < p->segment_count; i++)
+        segment_drop_chunks(p->segments[i], p->env->cache);
+}
+
 void plog_fail(struct plog *p, int err, const char *what)
 {
     if (p->failed)
@@ -83,6 +92,8 @@ void plog_fail(struct plog *p, int err, const char *what)
         a = next;
     }
     plog_fire(p);
+    plog_reads_give_up(p);
+    drop_chunks(p);
     if (p->env->disk_error)
         p->env->disk_error(p->env, p, err);
 }
@@ -193,6 +204,7 @@ static void write_done(struct io_req *req, int64_t result)
     if (result < 0)
         plog_fail(p, (int)result, "writing");
     if (p->failed) {
+        drop_chunks(p);
         plog_detach_try(p);
         return;
     }

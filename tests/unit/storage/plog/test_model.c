@@ -27,6 +27,7 @@ struct model {
     int64_t op_end[model_ops_max]; /* -1: free */
     bool clean;
     uint32_t failures;
+    uint32_t one_in; /* so many batches is large */
 };
 
 #define EXPECT(m, cond)                                                                            \
@@ -64,7 +65,7 @@ static void append_one(struct model *m)
     spec.codec = (enum batch_codec)rng_below(&m->r.rng, CODEC_COUNT);
     spec.base_timestamp = m->r.wall_ms;
     uint32_t n = 1 + (uint32_t)rng_below(&m->r.rng, 8);
-    uint32_t value = rng_below(&m->r.rng, 10) ? 300 : 12000;
+    uint32_t value = rng_below(&m->r.rng, m->one_in) ? 300 : 12000;
     struct rig_batch b = rig_batch_random(&m->r, &spec, n, value);
     int err = rig_append_start(&m->r, m->p, &b, &m->ops[slot]);
     if (err == ERR_FULL) {
@@ -271,6 +272,7 @@ static uint32_t run_model(uint64_t seed, enum plog_durability durability, uint32
     m.r.config.segment_bytes = 20000 + (int64_t)rng_below(&m.r.rng, 400000);
     m.r.config.index_interval_bytes = (int64_t)rng_below(&m.r.rng, 8192);
     m.r.config.file_delete_delay_ms = 1000;
+    m.one_in = seed % 4 ? 10 : 1;
     m.r.env.retention_check_ms = 500;
     open_plog(&m);
     for (uint32_t i = 0; i < steps && m.failures == 0; i++)
