@@ -110,7 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                        .after_max_ms = 3600000};
             int16_t a = walk(bytes, &h, 0, &v, &whole);
             int16_t b = walk(bytes, &h, 1 + data[0], &v, &cut);
-            CHECK(a == b);
+            CHECK((a == 0) == (b == 0)); /* which error comes first depends on the pieces */
             CHECK(a != 0 || (whole.max_timestamp_ms == cut.max_timestamp_ms &&
                              whole.error_count == cut.error_count));
         }
