@@ -199,8 +199,8 @@ static void lend_deliver(struct msg *msg)
 }
 
 /*
- * The last mbuf of a lend block was freed, on whatever thread that was. Without an agent on the thread
- * the process is being taken down by its main thread, which owns everything then.
+ * The last mbuf of a lend block was freed, on whatever thread that was. Without an agent on the
+ * thread the process is being taken down by its main thread, which owns everything then.
  */
 static void lend_freed(void *addr, void *opaque)
 {
@@ -305,7 +305,9 @@ void cache_wait_cancel(struct cache *c, struct cache_waiter *w)
     w->prev = NULL;
 }
 
-/* Only those that wait now: one that waits again from inside `ready` has its turn in the next run. */
+/*
+ * Only those that wait now: one that waits again from inside `ready` has its turn in the next run.
+ */
 uint32_t cache_run(void *ctx, int64_t now_ns, uint32_t budget)
 {
     struct cache *c = ctx;

@@ -2,9 +2,10 @@
  * cache: log memory of a shard, in chunks, counted by references and lent to replies.
  *
  * Purpose: tail buffers of plogs and buffers of disk reads come from one budget (mem.log_base).
- * Owner: one shard. A chunk is held by its plog (or read) and by every reply range that lends it;
- * a lent range leaves as mbufs with external buffers that share one rte_mbuf_ext_shared_info (so its 16-bit count stays under 60,000) and comes
- * back to this shard by message when the last mbuf is freed elsewhere.
+ * Owner: one shard. A chunk is held by its plog (or read) and by every reply range that lends it; a
+ * lent range leaves as mbufs with external buffers that share one rte_mbuf_ext_shared_info (so its
+ * 16-bit count stays under 60,000) and comes back to this shard by message when the last mbuf is
+ * freed elsewhere.
  * Memory: fixed at start; nothing is allocated later. Failure: ERR_FULL when all chunks hold bytes
  * that are not written yet or are being sent; a cache_waiter is told when one came back.
  */
@@ -53,7 +54,10 @@ int cache_take(struct cache *c, uint32_t n, struct chunk **out_list);
 /* Drops one hold; the chunk is free when nobody holds it. */
 void chunk_release(struct cache *c, struct chunk *chunk);
 
-/* The owner says that the chunk's bytes are on disk: it may be evicted (oldest first). And the opposite. */
+/*
+ * The owner says that the chunk's bytes are on disk: it may be evicted (oldest first). And the
+ * opposite.
+ */
 void chunk_clean(struct cache *c, struct chunk *chunk);
 void chunk_dirty(struct cache *c, struct chunk *chunk);
 
@@ -64,8 +68,8 @@ struct cache_piece {
 };
 
 /*
- * Appends n pieces to `out` as mbufs with external buffers, taking a hold on each chunk until all are freed.
- * ERR_NO_MEMORY (no mbufs or lend blocks left): out unchanged.
+ * Appends n pieces to `out` as mbufs with external buffers, taking a hold on each chunk until all
+ * are freed. ERR_NO_MEMORY (no mbufs or lend blocks left): out unchanged.
  */
 int cache_lend(struct cache *c, const struct cache_piece *pieces, uint32_t n, struct chain *out);
 

@@ -2,11 +2,13 @@
  * io: the disk seam. Everything storage does to a disk goes through these two tables.
  *
  * Purpose: `struct fs` is the blocking side (create, open, rename, truncate, list, sync a
- * directory...), called on worker threads or at start, never on a shard; `struct io` is a shard's asynchronous side (read,
- * write, flush on open files), one io_uring per shard in the real backend. Any backend (real, failing,
- * simulated) fits the same tables, and files opened by its fs work with its io.
+ * directory...), called on worker threads or at start, never on a shard; `struct io` is a shard's
+ * asynchronous side (read, write, flush on open files), one io_uring per shard in the real backend.
+ * Any backend (real, failing, simulated) fits the same tables, and files opened by its fs work with
+ * its io.
  * Owner: fs is shared by all threads (its ops are thread-safe); an io belongs to one shard.
- * Memory: a struct io_req is embedded in its owner and, with its iovec and buffers, stays valid until done.
+ * Memory: a struct io_req is embedded in its owner and, with its iovec and buffers, stays valid
+ * until done.
  * Failure: blocking ops return negative enum err; asynchronous ones hand it to done. A short write
  * never shows as success: result is the full byte count or an error. A short read happens only at
  * the end of a file. After a failed flush nothing that it covered may be assumed written.

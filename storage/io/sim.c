@@ -158,7 +158,9 @@ static void change_apply(struct sim_entry **list, const struct sim_change *c)
         entry_remove(list, c->from);
 }
 
-/* The first n of the changes since the last directory sync reach the medium; the rest stay pending. */
+/*
+ * The first n of the changes since the last directory sync reach the medium; the rest stay pending.
+ */
 void sim_commit_names(struct io_sim *s, uint64_t n)
 {
     while (s->changes && n-- > 0) {

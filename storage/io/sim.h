@@ -3,9 +3,9 @@
  *
  * Purpose: both tables of the disk seam over files in memory, so that the log is tested without a
  * disk. Asynchronous requests wait until io_sim_step completes one, in an order drawn from a seed.
- * Each file keeps two images: what the operating system holds and what the medium holds. A crash
- * is either the death of the process (the operating system's image stays; requests under way happen wholly,
- * partly or not at all) or a power cut (of what was not flushed any subset of sectors
+ * Each file keeps two images: what the operating system holds and what the medium holds. A crash is
+ * either the death of the process (the operating system's image stays; requests under way happen
+ * wholly, partly or not at all) or a power cut (of what was not flushed any subset of sectors
  * stays, and of the directory operations since the last directory sync a prefix).
  * Owner: one thread. Memory: malloc; io_sim_free gives it all back.
  * Failure: as injected, and ERR_NO_SPACE over the limit of bytes.
@@ -79,15 +79,19 @@ struct io_sim {
 void io_sim_init(struct io_sim *s, uint64_t seed);
 void io_sim_free(struct io_sim *s);
 
-/* The nth call of op from now on (1: the next) fails with err, a write after a random part of its bytes. */
+/*
+ * The nth call of op from now on (1: the next) fails with err, a write after a random part of its
+ * bytes.
+ */
 void io_sim_fail(struct io_sim *s, enum sim_op op, uint64_t nth, int err);
 
 /* Completes one waiting request, chosen by the seed; false if there is none. */
 bool io_sim_step(struct io_sim *s);
 
 /*
- * Decides what the crash leaves and lets every op fail with ERR_CANCELLED from then on; requests that wait are answered with
- * it. What used the disk can so be taken down in order, without an effect.
+ * Decides what the crash leaves and lets every op fail with ERR_CANCELLED from then on; requests
+ * that wait are answered with it. What used the disk can so be taken down in order, without an
+ * effect.
  */
 void io_sim_crash(struct io_sim *s, enum sim_crash crash);
 

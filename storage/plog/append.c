@@ -142,7 +142,9 @@ static int16_t record_errors(struct plog_append *a, const struct validate_result
 
 /* --- landing ---------------------------------------------------------------------------------- */
 
-/* Takes the chunks. ERR_FULL: nothing happened; ERR_TOO_LARGE: the log memory could never hold it. */
+/*
+ * Takes the chunks. ERR_FULL: nothing happened; ERR_TOO_LARGE: the log memory could never hold it.
+ */
 static int landing_take(struct plog *p, struct landing *to)
 {
     struct segment *s = plog_active(p);
@@ -203,7 +205,9 @@ static uint32_t landing_copy(struct landing *to, uint32_t crc, const uint8_t *p,
     return crc;
 }
 
-/* The header (already patched) and the records; returns the checksum of what the checksum covers. */
+/*
+ * The header (already patched) and the records; returns the checksum of what the checksum covers.
+ */
 static uint32_t landing_fill(struct landing *to, const uint8_t raw[batch_header_bytes],
                              struct chain_view records)
 {

@@ -30,8 +30,9 @@ int32_t batch_sequence_add(int32_t sequence, int32_t n)
 }
 
 /*
- * How Kafka's iterator sees the bytes at a place where a batch could begin (ByteBufferLogInputStream):
- * 0 and *bytes: a whole batch; KERR_INVALID_RECORD: none begins or it is cut short; KERR_CORRUPT_MESSAGE.
+ * How Kafka's iterator sees the bytes at a place where a batch could begin
+ * (ByteBufferLogInputStream): 0 and *bytes: a whole batch; KERR_INVALID_RECORD: none begins or it
+ * is cut short; KERR_CORRUPT_MESSAGE.
  */
 static int16_t batch_at(const uint8_t *p, uint32_t have, uint32_t left, uint32_t *bytes)
 {

@@ -1,5 +1,6 @@
 /*
- * batch: the header of a record batch, format 2 (Kafka's DefaultRecordBatch), and readers of bytes in pieces.
+ * batch: the header of a record batch, format 2 (Kafka's DefaultRecordBatch), and readers of bytes
+ * in pieces.
  *
  * Purpose: names for the header's fields and checks of what can be told from the header alone.
  * Pure. Memory: a reader looks at bytes that its maker keeps.
@@ -15,7 +16,10 @@
 #include "base/limits.h"
 #include "core/chain.h"
 
-/* Byte offsets of the fields; the length counts what follows it, the checksum covers from the attributes on. */
+/*
+ * Byte offsets of the fields; the length counts what follows it, the checksum covers from the
+ * attributes on.
+ */
 enum batch_field {
     BATCH_BASE_OFFSET = 0,
     BATCH_LENGTH = 8,
@@ -74,8 +78,8 @@ struct batch_rules {
 };
 
 /*
- * What a produce request's bytes must be before anything is copied: exactly one batch of format 2 of allowed size.
- * Fills raw with the header's bytes and *h from them. Returns 0 or Kafka's error;
+ * What a produce request's bytes must be before anything is copied: exactly one batch of format 2
+ * of allowed size. Fills raw with the header's bytes and *h from them. Returns 0 or Kafka's error;
  * *marks_known then says whether Kafka's answer would carry the log start offset.
  */
 int16_t batch_check(struct chain_view records, const struct batch_rules *rules,

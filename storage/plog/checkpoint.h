@@ -1,9 +1,11 @@
 /*
- * checkpoint: Kafka's small text files: offsets per partition of a log dir, and how any such file is replaced.
+ * checkpoint: Kafka's small text files: offsets per partition of a log dir, and how any such file
+ * is replaced.
  *
- * Purpose: `recovery-point-offset-checkpoint`, `log-start-offset-checkpoint`, `replication-offset-checkpoint` and
- * `cleaner-offset-checkpoint` in a log dir's root: a version line (0), a count line, lines of
- * "topic partition offset". A file is replaced whole: temporary file, sync, rename, directory sync.
+ * Purpose: `recovery-point-offset-checkpoint`, `log-start-offset-checkpoint`, `replication-offset-
+ * checkpoint` and `cleaner-offset-checkpoint` in a log dir's root: a version line (0), a count
+ * line, lines of "topic partition offset". A file is replaced whole: temporary file, sync, rename,
+ * directory sync.
  * Owner: the caller, on a thread that may block. Memory: malloc.
  * Failure: ERR_CORRUPT for text that does not parse, and what the file system answers.
  */

@@ -84,7 +84,10 @@ static bool gzip_open(struct unzip *u)
     return u->gzip_ready;
 }
 
-/* Members may follow each other; what follows the last one and is no member is ignored, as Java does. */
+/*
+ * Members may follow each other; what follows the last one and is no member is ignored, as Java
+ * does.
+ */
 static bool gzip_next_member(struct unzip *u)
 {
     if (!unzip_input(u) || *u->in->p != 0x1f)

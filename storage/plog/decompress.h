@@ -4,10 +4,10 @@
  * Purpose: gzip, snappy (xerial frames and raw), LZ4 frames and zstd, as Kafka's clients write
  * them, each produced piece by piece, so that a bomb costs time but no memory.
  * Owner: a shard (or a worker) owns one struct unzip and uses it for one batch at a time.
- * Memory: one anonymous mapping of unzip_memory_bytes, touched as far as a batch needs it; what a rare large
- * window touched is given back after the batch. No heap after unzip_new.
- * Failure: the reader's err is ERR_MALFORMED for a stream that is broken, cut short, or
- * needs more than the named limits.
+ * Memory: one anonymous mapping of unzip_memory_bytes, touched as far as a batch needs it; what a
+ * rare large window touched is given back after the batch. No heap after unzip_new.
+ * Failure: the reader's err is ERR_MALFORMED for a stream that is broken, cut short, or needs more
+ * than the named limits.
  */
 #ifndef STORAGE_PLOG_DECOMPRESS_H
 #define STORAGE_PLOG_DECOMPRESS_H
@@ -28,8 +28,8 @@ int unzip_new(struct unzip **out);
 void unzip_free(struct unzip *u);
 
 /*
- * A reader of the decompressed bytes of `in`, which stays where it is until the stream was read. Valid until the
- * next unzip_open of the same unzip. codec is one of gzip, snappy, LZ4, zstd.
+ * A reader of the decompressed bytes of `in`, which stays where it is until the stream was read.
+ * Valid until the next unzip_open of the same unzip. codec is one of gzip, snappy, LZ4, zstd.
  */
 struct reader *unzip_open(struct unzip *u, enum batch_codec codec, struct reader *in);
 

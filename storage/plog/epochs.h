@@ -2,7 +2,8 @@
  * epochs: at which offset each leader epoch of a partition began (Kafka's LeaderEpochFileCache).
  *
  * Purpose: answers OffsetForLeaderEpoch; is the `leader-epoch-checkpoint` file's content. Pure.
- * Owner: the plog's owner. Memory: malloc, one entry a leadership. Invariant: epochs and starts both grow.
+ * Owner: the plog's owner. Memory: malloc, one entry a leadership. Invariant: epochs and starts
+ * both grow.
  */
 #ifndef STORAGE_PLOG_EPOCHS_H
 #define STORAGE_PLOG_EPOCHS_H
@@ -26,7 +27,9 @@ void epochs_free(struct epochs *e);
 /* -1 when empty. */
 int32_t epochs_latest(const struct epochs *e);
 
-/* Enters an epoch; entries that contradict it are removed. *changed (may be NULL). ERR_NO_MEMORY. */
+/*
+ * Enters an epoch; entries that contradict it are removed. *changed (may be NULL). ERR_NO_MEMORY.
+ */
 int epochs_assign(struct epochs *e, int32_t epoch, int64_t start, bool *changed);
 
 /* The largest epoch <= the one asked and its end; (-1, -1): undefined. log_end ends the latest. */

@@ -1,8 +1,8 @@
 /*
  * index: the sparse offset and time indexes of a segment, as arrays in Kafka's file format.
  *
- * Purpose: `.index` (8 bytes: offset relative to the base, position) and `.timeindex` (12 bytes: timestamp,
- * relative offset), big-endian. The array in memory is what the file holds. Pure.
+ * Purpose: `.index` (8 bytes: offset relative to the base, position) and `.timeindex` (12 bytes:
+ * timestamp, relative offset), big-endian. The array in memory is what the file holds. Pure.
  * Owner: the segment. Memory: the segment's; max is how many entries it has room for.
  */
 #ifndef STORAGE_PLOG_INDEX_H

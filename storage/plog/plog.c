@@ -59,7 +59,10 @@ void plog_configure(struct plog *p, const struct plog_config *config)
 
 /* --- detach ----------------------------------------------------------------------------------- */
 
-/* Calls done when nothing is under way. Only plog_env_run gets that far, so never from inside plog_detach. */
+/*
+ * Calls done when nothing is under way. Only plog_env_run gets that far, so never from inside
+ * plog_detach.
+ */
 void plog_detach_try(struct plog *p)
 {
     if (p->state != PLOG_DETACHING)

@@ -3,21 +3,23 @@
  *
  * Purpose: batches in, offsets out; ranges out as references to log memory; what a crash left is
  * made whole again. On disk it is Kafka's own layout (segments, indexes, snapshots, checkpoints).
- * Owner: exactly one shard. plog_open, plog_close and plog_remove run on a worker thread while no shard
- * has the plog; every other function on the owning shard between plog_attach and plog_detach.
+ * Owner: exactly one shard. plog_open, plog_close and plog_remove run on a worker thread while no
+ * shard has the plog; every other function on the owning shard between plog_attach and plog_detach.
  * Memory: recent batches live in chunks of the shard's log memory (storage/cache); what a read
  * lends is given back when its mbufs are freed, by message if that happens on another thread.
  *
- * Invariants (asserted in plog.c, PLOG_CHECK):
- *   1. log start <= stable end <= high watermark <= end offset; offsets only grow, except by truncation.
- *   2. durable end <= end offset; the high watermark never passes the durable end (one replica: they are equal).
+ * Invariants (checked in plog.c, plog_check):
+ *   1. log start <= stable end <= high watermark <= end offset; offsets only grow, except by
+ *      truncation.
+ *   2. durable end <= end offset; the high watermark never passes the durable end (one replica:
+ *      they are equal).
  *   3. an append is done without error only when its last offset < durable end.
  *   4. batches of a segment are contiguous in offsets as appended, epochs never decrease.
  *   5. bytes in [written, tail end) of the active segment are in tail chunks; a chunk is dropped
  *      only when its bytes are written.
  *   6. a FAILED plog accepts nothing and answers KAFKA_STORAGE_ERROR until it is opened anew.
- * Durability: PLOG_FSYNC: written and flushed to the medium. PLOG_OS: handed to the operating system, survives the
- * death of the process.
+ * Durability: PLOG_FSYNC: written and flushed to the medium. PLOG_OS: handed to the operating
+ * system, survives the death of the process.
  * Failure: a failing disk moves the plog to FAILED and is reported through env->disk_error, once.
  */
 #ifndef STORAGE_PLOG_PLOG_H
@@ -97,8 +99,7 @@ struct plog_open {
     struct str topic;    /* at most topic_name_bytes_max */
     int32_t partition;
     struct uuid topic_id;
-    int32_t
-        leader_epoch; /* epoch of this leadership; its start is entered at the end offset if it is new */
+    int32_t leader_epoch; /* of this leadership; a new one is entered at the end offset */
     struct plog_config config;
     bool clean;             /* .kafka_cleanshutdown was there: sizes and indexes are trusted */
     int64_t recovery_point; /* from the checkpoint; -1 unknown */
@@ -110,20 +111,26 @@ struct plog_open {
 /*
  * Opens, creating directory, partition.metadata and first segment if they are not there, and
  * recovers: segments from the recovery point on are scanned, torn tails cut, indexes rebuilt,
- * producer state loaded from its newest snapshot and replayed. why gets one line naming the file on error.
- * ERR_IO, ERR_NO_SPACE, ERR_PERMISSION, ERR_INVALID (partition.metadata names another topic id), ERR_CORRUPT: with
- * PLOG_FSYNC a bad batch in a segment that is not the last one (acked batches follow it; with PLOG_OS the log is cut
- * there, as Kafka does).
+ * producer state loaded from its newest snapshot and replayed. why gets one line naming the file on
+ * error. ERR_IO, ERR_NO_SPACE, ERR_PERMISSION, ERR_INVALID (partition.metadata names another topic
+ * id), ERR_CORRUPT: with PLOG_FSYNC a bad batch in a segment that is not the last one (acked
+ * batches follow it; with PLOG_OS the log is cut there, as Kafka does).
  */
 int plog_open(struct plog **out, const struct plog_open *o, char *why, size_t why_size);
 
-/* After plog_detach: cuts files to size, writes indexes and the producer snapshot, syncs, closes, frees. */
+/*
+ * After plog_detach: cuts files to size, writes indexes and the producer snapshot, syncs, closes,
+ * frees.
+ */
 int plog_close(struct plog *p);
 
 /* After plog_detach: renames the directory to "<name>.<uuid>-delete", removes it, closes, frees. */
 int plog_remove(struct plog *p);
 
-/* At start: removes every "*-delete" directory of a log dir that an earlier plog_remove left behind. */
+/*
+ * At start: removes every "*-delete" directory of a log dir that an earlier plog_remove left
+ * behind.
+ */
 int plog_sweep(struct fs *fs, const char *log_dir);
 
 /* ---- on the owning shard ---- */
@@ -131,8 +138,8 @@ int plog_sweep(struct fs *fs, const char *log_dir);
 void plog_attach(struct plog *p, struct plog_env *env);
 
 /*
- * Refuses new work with NOT_LEADER_OR_FOLLOWER and fires the waiters; what was accepted before is written and
- * answered, reads under way end; then done is called (later, never from inside).
+ * Refuses new work with NOT_LEADER_OR_FOLLOWER and fires the waiters; what was accepted before is
+ * written and answered, reads under way end; then done is called (later, never from inside).
  */
 struct plog_detach {
     void (*done)(struct plog_detach *d);
@@ -194,9 +201,10 @@ int plog_append(struct plog *p, struct plog_append *a);
 #define plog_segments_open_max 512 /* sealed segments of a shard with file and indexes at hand */
 
 /*
- * A range for a fetch. An offset outside [log start, end] is OFFSET_OUT_OF_RANGE. Less than max_bytes may come back:
- * a read stops at a segment's end and at plog_read_disk_bytes_max. The last batch may be cut, as Kafka cuts it;
- * a first batch that does not fit is left out unless min_one is set.
+ * A range for a fetch. An offset outside [log start, end] is OFFSET_OUT_OF_RANGE. Less than
+ * max_bytes may come back: a read stops at a segment's end and at plog_read_disk_bytes_max. The
+ * last batch may be cut, as Kafka cuts it; a first batch that does not fit is left out unless
+ * min_one is set.
  */
 struct plog_read {
     int64_t offset;
@@ -223,10 +231,16 @@ struct plog_marks {
 };
 void plog_marks(const struct plog *p, struct plog_marks *out);
 
-/* Bytes a fetch at `offset` could return now (0 at the high watermark; an estimate within index.interval.bytes). */
+/*
+ * Bytes a fetch at `offset` could return now (0 at the high watermark; an estimate within
+ * index.interval.bytes).
+ */
 uint64_t plog_readable(const struct plog *p, int64_t offset, bool read_committed);
 
-/* A delayed fetch: fires (once per arm) when the high watermark moves, the plog fails, is truncated or detached. */
+/*
+ * A delayed fetch: fires (once per arm) when the high watermark moves, the plog fails, is truncated
+ * or detached.
+ */
 struct plog_waiter {
     void (*fire)(struct plog_waiter *w);
     struct plog_waiter *next, **prev; /* prev == NULL: not armed */
@@ -249,13 +263,18 @@ struct plog_time_lookup {
 #define PLOG_TIME_MAX (-3)
 void plog_time_lookup(struct plog *p, struct plog_time_lookup *l);
 
-/* OffsetForLeaderEpoch: the largest epoch <= the one asked and its end offset (-1, -1: undefined). */
+/*
+ * OffsetForLeaderEpoch: the largest epoch <= the one asked and its end offset (-1, -1: undefined).
+ */
 void plog_epoch_end(const struct plog *p, int32_t epoch, int32_t *found_epoch, int64_t *end_offset);
 
 /* Epoch of the batch at an offset, -1 unknown. */
 int32_t plog_epoch_at(const struct plog *p, int64_t offset);
 
-/* DeleteRecords: moves the log start; offset -1: to the high watermark. Returns KERR_*, *low the new start. */
+/*
+ * DeleteRecords: moves the log start; offset -1: to the high watermark. Returns KERR_*, *low the
+ * new start. Segments that are wholly before it go with the next retention check.
+ */
 int16_t plog_delete_records(struct plog *p, int64_t offset, int64_t *low);
 
 struct plog_producer {

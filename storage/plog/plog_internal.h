@@ -3,8 +3,9 @@
  *
  * Which file does what: plog.c life and marks; append.c a batch in; write.c bytes to disk, answers
  * out; read.c ranges out; lookup.c by timestamp; segment.c one segment and its files; jobs.c what
- * the worker does for a segment; roll.c new segments; retain.c old ones; load.c opening and closing;
- * recover.c what a crash left; replay.c producers at open; scan.c batches of a file at open.
+ * the worker does for a segment; roll.c new segments; retain.c old ones; load.c opening and
+ * closing; recover.c what a crash left; replay.c producers at open; scan.c batches of a file at
+ * open.
  */
 #ifndef STORAGE_PLOG_PLOG_INTERNAL_H
 #define STORAGE_PLOG_PLOG_INTERNAL_H
@@ -28,7 +29,10 @@
 struct job;
 typedef void job_fn(struct job *job);
 
-/* Work that may block: run on the worker, then done on the shard, where err and file are its results. */
+/*
+ * Work that may block: run on the worker, then done on the shard, where err and file are its
+ * results.
+ */
 struct job {
     struct call call;
     struct plog *plog;
@@ -193,7 +197,10 @@ void segment_create(struct segment *s);
 void segment_seal(struct segment *s);
 void segment_rename_doomed(struct segment *s);
 void segment_unlink_doomed(struct segment *s);
-/* True: file and indexes are at hand and pinned; false: op goes on when they are, or the plog has failed. */
+/*
+ * True: file and indexes are at hand and pinned; false: op goes on when they are, or the plog has
+ * failed.
+ */
 bool segment_open_for(struct segment *s, struct read_op *op);
 void segment_unpin(struct segment *s);
 void segment_unlist(struct segment *s);

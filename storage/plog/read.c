@@ -45,8 +45,8 @@ static bool window_copy(const struct window *w, uint32_t at, uint8_t *dst, uint3
 enum scan_result { SCAN_FOUND, SCAN_MORE, SCAN_CORRUPT };
 
 /*
- * Walks batch headers from *at to the first batch that ends at or behind `offset`; *bytes is its size.
- * SCAN_MORE: the window ends before; *at is the batch that could not be looked at.
+ * Walks batch headers from *at to the first batch that ends at or behind `offset`; *bytes is its
+ * size. SCAN_MORE: the window ends before; *at is the batch that could not be looked at.
  */
 static enum scan_result scan(const struct window *w, uint32_t *at, int64_t offset, uint32_t *bytes)
 {
@@ -298,7 +298,10 @@ static void op_ready(struct cache_waiter *w)
         op_read(op);
 }
 
-/* How much to read at op->position: the rest of a known range, or what is likely to hold the answer. */
+/*
+ * How much to read at op->position: the rest of a known range, or what is likely to hold the
+ * answer.
+ */
 static uint32_t op_want(const struct read_op *op)
 {
     uint32_t left = op->limit - op->position;
@@ -412,7 +415,10 @@ static enum cached read_cached(struct plog *p, struct plog_read *r, struct segme
     return CACHED_DONE;
 }
 
-/* Finds the segment, answers from the cache or goes to the disk. op: one that r already has, or NULL. */
+/*
+ * Finds the segment, answers from the cache or goes to the disk. op: one that r already has, or
+ * NULL.
+ */
 static void read_try(struct plog *p, struct plog_read *r, struct read_op *op)
 {
     if (p->failed || p->state != PLOG_ATTACHED || r->offset < p->log_start || r->offset > p->end) {

@@ -19,7 +19,9 @@ static bool is_base(const struct plog *p, int64_t offset)
     return p->segments[plog_segment_at(p, offset)]->base == offset;
 }
 
-/* Kafka's removeStraySnapshots and truncateAndReload: those of no segment go, but for the newest. */
+/*
+ * Kafka's removeStraySnapshots and truncateAndReload: those of no segment go, but for the newest.
+ */
 static void drop_snapshots(struct loader *l)
 {
     struct plog *p = l->plog;

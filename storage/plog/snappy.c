@@ -1,6 +1,7 @@
 /*
- * Snappy's format, decoded as a stream. The library decodes whole blocks into one piece of memory, and raw blocks
- * of clients are as large as their batch: hence this decoder with a window of fixed size.
+ * Snappy's format, decoded as a stream. The library decodes whole blocks into one piece of memory,
+ * and raw blocks of clients are as large as their batch: hence this decoder with a window of fixed
+ * size.
  */
 #include <string.h>
 

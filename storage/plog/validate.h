@@ -1,7 +1,8 @@
 /*
  * validate: the records inside a batch, checked one by one without being kept.
  *
- * Purpose: Kafka's LogValidator for batches of format 2, over plain or decompressed bytes. Pure, one pass, fixed memory.
+ * Purpose: Kafka's LogValidator for batches of format 2, over plain or decompressed bytes. Pure,
+ * one pass, fixed memory.
  * Failure: a Kafka error; errors of single records are listed up to validate_errors_max.
  */
 #ifndef STORAGE_PLOG_VALIDATE_H
@@ -34,8 +35,9 @@ struct validate_result {
 };
 
 /*
- * Reads the records of batch h from r (decompressed). 0; KERR_INVALID_RECORD for a broken structure;
- * KERR_UNKNOWN_SERVER_ERROR when decompression failed; errors of records leave 0 and error_count > 0.
+ * Reads the records of batch h from r (decompressed). 0; KERR_INVALID_RECORD for a broken
+ * structure; KERR_UNKNOWN_SERVER_ERROR when decompression failed; errors of records leave 0 and
+ * error_count > 0.
  */
 int16_t validate_records(struct reader *r, const struct batch_header *h,
                          const struct validate_rules *rules, struct validate_result *out);

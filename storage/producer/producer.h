@@ -1,10 +1,12 @@
 /*
  * producer: what a partition remembers of its idempotent producers.
  *
- * Purpose: Kafka's ProducerStateManager and ProducerAppendInfo: the last producer_batches_kept batches of each producer,
- * so that a retry is recognised, a gap refused and an old epoch fenced; and its snapshot file.
+ * Purpose: Kafka's ProducerStateManager and ProducerAppendInfo: the last producer_batches_kept
+ * batches of each producer, so that a retry is recognised, a gap refused and an old epoch fenced;
+ * and its snapshot file.
  * Owner: the plog's owner. Memory: malloc, grown only when a producer id is seen for the first
- * time, up to producer_ids_max entries. Failure: KERR_* from producers_check; ERR_FULL at the limit.
+ * time, up to producer_ids_max entries. Failure: KERR_* from producers_check; ERR_FULL at the
+ * limit.
  */
 #ifndef STORAGE_PRODUCER_PRODUCER_H
 #define STORAGE_PRODUCER_PRODUCER_H
@@ -85,7 +87,10 @@ int64_t producers_first_unstable(const struct producers *p);
 size_t producers_snapshot_bytes(const struct producers *p);
 void producers_snapshot(const struct producers *p, uint8_t *out);
 
-/* Replaces the state. ERR_CORRUPT, ERR_NO_MEMORY, ERR_FULL (the state is empty then). Expired ones are left out. */
+/*
+ * Replaces the state. ERR_CORRUPT, ERR_NO_MEMORY, ERR_FULL (the state is empty then). Expired ones
+ * are left out.
+ */
 int producers_load(struct producers *p, const uint8_t *bytes, size_t n, int64_t now_ms,
                    int64_t expiration_ms);
 

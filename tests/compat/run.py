@@ -76,8 +76,9 @@ def run_all(options):
             context.end_test(failed=outcome == "FAIL")
     finally:
         context.close()
+    print(f"client tests took {time.monotonic() - begin:.0f} s")
     print(f"{totals.get('pass', 0)} passed, {totals.get('FAIL', 0)} failed, "
-          f"{totals.get('skip', 0)} skipped in {time.monotonic() - begin:.0f} s")
+          f"{totals.get('skip', 0)} skipped")
     return 1 if totals.get("FAIL") else 0
 
 

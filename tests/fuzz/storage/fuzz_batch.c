@@ -1,10 +1,11 @@
 /*
  * Random bytes as what a produce request carries for one partition: the header's checks, then the
- * records, plain or decompressed. Input: byte 0 where the chain and the chunks are cut, byte 1
- * the settings, then the bytes. The checksum is made right on half of the inputs, so that what lies behind it is reached.
+ * records, plain or decompressed. Input: byte 0 where the chain and the chunks are cut, byte 1 the
+ * settings, then the bytes. The checksum is made right on half of the inputs, so that what lies
+ * behind it is reached.
  *
- * Checked besides the sanitizers: a batch that passes has exactly the records that it says, and the walk in
- * pieces comes to the same end as the walk over one piece.
+ * Checked besides the sanitizers: a batch that passes has exactly the records that it says, and the
+ * walk in pieces comes to the same end as the walk over one piece.
  */
 #include <rte_mbuf.h>
 #include <stdlib.h>

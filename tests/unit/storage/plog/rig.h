@@ -50,8 +50,8 @@ void rig_down(struct rig *r);
 bool rig_use_real(struct rig *r, const char *dir);
 
 /*
- * The process dies (now, unless the disk did so by itself): takes p (may be NULL) and the shard down without an
- * effect on the disk, and makes a new shard on what is left.
+ * The process dies (now, unless the disk did so by itself): takes p (may be NULL) and the shard
+ * down without an effect on the disk, and makes a new shard on what is left.
  */
 void rig_crash(struct rig *r, struct plog *p, enum sim_crash crash);
 

@@ -203,7 +203,10 @@ static void test_sizes(void)
     down(3);
 }
 
-/* Bytes of a plain record section changed one by one: never accepted with a structure that does not parse. */
+/*
+ * Bytes of a plain record section changed one by one: never accepted with a structure that does not
+ * parse.
+ */
 static void test_record_structure(void)
 {
     struct rig_op op;
@@ -303,7 +306,10 @@ static void test_timestamps(void)
     down(6);
 }
 
-/* The client's largest timestamp in the header is made right, with the checksum (looked at by down). */
+/*
+ * The client's largest timestamp in the header is made right, with the checksum (looked at by
+ * down).
+ */
 static void test_max_timestamp_is_corrected(void)
 {
     struct rig_op op;

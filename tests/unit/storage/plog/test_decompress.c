@@ -11,7 +11,10 @@
 #include "storage/plog/decompress.h"
 #include "tests/unit/unit.h"
 
-/* A reader that hands out pieces of random length, each from exact heap memory so that overreads show. */
+/*
+ * A reader that hands out pieces of random length, each from exact heap memory so that overreads
+ * show.
+ */
 struct pieces {
     struct reader r;
     const uint8_t *bytes;
@@ -208,7 +211,10 @@ static void test_whole_streams(void)
     down();
 }
 
-/* A stream that is cut anywhere is never taken for a whole one, but for what Kafka does not look at either. */
+/*
+ * A stream that is cut anywhere is never taken for a whole one, but for what Kafka does not look at
+ * either.
+ */
 static void test_cut_streams(void)
 {
     up();
@@ -219,7 +225,10 @@ static void test_cut_streams(void)
         for (size_t n = 0; n < s.n; n++) {
             int64_t got = decompress(codec, s.bytes, n, out, 3000, 64);
             bool all = got == 3000 && memcmp(out, p, 3000) == 0;
-            /* an LZ4 frame's content checksum may be missing; snappy frames end anywhere between two */
+            /*
+             * an LZ4 frame's content checksum may be missing; snappy frames end anywhere between
+             * two
+             */
             CU_ASSERT(got == -1 || (all && codec == CODEC_LZ4) || (got == 0 && n == 0) ||
                       (got == 0 && form == 1 && n == 16));
         }

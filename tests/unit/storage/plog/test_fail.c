@@ -107,7 +107,9 @@ static void test_every_worker_op(void)
             fault_at(ops[i], nth, ERR_IO);
 }
 
-/* A disk that fills up: acked ones stay, the plog is FAILED, and after room was made all goes on. */
+/*
+ * A disk that fills up: acked ones stay, the plog is FAILED, and after room was made all goes on.
+ */
 static void test_full_disk(void)
 {
     for (uint64_t room = 100; room < 60000; room += 3011) {
@@ -196,7 +198,9 @@ static void test_waiters_fire_on_failure(void)
     rig_down(&r);
 }
 
-/* The last batch cut at every byte, and with every byte of it wrong: the ones before stay, it goes. */
+/*
+ * The last batch cut at every byte, and with every byte of it wrong: the ones before stay, it goes.
+ */
 static void test_torn_tails(void)
 {
     struct rig_op op;

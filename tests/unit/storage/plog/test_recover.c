@@ -294,7 +294,9 @@ static void test_crash_during_recovery(void)
     }
 }
 
-/* More sealed segments than may be open at once: the longest unused are closed, all stay readable. */
+/*
+ * More sealed segments than may be open at once: the longest unused are closed, all stay readable.
+ */
 static void test_many_segments(void)
 {
     struct rig_op op;

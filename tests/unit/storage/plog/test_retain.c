@@ -80,7 +80,10 @@ static void test_by_size(void)
     CU_ASSERT_EQUAL(marks().log_start, 0); /* exactly the size: nothing goes */
     configure(marks().size_bytes - 7600 * 3, -1);
     rig_sleep(&r, 200);
-    /* three batches of a bit over 2500 bytes a segment: deleted while what is over is not less than a segment */
+    /*
+     * three batches of a bit over 2500 bytes a segment: deleted while what is over is not less than
+     * a segment
+     */
     CU_ASSERT(marks().log_start == 6 || marks().log_start == 9);
     uint32_t gone = (uint32_t)marks().log_start / 3;
     CU_ASSERT_EQUAL(files(".log"), 10 - gone);

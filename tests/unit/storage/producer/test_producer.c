@@ -202,13 +202,15 @@ static void test_snapshot_format(void)
                                 .from_client = true};
     CU_ASSERT_EQUAL(producers_reserve(&p, 1000), 0);
     producers_update(&p, &a);
+    /* clang-format off */
     static const uint8_t expected[] = {
-        0,    1,    0,    0,    0,    0,    0,    0,    0,    1, /* version, checksum, count */
-        0,    0,    0,    0,    0,    0,    3,    0xe8, 0,    1,    0,    0,    0, 6, /* id, epoch, last sequence */
-        0,    0,    0,    0,    0,    0,    0,    12,   0,    0,    0,    2,    0, 0, 0,
-        0,    0,    0,    0,    99, /* offset, delta, timestamp */
-        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, /* coordinator epoch, transaction */
+        0, 1, 0, 0, 0, 0, 0, 0, 0, 1,                      /* version, checksum, count */
+        0, 0, 0, 0, 0, 0, 3, 0xe8, 0, 1, 0, 0, 0, 6,       /* id, epoch, last sequence */
+        0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0, 2,               /* last offset, its delta */
+        0, 0, 0, 0, 0, 0, 0, 99, 0xff, 0xff, 0xff, 0xff,   /* timestamp, coordinator epoch */
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,    /* first offset of a transaction */
     };
+    /* clang-format on */
     uint8_t bytes[64];
     CU_ASSERT_EQUAL_FATAL(producers_snapshot_bytes(&p), sizeof(expected));
     producers_snapshot(&p, bytes);
