@@ -1,7 +1,6 @@
 #include "bench/admin.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +11,15 @@
 #include "base/kerr.h"
 #include "dataplane/proto/apis.h"
 #include "dataplane/proto/gen/create_topics.h"
+#include "dataplane/proto/gen/list_offsets.h"
 #include "dataplane/proto/gen/metadata.h"
 #include "dataplane/proto/header.h"
 
-#define admin_reply_bytes_max  (4u << 20)
-#define admin_tries_max        100
-#define admin_create_version   5
-#define admin_metadata_version 9
+#define admin_reply_bytes_max      (4u << 20)
+#define admin_tries_max            100
+#define admin_create_version       5
+#define admin_metadata_version     9
+#define admin_list_offsets_version 5
 
 struct admin {
     int fd;
@@ -181,24 +182,101 @@ static int prepare(struct admin *a, const char *topic, uint32_t partitions, char
     return err;
 }
 
+static int list_offset(struct admin *a, const char *topic, uint32_t partition, int64_t timestamp,
+                       int64_t *out, char *why, size_t why_size)
+{
+    struct list_offsets_request_topic t;
+    struct list_offsets_request_partition p;
+    struct list_offsets_request req;
+    list_offsets_request_init(&req);
+    list_offsets_request_topic_init(&t);
+    list_offsets_request_partition_init(&p);
+    p.partition_index = (int32_t)partition;
+    p.timestamp = timestamp;
+    t.name = str_from(topic);
+    t.partitions = &p;
+    t.n_partitions = 1;
+    req.replica_id = -1;
+    req.topics = &t;
+    req.n_topics = 1;
+    struct writer w;
+    struct writer_frame f;
+    struct reader r;
+    struct arena arena;
+    struct list_offsets_response res;
+    begin(a, &w, &f, API_ListOffsets, admin_list_offsets_version);
+    list_offsets_request_encode(&req, &w, admin_list_offsets_version);
+    arena_init(&arena, 1u << 20);
+    int err = exchange(a, &w, f, API_ListOffsets, admin_list_offsets_version, &r);
+    if (!err)
+        err = list_offsets_response_decode(&res, &r, admin_list_offsets_version, &arena);
+    if (!err && (res.n_topics != 1 || res.topics[0].n_partitions != 1))
+        err = ERR_MALFORMED;
+    if (err) {
+        snprintf(why, why_size, "ListOffsets failed: %s", err_text(err));
+    } else if (res.topics[0].partitions[0].error_code) {
+        snprintf(why, why_size, "ListOffsets of %s-%u: %s", topic, partition,
+                 kerr_name(res.topics[0].partitions[0].error_code));
+        err = ERR_NOT_FOUND;
+    } else {
+        *out = res.topics[0].partitions[0].offset;
+    }
+    arena_free(&arena);
+    return err;
+}
+
+static int connect_to(struct admin *a, const char *host, uint16_t port, char *why, size_t why_size)
+{
+    char service[8];
+    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+                             .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    snprintf(service, sizeof(service), "%u", port);
+    if (getaddrinfo(host, service, &hints, &found)) {
+        snprintf(why, why_size, "'%s' is not a numeric address", host);
+        return ERR_INVALID;
+    }
+    a->fd = socket(found->ai_family, SOCK_STREAM, 0);
+    int err = a->fd >= 0 && connect(a->fd, found->ai_addr, found->ai_addrlen) == 0 ? 0 : ERR_CLOSED;
+    freeaddrinfo(found);
+    if (err)
+        snprintf(why, why_size, "no broker answers at %s port %u", host, port);
+    return err;
+}
+
+static int admin_open(struct admin *a, const char *host, uint16_t port, struct rte_mempool *pool,
+                      char *why, size_t why_size)
+{
+    *a = (struct admin){.fd = -1, .pool = pool, .buf = malloc(admin_reply_bytes_max)};
+    return a->buf ? connect_to(a, host, port, why, why_size) : ERR_NO_MEMORY;
+}
+
+static void admin_close(struct admin *a)
+{
+    if (a->fd >= 0)
+        close(a->fd);
+    free(a->buf);
+}
+
 int admin_prepare_topic(const char *host, uint16_t port, struct rte_mempool *pool,
                         const char *topic, uint32_t partitions, char *why, size_t why_size)
 {
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port)};
-    struct admin a = {.pool = pool, .buf = malloc(admin_reply_bytes_max)};
-    int err = 0;
-    a.fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (!a.buf || a.fd < 0 || inet_pton(AF_INET, host, &sa.sin_addr) != 1) {
-        snprintf(why, why_size, "'%s' is not an IPv4 address", host);
-        err = ERR_INVALID;
-    } else if (connect(a.fd, (struct sockaddr *)&sa, sizeof(sa))) {
-        snprintf(why, why_size, "no broker answers at %s:%u", host, port);
-        err = ERR_CLOSED;
-    } else {
+    struct admin a;
+    int err = admin_open(&a, host, port, pool, why, why_size);
+    if (!err)
         err = prepare(&a, topic, partitions, why, why_size);
-    }
-    if (a.fd >= 0)
-        close(a.fd);
-    free(a.buf);
+    admin_close(&a);
+    return err;
+}
+
+int admin_list_offset(const char *host, uint16_t port, struct rte_mempool *pool, const char *topic,
+                      uint32_t partition, int64_t timestamp, int64_t *out, char *why,
+                      size_t why_size)
+{
+    struct admin a;
+    int err = admin_open(&a, host, port, pool, why, why_size);
+    if (!err)
+        err = list_offset(&a, topic, partition, timestamp, out, why, why_size);
+    admin_close(&a);
     return err;
 }

@@ -1,174 +1,191 @@
 #!/usr/bin/env python3
 """compare: the same load on Sluice, stock Kafka and the null broker, in turns (A B C A B C ...).
 
-usage: ./dev compare [--rounds N] [--seconds S] [scenario...]      (default: 3 rounds of 4 s, every scenario)
-
-Both brokers keep their promise for the death of the process (sluice.durability=os; stock Kafka's default). Sluice
-runs one shard, stock Kafka (heap 1 GiB, G1) may use every core; the load is one thread. Each turn has a
-fresh topic. Prints the median and the range of the rounds and writes bench/results/compare.json.
+Both brokers make the same promise: with --durability os (the default) for the death of the process, which is what
+stock Kafka promises as it comes; with fsync both flush before they answer. Sluice runs one shard, stock Kafka may use
+every core; the load is one thread. Each turn has a fresh topic. The report (bench/results/compare.html, .md and .json)
+shows the median and the range of the rounds, and names each row in which Sluice loses.
 """
 import argparse
 import json
 import os
 import platform
 import shutil
-import socket
-import statistics
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from pathlib import Path
 
+import peers
+import report
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "compat"))
-
-# name: (what it is, sluice-bench produce arguments); the names are those of docs/performance.md
-SCENARIOS = {
-    "P16K": ("150 records x 100 B a batch, 4 connections, 5 in flight, 4 partitions, acks=1",
-             ["--records", "150", "--connections", "4", "--in-flight", "5", "--partitions", "4"]),
-    "P64K": ("600 records x 100 B a batch, 4 connections, 5 in flight, 4 partitions, acks=1",
-             ["--records", "600", "--connections", "4", "--in-flight", "5", "--partitions", "4"]),
-    "P1": ("one 100 B record a request, 4 connections, 16 in flight, 4 partitions, acks=1",
-           ["--records", "1", "--connections", "4", "--in-flight", "16", "--partitions", "4"]),
-    "P1x256": ("one 100 B record a request, 256 connections, one in flight each",
-               ["--records", "1", "--connections", "256", "--in-flight", "1", "--partitions", "4"]),
-    "L1": ("one 100 B record a request, one connection, one in flight",
-           ["--records", "1", "--connections", "1", "--in-flight", "1", "--partitions", "1"]),
-}
-BENCH = ROOT / "build" / "sluice-bench"
+RESULTS = ROOT / "bench" / "results"
 FREE_DISK_SHARE = 4  # a turn is not started with less than four times what the last one wrote
+QUICK = {"rounds": 3, "seconds": 2.0, "names": ["P16K", "P1", "L1", "E2E"]}
 
 
-def cpu_seconds(pid):
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def scenarios():
+    found = {}
+    for path in sorted((ROOT / "bench" / "scenarios").glob("*.toml")):
+        for name, row in tomllib.loads(path.read_text()).items():
+            found[name] = dict(row, file=path.stem)
+    return found
 
 
-class Null:
-    """sluice-bench null: the limit that client and kernel allow."""
+def arguments():
+    p = argparse.ArgumentParser(prog="./dev compare", description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--rounds", type=int, default=3, help="at least 3 for a figure (default 3)")
+    p.add_argument("--seconds", type=float, default=4, help="of each turn (default 4)")
+    p.add_argument("--durability", choices=("os", "fsync"), default="os")
+    p.add_argument("--against", default="kafka,null", help="peers, comma-separated (default kafka,null)")
+    p.add_argument("--quick", action="store_true", help="four scenarios of 2 s, under three minutes")
+    p.add_argument("scenario", nargs="*", help="default: those of goals.toml")
+    o = p.parse_args()
+    o.all = scenarios()
+    o.names = o.scenario or (QUICK["names"] if o.quick else [n for n, r in o.all.items() if r["file"] == "goals"])
+    if o.quick:
+        o.rounds, o.seconds = QUICK["rounds"], QUICK["seconds"]
+    for name in o.names:
+        if name not in o.all:
+            raise SystemExit(f"compare: unknown scenario {name}; there are {', '.join(o.all)}")
+    o.peers = ["sluice"] + [p for p in o.against.split(",") if p and p != "sluice"]
+    for p_ in o.peers:
+        if p_ not in peers.PEERS:
+            raise SystemExit(f"compare: unknown peer {p_}; there are {', '.join(peers.PEERS)}")
+    return o
 
-    def __init__(self):
-        self.process = subprocess.Popen([BENCH, "null"], stdout=subprocess.PIPE, text=True)
-        self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
 
-    def destroy(self):
-        self.process.terminate()
-        self.process.wait()
-
-
-def full_speed(command):
-    """The command of the tests' stock Kafka with the JVM settings of Kafka's own start script."""
-    jvm = ["-Xmx1g", "-Xms1g", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
-           "-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent"]
-    rest = [a for a in command[1:] if not a.startswith(("-Xmx", "-Xms", "-XX:", "-Xshare"))]
-    return [command[0], *jvm, *rest]
+def bench(load, broker, options, seconds):
+    """One run of sluice-bench; its result, or the line that it printed."""
+    args = [peers.BENCH, load, "--port", str(broker.port), "--json", "1", "--seconds", str(seconds),
+            "--broker-pid", str(broker.process.pid)]
+    for key, value in options.items():
+        args += [f"--{key}", str(value)]
+    done = subprocess.run(args, capture_output=True, text=True, timeout=seconds * 4 + 120)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip() or f"sluice-bench {load} ended with {done.returncode}")
+    return json.loads(done.stdout)
 
 
-def start_all(folder):
-    import brokers
-    started = {"sluice": brokers.Sluice({"sluice.shards": "1", "sluice.durability": "os"}, folder / "sluice"),
-               "kafka": brokers.StockKafka({}, folder / "kafka")}
-    quick = started["kafka"].command
-    started["kafka"].command = lambda: full_speed(quick())
-    for b in started.values():
-        b.folder.mkdir(parents=True, exist_ok=True)
-        b.start()
-    started["null"] = Null()
+def request(broker, api, version, body):
+    with broker.connect() as c:
+        return c.request(api, version, body)
+
+
+def turn(broker, row, seconds, topic):
+    options = dict(row["options"])
+    if row["load"] == "idle":
+        return bench("idle", broker, options, seconds)
+    if broker.topics:
+        partitions = options.get("partitions", 1)
+        request(broker, "CreateTopics", 5, {"topics": [{
+            "name": topic, "numPartitions": partitions, "replicationFactor": 1, "assignments": [], "configs": []}],
+            "timeoutMs": 30000})
+        time.sleep(1)  # stock Kafka tells leaders before they serve
+        options["topic"] = topic
+    elif row["load"] == "produce":
+        options["setup"] = 0
+    if "fill" in row:
+        bench("produce", broker, dict(row["fill"], topic=topic), 60)
+    try:
+        r = bench(row["load"], broker, dict(options, warmup=1), seconds)
+    finally:
+        if broker.topics:
+            request(broker, "DeleteTopics", 5, {"topicNames": [topic], "timeoutMs": 30000})
+            time.sleep(0.5)
+    if r["records"]:
+        r["cpu_s_per_m_records"] = r["broker_cpu_s"] / (r["records"] / 1e6)
+    return r
+
+
+def start_all(options, folder, say):
+    started = {}
+    for name in options.peers:
+        say(f"starting {peers.PEERS[name].title}")
+        begin = time.monotonic()
+        started[name] = peers.PEERS[name](folder / name, options.durability)
+        try:
+            started[name].start()
+        except BaseException:
+            for broker in started.values():
+                broker.destroy()
+            raise
+        started[name].start_s = time.monotonic() - begin
     return started
 
 
-def create(broker, topic, args):
-    """Makes the topic and lets it settle: stock Kafka tells leaders before they serve."""
-    if isinstance(broker, Null):
-        return
-    partitions = int(args[args.index("--partitions") + 1])
-    with broker.connect() as c:
-        c.request("CreateTopics", 5, {"topics": [{"name": topic, "numPartitions": partitions, "replicationFactor": 1,
-                                                  "assignments": [], "configs": []}], "timeoutMs": 10000})
-    time.sleep(1)
+def usable(row, name):
+    return name != "null" or row.get("null", True)
 
 
-def turn(broker, name, args, seconds, topic):
-    create(broker, topic, args)
-    before = cpu_seconds(broker.process.pid)
-    setup = "0" if isinstance(broker, Null) else "1"
-    out = subprocess.run([BENCH, "produce", "--port", str(broker.port), "--topic", topic, "--setup", setup,
-                          "--warmup", "1", "--seconds", str(seconds), *args], capture_output=True, text=True)
-    if out.returncode:
-        raise SystemExit(f"compare: {name} failed: {out.stderr.strip()}")
-    result = json.loads(out.stdout)
-    result["broker_cpu_s"] = cpu_seconds(broker.process.pid) - before
-    # The warm-up is in the broker's CPU but not in the count: scale by the time of both.
-    share = result["seconds"] / (result["seconds"] + 1)
-    result["cpu_s_per_m_records"] = result["broker_cpu_s"] * share / (result["records"] / 1e6)
-    return result
+def run(options, started, folder, everything, say):
+    for name in options.names:
+        row, results = options.all[name], {k: [] for k in started if usable(options.all[name], k)}
+        everything[name] = {"what": row["what"], "load": row["load"], "rounds": results}
+        if "kafka" in results:  # the JVM compiles its hot paths: not counted
+            say(f"{name}: warming stock Kafka")
+            turn(started["kafka"], row, options.seconds, f"warm-{name.lower()}")
+        for i in range(options.rounds):
+            for k in results:
+                say(f"{name}: round {i + 1} of {options.rounds}, {started[k].title}")
+                r = turn(started[k], row, options.seconds, f"compare-{name.lower()}-{i}")
+                results[k].append(r)
+                if shutil.disk_usage(folder).free < FREE_DISK_SHARE * r.get("bytes", 0):
+                    raise RuntimeError("the disk has not room for another turn")
+        print(report.text_rows(name, everything[name]), flush=True)
 
 
-def delete(broker, topic):
-    if isinstance(broker, Null):
-        return
-    with broker.connect() as c:
-        c.request("DeleteTopics", 5, {"topicNames": [topic], "timeoutMs": 10000})
-    time.sleep(0.5)
+def machine(options, started):
+    model = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+                  if line.startswith("model name")), platform.machine())
+    return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release(),
+            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+            "durability": options.durability, "rounds": options.rounds, "seconds": options.seconds,
+            "peers": {k: {"title": b.title, "promise": b.promise, "start_s": round(b.start_s, 2)}
+                      for k, b in started.items()},
+            "command": "./dev compare " + " ".join(sys.argv[1:])}
 
 
-def spread(values):
-    return statistics.median(values), min(values), max(values)
-
-
-def report(name, results):
-    rate = {k: spread([r["records_per_s"] for r in v]) for k, v in results.items()}
-    print(f"\n{name}: {SCENARIOS[name][0]}")
-    print(f"  {'':8}{'records/s':>14}{'range':>26}{'ack p50 us':>12}{'p99 us':>10}{'CPU s per M':>13}")
-    for k, v in results.items():
-        p50 = statistics.median(r["latency_us"]["p50"] for r in v)
-        p99 = statistics.median(r["latency_us"]["p99"] for r in v)
-        cpu = statistics.median(r["cpu_s_per_m_records"] for r in v)
-        print(f"  {k:8}{rate[k][0]:>14,.0f}{rate[k][1]:>13,.0f}-{rate[k][2]:<12,.0f}{p50:>12,.1f}{p99:>10,.1f}{cpu:>13.3f}")
-    print(f"  sluice is {rate['sluice'][0] / rate['kafka'][0]:.1f}x stock Kafka, "
-          f"{100 * rate['sluice'][0] / rate['null'][0]:.0f} % of the null broker", flush=True)
+def estimate(options):
+    each = options.seconds + 4
+    return sum(each * (options.rounds + 1) * len([k for k in options.peers if usable(options.all[n], k)])
+               for n in options.names)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=4)
-    parser.add_argument("scenario", nargs="*", default=[])
-    options = parser.parse_args()
-    names = options.scenario or list(SCENARIOS)
-    for name in names:
-        if name not in SCENARIOS:
-            raise SystemExit(f"compare: unknown scenario {name}; there are {', '.join(SCENARIOS)}")
+    options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    begin, budget = time.monotonic(), estimate(options)
+
+    def say(text):
+        left = max(0, budget - (time.monotonic() - begin))
+        print(f"[about {left / 60:.0f} min left] {text}", file=sys.stderr, flush=True)
+
+    (ROOT / "build").mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="compare-", dir=ROOT / "build"))
-    started, everything = {}, {}
+    started, everything, failure, about = {}, {}, None, {}
     try:
-        started = start_all(folder)
-        print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, Linux {platform.release()}; "
-              f"sluice: 1 shard, durability os; kafka: every core, its defaults; load: one thread on loopback")
-        for name in names:  # the JVM compiles its hot paths: not counted
-            turn(started["kafka"], f"{name} on kafka", SCENARIOS[name][1], 2 * options.seconds, f"warm-{name.lower()}")
-            delete(started["kafka"], f"warm-{name.lower()}")
-        for name in names:
-            results = {k: [] for k in started}
-            for i in range(options.rounds):
-                for k, broker in started.items():
-                    topic = f"compare-{name.lower()}-{i}"
-                    r = turn(broker, f"{name} on {k}", SCENARIOS[name][1], options.seconds, topic)
-                    results[k].append(r)
-                    delete(broker, topic)
-                    if shutil.disk_usage(folder).free < FREE_DISK_SHARE * r["bytes"]:
-                        raise SystemExit("compare: the disk has not room for another turn")
-            report(name, results)
-            everything[name] = results
+        started = start_all(options, folder, say)
+        about = machine(options, started)
+        run(options, started, folder, everything, say)
+    except (RuntimeError, KeyboardInterrupt, subprocess.TimeoutExpired, OSError) as e:
+        failure = str(e) or type(e).__name__
     finally:
         for broker in started.values():
             broker.destroy()
         shutil.rmtree(folder, ignore_errors=True)
-    out = ROOT / "bench" / "results" / "compare.json"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps({"host": socket.gethostname() and platform.platform(), "scenarios": everything}, indent=1))
-    print(f"\nraw figures: {out.relative_to(ROOT)}")
+    if everything:
+        RESULTS.mkdir(exist_ok=True)
+        report.write(RESULTS, about, everything, failure)
+        print(f"report: {(RESULTS / 'compare.html').relative_to(ROOT)}, compare.md, compare.json"
+              f"{' (partial)' if failure else ''}")
+    if failure:
+        raise SystemExit(f"compare: stopped before the end: {failure}")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@
 #define null_request_bytes_max (2 * MIB)
 #define null_conn_max          4096
 #define null_ring_bytes        (64 * MIB)
+#define null_spin_ns           (100 * CLOCK_NS_PER_US) /* looks again and again that long before it sleeps */
+#define null_recv_bytes        (128 * KIB) /* stays in the cache until it is copied on */
 #define null_events_max        64
 
 struct null_conn {
@@ -158,7 +160,8 @@ static bool serve(struct null_broker *b, struct null_conn *c)
 
 static void on_readable(struct null_broker *b, struct null_conn *c)
 {
-    ssize_t n = recv(c->fd, c->buf + c->have, null_request_bytes_max - c->have, 0);
+    uint32_t room = null_request_bytes_max - c->have;
+    ssize_t n = recv(c->fd, c->buf + c->have, room < null_recv_bytes ? room : null_recv_bytes, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
@@ -225,9 +228,12 @@ int null_run(const struct null_options *options)
     int64_t end = options->seconds
                       ? clock_mono_ns(clock_system()) + options->seconds * CLOCK_NS_PER_S
                       : INT64_MAX;
-    while (!err && !null_stop && clock_mono_ns(clock_system()) < end) {
+    int64_t now = clock_mono_ns(clock_system()), busy = now;
+    for (; !err && !null_stop && now < end; now = clock_mono_ns(clock_system())) {
         struct epoll_event ev[null_events_max];
-        int n = epoll_wait(b->epoll, ev, null_events_max, 100);
+        int n = epoll_wait(b->epoll, ev, null_events_max, now - busy < null_spin_ns ? 0 : 100);
+        if (n > 0)
+            busy = now;
         for (int i = 0; i < n; i++) {
             if (ev[i].data.fd == b->listener)
                 on_accept(b);

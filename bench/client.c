@@ -1,0 +1,251 @@
+#include "bench/client.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/err.h"
+
+#define client_events_budget 256
+#define client_ring_entries  1024
+
+static void break_conn(struct client_conn *c)
+{
+    c->client->broken++;
+    if (c->t)
+        tconn_close(c->t, true);
+}
+
+/* The receive limit: what is there of a frame begun, and room for the next. */
+static uint64_t wanted(const struct tconn *t, uint32_t frame)
+{
+    uint64_t whole = 4 + (uint64_t)frame;
+    return whole > t->rx.bytes + (1u << 20) ? whole - t->rx.bytes : 1u << 20;
+}
+
+static void on_readable(struct tconn *t)
+{
+    struct client_conn *c = t->user;
+    struct client *client = c->client;
+    uint32_t len = 0;
+    uint8_t word[4];
+    while (t->rx.bytes >= 4) {
+        len = bytes_get_u32(chain_peek(&t->rx, 4, word));
+        if (len < 4 || len > client_frame_bytes_max) {
+            break_conn(c);
+            return;
+        }
+        if (t->rx.bytes < 4 + (uint64_t)len)
+            break;
+        chain_consume(&t->rx, 4);
+        if (client->o.work.frame(c, &t->rx, len, client->now_ns) < 0) {
+            break_conn(c);
+            return;
+        }
+        chain_consume(&t->rx, len);
+        len = 0;
+    }
+    tconn_want(t, wanted(t, len));
+    client->o.work.turn(client->o.work.ctx, c, client->now_ns);
+}
+
+static void on_connected(struct tconn *t)
+{
+    struct client_conn *c = t->user;
+    c->connected = true;
+    c->client->open++;
+    c->client->opening--;
+    tconn_want(t, wanted(t, 0));
+}
+
+static void on_sent(struct tconn *t, uint64_t bytes)
+{
+}
+
+static void on_closed(struct tconn *t, enum transport_close reason)
+{
+    struct client_conn *c = t->user;
+    if (c->connected)
+        c->client->open--;
+    else
+        c->client->opening--;
+    if (!c->client->stopping)
+        c->client->broken++;
+    c->connected = false;
+    c->t = NULL;
+}
+
+static int on_accepted(void *ctx, struct tconn *t, uint32_t listener)
+{
+    return ERR_UNSUPPORTED;
+}
+
+static int plan_memory(struct mem_plan *plan)
+{
+    return mem_plan_make(client_memory_bytes, 1, plan);
+}
+
+uint32_t client_eal_mb(void)
+{
+    struct mem_plan plan;
+    return plan_memory(&plan) < 0 ? 0 : mem_plan_eal_mb(&plan);
+}
+
+static int make_parts(struct client *c, char *why, size_t why_size)
+{
+    struct mem_plan plan;
+    int err = plan_memory(&plan);
+    if (!err)
+        err = mem_init(&c->mem, &plan, 0);
+    if (err) {
+        snprintf(why, why_size, "memory: %s", err_text(err));
+        return err;
+    }
+    c->mem_up = true;
+    err = ring_init(&c->ring, client_ring_entries, why, why_size);
+    if (err)
+        return err;
+    c->ring_up = true;
+    c->events =
+        (struct transport_events){on_accepted, on_readable, on_sent, on_closed, on_connected, c};
+    struct uring_options uo = {
+        .ring = &c->ring, .mem = &c->mem, .events = &c->events, .conn_max = c->o.connections + 1};
+    err = uring_transport_new(&c->transport, &uo);
+    if (err)
+        snprintf(why, why_size, "transport: %s", err_text(err));
+    return err;
+}
+
+int client_new(struct client **out, const struct client_options *options, char *why,
+               size_t why_size)
+{
+    struct client *c = calloc(1, sizeof(*c));
+    if (!c)
+        return ERR_NO_MEMORY;
+    c->o = *options;
+    c->conns = calloc(options->connections, sizeof(*c->conns));
+    int err = c->conns ? make_parts(c, why, why_size) : ERR_NO_MEMORY;
+    if (err) {
+        client_free(c);
+        return err;
+    }
+    for (uint32_t i = 0; i < options->connections; i++)
+        c->conns[i] = (struct client_conn){.client = c, .index = i};
+    *out = c;
+    return 0;
+}
+
+void client_free(struct client *c)
+{
+    if (!c)
+        return;
+    if (c->ring_up)
+        uring_transport_free(c->transport);
+    if (c->ring_up)
+        ring_fini(&c->ring);
+    if (c->mem_up)
+        mem_fini(&c->mem);
+    free(c->conns);
+    free(c);
+}
+
+static void step(struct client *c)
+{
+    int64_t now = clock_mono_ns(clock_system());
+    if (c->worked)
+        c->busy_s += (double)(now - c->now_ns) / 1e9;
+    c->now_ns = now;
+    uint32_t work = ring_reap(&c->ring, client_events_budget);
+    if (c->o.work.turn && !c->opening)
+        c->o.work.turn(c->o.work.ctx, NULL, c->now_ns);
+    work += uring_transport_flush(c->transport, c->now_ns, client_events_budget);
+    c->worked = work > 0;
+    ring_submit(&c->ring);
+}
+
+void client_spin(struct client *c, double seconds, bool (*until)(void *ctx), void *ctx)
+{
+    int64_t end = clock_mono_ns(clock_system()) + (int64_t)(seconds * 1e9);
+    do {
+        step(c);
+    } while (c->now_ns < end && !c->broken && !(until && until(ctx)));
+}
+
+static bool none_opening(void *ctx)
+{
+    return ((struct client *)ctx)->opening == 0;
+}
+
+static bool all_closed(void *ctx)
+{
+    return ((struct client *)ctx)->open == 0;
+}
+
+static int address(const struct client_options *o, struct sockaddr_storage *sa)
+{
+    struct sockaddr_in *v4 = (struct sockaddr_in *)sa;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)sa;
+    memset(sa, 0, sizeof(*sa));
+    if (inet_pton(AF_INET, o->host, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(o->port);
+        return 0;
+    }
+    memset(sa, 0, sizeof(*sa));
+    if (inet_pton(AF_INET6, o->host, &v6->sin6_addr) == 1) {
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons(o->port);
+        return 0;
+    }
+    return ERR_INVALID;
+}
+
+int client_open(struct client *c, char *why, size_t why_size)
+{
+    struct sockaddr_storage sa;
+    if (address(&c->o, &sa) < 0) {
+        snprintf(why, why_size, "'%s' is not a numeric address", c->o.host);
+        return ERR_INVALID;
+    }
+    for (uint32_t i = 0; i < c->o.connections && !c->broken; i++) {
+        int err = uring_transport_connect(c->transport, (struct sockaddr *)&sa, &c->conns[i],
+                                          &c->conns[i].t);
+        if (err) {
+            snprintf(why, why_size, "connecting failed: %s", err_text(err));
+            return err;
+        }
+        c->opening++;
+        if (c->opening >= client_connecting_max)
+            client_spin(c, client_connect_wait_s, none_opening, c);
+    }
+    client_spin(c, client_connect_wait_s, none_opening, c);
+    if (c->open != c->o.connections) {
+        snprintf(why, why_size, "only %u of %u connections to %s port %u opened", c->open,
+                 c->o.connections, c->o.host, c->o.port);
+        return ERR_CLOSED;
+    }
+    return 0;
+}
+
+void client_close(struct client *c)
+{
+    c->stopping = true;
+    for (uint32_t i = 0; i < c->o.connections; i++)
+        if (c->conns[i].t)
+            tconn_close(c->conns[i].t, false);
+    c->broken = 0;
+    client_spin(c, 5, all_closed, c);
+}
+
+double client_cpu_s(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}

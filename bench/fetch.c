@@ -1,0 +1,165 @@
+#include "bench/fetch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/kerr.h"
+#include "bench/admin.h"
+#include "bench/client.h"
+
+#define hiccup_spin_s 0.3
+
+struct fetch_conn {
+    struct fetch_ask q;
+    int64_t start_offset; /* of the partition */
+    int64_t sent_ns;
+    bool waiting;
+};
+
+struct fetch {
+    const struct fetch_options *o;
+    struct result *result;
+    struct client *client;
+    struct fetch_conn *conns;
+    bool measuring, stopping;
+    uint32_t waiting;
+};
+
+static void send_next(struct fetch *l, struct client_conn *cc, int64_t now)
+{
+    struct fetch_conn *c = cc->work;
+    struct chain out;
+    chain_init(&out);
+    if (c->waiting)
+        return;
+    c->q.correlation++;
+    if (fetch_ask_put(&c->q, l->client->mem.tx_pool, &out) < 0)
+        return;
+    c->sent_ns = now;
+    c->waiting = true;
+    l->waiting++;
+    tconn_send(cc->t, &out);
+}
+
+static int on_frame(struct client_conn *cc, const struct chain *rx, uint32_t len, int64_t now)
+{
+    struct fetch *l = cc->client->o.work.ctx;
+    struct fetch_conn *c = cc->work;
+    struct result *r = l->result;
+    struct fetch_answer reply;
+    if (!c->waiting || fetch_answer_read(rx, len, &c->q, l->o->verify, &reply) < 0)
+        return ERR_MALFORMED;
+    c->waiting = false;
+    l->waiting--;
+    if (reply.error) {
+        if (!r->errors++)
+            r->first_error = reply.error;
+        return 0;
+    }
+    c->q.offset = reply.batches && reply.next_offset < reply.high_watermark ? reply.next_offset
+                                                                            : c->start_offset;
+    r->faults += reply.faults;
+    if (l->measuring) {
+        r->requests++;
+        r->records += reply.records;
+        r->bytes += reply.bytes;
+        hist_record(&r->latency, (uint64_t)(now - c->sent_ns));
+    }
+    return 0;
+}
+
+static void on_turn(void *ctx, struct client_conn *cc, int64_t now)
+{
+    struct fetch *l = ctx;
+    if (cc && !l->stopping)
+        send_next(l, cc, now);
+}
+
+static bool all_answered(void *ctx)
+{
+    return ((struct fetch *)ctx)->waiting == 0;
+}
+
+static int measure(struct fetch *l, char *why, size_t why_size)
+{
+    const struct fetch_options *o = l->o;
+    struct result *r = l->result;
+    int64_t now = clock_mono_ns(clock_system());
+    for (uint32_t i = 0; i < o->connections; i++)
+        send_next(l, &l->client->conns[i], now);
+    client_spin(l->client, o->warmup_s, NULL, NULL);
+    double cpu = client_cpu_s(), busy = l->client->busy_s,
+           broker_cpu = process_cpu_s(o->broker_pid);
+    int64_t start = clock_mono_ns(clock_system());
+    l->measuring = true;
+    client_spin(l->client, o->seconds, NULL, NULL);
+    l->measuring = false;
+    l->stopping = true;
+    r->seconds = (double)(clock_mono_ns(clock_system()) - start) / 1e9;
+    r->client_cpu_s = client_cpu_s() - cpu;
+    r->client_busy_s = l->client->busy_s - busy;
+    if (broker_cpu >= 0)
+        r->broker_cpu_s = process_cpu_s(o->broker_pid) - broker_cpu;
+    r->broker_rss_kb = process_rss_kb(o->broker_pid);
+    if (!l->client->broken)
+        client_spin(l->client, 30, all_answered, l);
+    if (l->client->broken || l->waiting) {
+        snprintf(why, why_size, "%s",
+                 l->client->broken ? "a connection broke, or an answer was malformed"
+                                   : "requests were never answered");
+        return ERR_CLOSED;
+    }
+    if (r->records == 0 && !r->errors) {
+        snprintf(why, why_size, "topic %s gave no records: fill it first (sluice-bench produce)",
+                 o->topic);
+        return ERR_NOT_FOUND;
+    }
+    return 0;
+}
+
+static int prepare(struct fetch *l, char *why, size_t why_size)
+{
+    const struct fetch_options *o = l->o;
+    struct client_options co = {o->host, o->port, o->connections, {on_frame, on_turn, l}};
+    int err = client_new(&l->client, &co, why, why_size);
+    for (uint32_t i = 0; i < o->connections && !err; i++) {
+        struct fetch_conn *c = &l->conns[i];
+        c->q = (struct fetch_ask){.topic = o->topic,
+                                  .partition = i % o->partitions,
+                                  .bytes_max = o->bytes_max,
+                                  .max_wait_ms = o->max_wait_ms,
+                                  .bytes_min = o->bytes_min};
+        l->client->conns[i].work = c;
+        err = admin_list_offset(o->host, o->port, l->client->mem.tx_pool, o->topic, c->q.partition,
+                                admin_earliest, &c->start_offset, why, why_size);
+        c->q.offset = c->start_offset;
+    }
+    l->stopping = true; /* nothing is sent while connections open */
+    if (!err)
+        err = client_open(l->client, why, why_size);
+    l->stopping = false;
+    return err;
+}
+
+int fetch_run(const struct fetch_options *options, struct result *out, char *why, size_t why_size)
+{
+    struct fetch *l = calloc(1, sizeof(*l));
+    struct fetch_conn *conns = calloc(options->connections, sizeof(*conns));
+    int err = l && conns ? 0 : ERR_NO_MEMORY;
+    if (!err) {
+        *l = (struct fetch){.o = options, .result = out, .conns = conns};
+        result_hiccups(out, hiccup_spin_s);
+        err = prepare(l, why, why_size);
+        if (!err)
+            err = measure(l, why, why_size);
+        if (!err)
+            client_close(l->client);
+        client_free(l->client);
+    }
+    free(conns);
+    free(l);
+    return err;
+}

@@ -1,0 +1,58 @@
+/*
+ * fetch: a load of Fetch requests, from the log's start over and over, and its parts for others.
+ *
+ * Purpose: each connection reads one partition at a time, one request in flight (as a consumer
+ * does); batches are counted from their headers and, if asked, verified: offsets dense, checksums
+ * right. Works against any broker that speaks Fetch v11. Owner: the bench's main thread.
+ * Memory: fixed per connection. Failure: a negative err with one line in `why`.
+ */
+#ifndef BENCH_FETCH_H
+#define BENCH_FETCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bench/result.h"
+#include "core/chain.h"
+
+struct rte_mempool;
+
+#define fetch_reply_bytes_max (64u << 20)
+
+struct fetch_options {
+    const char *host;
+    uint16_t port;
+    const char *topic;
+    uint32_t partitions, connections;
+    uint32_t bytes_max; /* of a partition in one reply */
+    uint32_t max_wait_ms, bytes_min;
+    bool verify;
+    double warmup_s, seconds;
+    int broker_pid;
+};
+
+int fetch_run(const struct fetch_options *options, struct result *out, char *why, size_t why_size);
+
+/* One Fetch v11 request for one partition, without a session. ERR_NO_MEMORY: out is as it was. */
+struct fetch_ask {
+    const char *topic;
+    int32_t correlation;
+    uint32_t partition, bytes_max, max_wait_ms, bytes_min;
+    int64_t offset;
+};
+int fetch_ask_put(const struct fetch_ask *q, struct rte_mempool *pool, struct chain *out);
+
+/* What a reply held. */
+struct fetch_answer {
+    int16_t error;
+    int64_t high_watermark, next_offset; /* next_offset: as asked when there was no whole batch */
+    uint64_t records, bytes, batches;
+    uint64_t faults; /* only with verify */
+};
+
+/* Reads the frame at the head of rx. ERR_MALFORMED. */
+int fetch_answer_read(const struct chain *rx, uint32_t len, const struct fetch_ask *asked,
+                      bool verify, struct fetch_answer *out);
+
+#endif

@@ -1,0 +1,151 @@
+/* fetch_reply: requests for one partition as bytes, and what stands in their replies. */
+#include <string.h>
+
+#include <rte_mempool.h>
+
+#include "base/bytes.h"
+#include "base/crc32c.h"
+#include "base/err.h"
+#include "base/kerr.h"
+#include "base/limits.h"
+#include "bench/batch.h"
+#include "bench/fetch.h"
+
+#define fetch_api         1
+#define fetch_version     11
+#define topic_bytes_max   249
+#define request_fixed_max 128
+#define reply_fixed_bytes                                                                          \
+    60 /* everything up to the records but the topic's name and aborted list */
+#define batch_prefix_bytes 12 /* base offset and length, which the length does not count */
+
+static uint8_t *put_u32s(uint8_t *p, const uint32_t *v, int n)
+{
+    for (int i = 0; i < n; i++, p += 4)
+        bytes_put_u32(p, v[i]);
+    return p;
+}
+
+int fetch_ask_put(const struct fetch_ask *q, struct rte_mempool *pool, struct chain *out)
+{
+    uint8_t frame[request_fixed_max + topic_bytes_max], *p = frame + 4;
+    uint16_t topic_len = (uint16_t)strlen(q->topic);
+    bytes_put_u16(p, fetch_api);
+    bytes_put_u16(p + 2, fetch_version);
+    bytes_put_u32(p + 4, (uint32_t)q->correlation);
+    bytes_put_u16(p + 8, 12);
+    memcpy(p + 10, "sluice-bench", 12);
+    p = put_u32s(p + 22,
+                 (uint32_t[]){UINT32_MAX, q->max_wait_ms, q->bytes_min, fetch_reply_bytes_max}, 4);
+    *p++ = 0;                                           /* isolation: read uncommitted */
+    p = put_u32s(p, (uint32_t[]){0, UINT32_MAX, 1}, 3); /* no session; one topic */
+    bytes_put_u16(p, topic_len);
+    memcpy(p + 2, q->topic, topic_len);
+    p = put_u32s(p + 2 + topic_len, (uint32_t[]){1, q->partition, UINT32_MAX}, 3);
+    bytes_put_u64(p, (uint64_t)q->offset);
+    bytes_put_u64(p + 8, UINT64_MAX); /* log start: not a follower */
+    p = put_u32s(p + 16, (uint32_t[]){q->bytes_max, 0}, 2);
+    bytes_put_u16(p, 0); /* rack */
+    p += 2;
+    bytes_put_u32(frame, (uint32_t)(p - frame) - 4);
+    return chain_append_bytes(out, pool, frame, (size_t)(p - frame));
+}
+
+/* A place in a chain that moves forward. */
+struct cursor {
+    struct chain_view v;
+    const uint8_t *p;
+    uint32_t n; /* bytes at p */
+};
+
+static bool cursor_more(struct cursor *c)
+{
+    while (c->n == 0)
+        if (!chain_view_next(&c->v, &c->p, &c->n))
+            return false;
+    return true;
+}
+
+/* Copies n bytes (dst), passes over them (both NULL), or adds them to *crc. */
+static bool cursor_take(struct cursor *c, uint64_t n, uint8_t *dst, uint32_t *crc)
+{
+    while (n > 0) {
+        if (!cursor_more(c))
+            return false;
+        uint32_t take = n < c->n ? (uint32_t)n : c->n;
+        if (dst) {
+            memcpy(dst, c->p, take);
+            dst += take;
+        }
+        if (crc)
+            *crc = crc32c(*crc, c->p, take);
+        c->p += take;
+        c->n -= take;
+        n -= take;
+    }
+    return true;
+}
+
+/* The batches among `left` bytes; a batch that is cut at the end does not count. */
+static int read_batches(struct cursor *c, uint64_t left, const struct fetch_ask *asked, bool verify,
+                        struct fetch_answer *out)
+{
+    uint8_t h[batch_header_bytes];
+    while (left >= batch_header_bytes) {
+        if (!cursor_take(c, sizeof(h), h, NULL))
+            return ERR_MALFORMED;
+        uint64_t len = batch_prefix_bytes + (uint64_t)bytes_get_u32(h + bench_batch_length_at);
+        if (len < batch_header_bytes)
+            return ERR_MALFORMED;
+        if (len > left)
+            break;
+        uint32_t crc = crc32c(0, h + bench_batch_covered_at, sizeof(h) - bench_batch_covered_at);
+        if (!cursor_take(c, len - sizeof(h), NULL, verify ? &crc : NULL))
+            return ERR_MALFORMED;
+        int64_t base = bytes_get_i64(h);
+        if (verify) {
+            out->faults += crc != bytes_get_u32(h + bench_batch_crc_at);
+            out->faults += out->batches ? base != out->next_offset : base > asked->offset;
+        }
+        out->next_offset = base + bytes_get_i32(h + 23) + 1;
+        out->records += bytes_get_u32(h + bench_batch_records_at);
+        out->bytes += len;
+        out->batches++;
+        left -= len;
+    }
+    return 0;
+}
+
+int fetch_answer_read(const struct chain *rx, uint32_t len, const struct fetch_ask *asked,
+                      bool verify, struct fetch_answer *out)
+{
+    uint32_t topic_len = (uint32_t)strlen(asked->topic);
+    struct cursor c = {{chain_pos_at(rx, 0), len}, NULL, 0};
+    uint8_t fixed[reply_fixed_bytes + topic_bytes_max];
+    struct fetch_answer r = {.next_offset = asked->offset};
+    /* correlation, throttle, error, session, topics */
+    if (!cursor_take(&c, 4 + 4 + 2 + 4 + 4, fixed, NULL) ||
+        bytes_get_i32(fixed) != asked->correlation)
+        return ERR_MALFORMED;
+    r.error = bytes_get_i16(fixed + 8);
+    if (r.error) {
+        *out = r;
+        return 0;
+    }
+    /* name, partitions, index, error, high watermark, stable offset, log start, aborted */
+    if (bytes_get_u32(fixed + 14) != 1 ||
+        !cursor_take(&c, 2 + topic_len + 4 + 4 + 2 + 8 + 8 + 8 + 4, fixed, NULL))
+        return ERR_MALFORMED;
+    const uint8_t *p = fixed + 2 + topic_len;
+    r.error = bytes_get_i16(p + 8);
+    r.high_watermark = bytes_get_i64(p + 10);
+    int32_t aborted = bytes_get_i32(p + 34);
+    if (!cursor_take(&c, aborted > 0 ? 16 * (uint64_t)aborted : 0, NULL, NULL) ||
+        !cursor_take(&c, 4 + 4, fixed, NULL)) /* preferred replica, bytes of records */
+        return ERR_MALFORMED;
+    int32_t bytes = bytes_get_i32(fixed + 4);
+    int err = bytes > 0 ? read_batches(&c, (uint64_t)bytes, asked, verify, &r) : 0;
+    if (!err)
+        *out = r;
+    return err;
+}

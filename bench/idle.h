@@ -1,0 +1,27 @@
+/*
+ * idle: connections that are opened and do nothing.
+ *
+ * Purpose: what an open connection costs the broker in memory and CPU. Owner: the bench's main
+ * thread. Memory: a block per connection. Failure: a negative err with one line in `why`; a
+ * connection that the broker closes ends the run.
+ */
+#ifndef BENCH_IDLE_H
+#define BENCH_IDLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bench/result.h"
+
+struct idle_options {
+    const char *host;
+    uint16_t port;
+    uint32_t connections;
+    double seconds;
+    int broker_pid;
+};
+
+/* Prints its own line (JSON or text), since it has no requests to count. */
+int idle_run(const struct idle_options *options, bool json, char *why, size_t why_size);
+
+#endif
