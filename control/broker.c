@@ -57,7 +57,11 @@ void broker_free(struct broker *b)
     if (!b)
         return;
     broker_stop(b);
+    metrics_http_free(b->metrics_http);
     shards_free(b);
+    dpdk_ports_close(&b->ports);
+    broker_tail_free(b);
+    groups_free(b->control.groups);
     topics_free(b->control.topics);
     meta_store_close(b->control.store);
     logdirs_close(b->logdirs);

@@ -46,6 +46,9 @@ void broker_request_stop(struct broker *b);
 
 void broker_free(struct broker *b);
 
+/* control->config is a new one: what of it is not read anew each time is applied. */
+void broker_settings_changed(struct broker *b);
+
 /* For control and its handlers. */
 uint32_t broker_shard_count(const struct broker *b);
 struct shard *broker_shard(struct broker *b, uint32_t index);

@@ -7,8 +7,10 @@
 #include "control/broker.h"
 #include "control/control.h"
 #include "control/control_loop.h"
+#include "control/groups.h"
 #include "control/listeners.h"
 #include "control/logdirs.h"
+#include "control/metrics/http.h"
 #include "control/meta/store.h"
 #include "control/process.h"
 #include "control/topics.h"
@@ -17,6 +19,7 @@
 #include "core/shard.h"
 #include "core/worker.h"
 #include "dataplane/kafka/kafka.h"
+#include "dataplane/transport/dpdk.h"
 #include "dataplane/transport/filter_mark.h"
 #include "dataplane/transport/uring.h"
 #include "storage/cache/cache.h"
@@ -24,6 +27,7 @@
 
 #define ring_entries           4096
 #define broker_conns_max       65536  /* connection blocks of one shard */
+#define broker_dpdk_conns_max  16384  /* of those on network ports: a TCP block is about 1 KiB */
 #define broker_request_slots   4096   /* requests in work on one shard */
 #define broker_partition_ops   131072 /* their partition parts: one request may name 100,000 */
 #define broker_reply_bytes_max (4 * MIB)
@@ -55,11 +59,15 @@ struct broker_shard {
     struct plog_env plogs;
     struct kafka *kafka;
     struct uring_transport *transport;
+    struct dpdk_transport *dpdk; /* NULL: no listener wants it */
+    struct dpdk_parking parking;
     struct filter *filter;        /* between the two, NULL: none */
     struct dir_failure *failures; /* by log dir */
     bool has_ring, has_shard, has_view;
     /* a call from control at a time */
     struct call call;
+    struct call nudge; /* beside it, see broker_limits.c */
+    bool nudged, nudge_again;
     bool drained;
     uint32_t listen_failed; /* listener that could not be opened */
     int err, errnum;
@@ -79,6 +87,9 @@ struct broker {
     struct kafka_endpoint endpoints[config_listeners_max];
     struct logdirs *logdirs;
     struct mem_plan plan;
+    struct dpdk_ports ports; /* of listeners that bypass the kernel */
+    uint32_t packets;        /* packet buffers of each of their queues */
+    struct agent *agents[shard_count_max];
     struct eal_state eal;
     struct broker_shard *shards;
     uint32_t shard_count;
@@ -87,9 +98,14 @@ struct broker {
     struct control control;
     struct control_loop loop;
     bool has_control;
+    struct region left[shard_count_max];    /* named memory that a broker left that died */
+    struct region regions[shard_count_max]; /* the shards' */
+    uint32_t left_count, region_count;
     bool recover_os;                   /* see topics_options */
     _Atomic bool has_loop, stop_asked; /* a signal may come before the loop is there */
     struct admission *admission;
+    struct metrics metrics;
+    struct metrics_http *metrics_http; /* NULL: not asked for */
     struct wheel_timer progress;
     uint32_t calls_pending; /* answers of shards */
     bool running;           /* threads are up */
@@ -111,10 +127,28 @@ static inline struct broker_shard *broker_shard_of(struct call *call)
     return (struct broker_shard *)((char *)call - offsetof(struct broker_shard, call));
 }
 
+/* broker_limits.c: makes the admission; lowers what requests may reserve. */
+int broker_limits_make(struct broker *b);
+void broker_requests_bound(const struct config *config, struct mem_plan *plan);
+
 /* broker_open.c: log dirs and metadata. */
 int broker_open_dirs(struct broker *b, char *why, size_t why_size);
 int broker_open_meta(struct broker *b, char *why, size_t why_size);
 int broker_begin_dirs(struct broker *b, char *why, size_t why_size);
+
+/* broker_tail.c: named log memory. Before anything is written: finds what is there. */
+int broker_tail_open(struct broker *b, char *why, size_t why_size);
+/* After broker_begin_dirs, before a thread runs. */
+int broker_tail_begin(struct broker *b, char *why, size_t why_size);
+void broker_tail_free(struct broker *b);
+
+/* broker_dpdk.c: network ports, if a listener wants them. Takes their share off *memory. */
+int broker_dpdk_plan(struct broker *b, uint64_t *memory, char *why, size_t why_size);
+/* Requests may not reserve more than packet buffers can hold. After the memory plan. */
+void broker_dpdk_bound(struct broker *b);
+uint32_t broker_dpdk_eal_mb(const struct broker *b);
+int broker_dpdk_open(struct broker *b, char *why, size_t why_size);
+int broker_dpdk_shard(struct broker_shard *s, uint32_t conn_max);
 
 /* broker_stop.c: the clean stop; idempotent. */
 void broker_stop(struct broker *b);

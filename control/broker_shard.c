@@ -14,6 +14,7 @@
 #define budget_timers      256
 #define budget_storage     1024
 #define budget_requests    512
+#define budget_frames      256
 #define budget_sends       4096
 
 /* ---- a disk that fails ---- */
@@ -64,6 +65,9 @@ static int part_shard(struct broker_shard *s, uint32_t index, char *why, size_t 
         .seed = rng_u64(&b->control.rng),
         .parking = shard_parking_ring(&s->ring),
     };
+    s->parking = (struct dpdk_parking){.below = o.parking, .clock = b->seams.clock};
+    if (b->ports.count > 0)
+        o.parking = dpdk_parking(&s->parking);
     err = shard_init(&s->shard, &o, &b->plan);
     s->has_shard = err == 0;
     if (err)
@@ -125,7 +129,6 @@ static int part_requests(struct broker_shard *s)
         return err;
     s->has_view = true;
     uint64_t wanted = (uint64_t)config_int(c, CONFIG_SOCKET_REQUEST_MAX_BYTES);
-    uint64_t conns = smaller((uint64_t)config_int(c, CONFIG_MAX_CONNECTIONS), b->limits.files);
     struct kafka_options k = {
         .shard = &s->shard,
         .view = &s->view,
@@ -135,7 +138,7 @@ static int part_requests(struct broker_shard *s)
         .forward_run = control_forward_run,
         .admission = b->admission,
         .node_id = broker_node_id(b),
-        .conn_max = smaller(conns ? conns : 1, broker_conns_max),
+        .conn_max = smaller(b->limits.files, broker_conns_max), /* max.connections may change */
         .request_slots = broker_request_slots,
         .partition_ops = broker_partition_ops,
         .request_bytes_max = smaller(wanted, s->shard.mem.request_max),
@@ -164,7 +167,8 @@ static int part_requests(struct broker_shard *s)
     int receive = config_int(c, CONFIG_SOCKET_RECEIVE_BUFFER_BYTES);
     u.send_buffer_bytes = send > 0 ? (uint32_t)send : 0; /* Kafka's -1: the system's choice */
     u.receive_buffer_bytes = receive > 0 ? (uint32_t)receive : 0;
-    return uring_transport_new(&s->transport, &u);
+    err = uring_transport_new(&s->transport, &u);
+    return err ? err : broker_dpdk_shard(s, k.conn_max);
 }
 
 /* The loop, in one place: what came in, what it completes, what it asks for, what goes out. */
@@ -172,6 +176,9 @@ static int part_stages(struct broker_shard *s)
 {
     struct shard *x = &s->shard;
     int err = shard_add_stage(x, "complete", ring_stage_reap, &s->ring, budget_completions);
+    if (s->dpdk)
+        err = err ? err
+                  : shard_add_stage(x, "receive", dpdk_transport_receive, s->dpdk, budget_frames);
     err = err ? err : shard_stage_mailbox(x, budget_mail);
     err = err ? err : shard_stage_timers(x, budget_timers);
     err = err ? err : shard_add_stage(x, "memory", cache_run, s->cache, budget_storage);
@@ -179,6 +186,9 @@ static int part_stages(struct broker_shard *s)
     err = err ? err : shard_add_stage(x, "requests", kafka_run, s->kafka, budget_requests);
     if (s->filter)
         err = err ? err : shard_add_stage(x, "filter", filter_flush, s->filter, budget_sends);
+    if (s->dpdk)
+        err =
+            err ? err : shard_add_stage(x, "transmit", dpdk_transport_flush, s->dpdk, budget_sends);
     err = err ? err : shard_add_stage(x, "send", uring_transport_flush, s->transport, budget_sends);
     return err ? err : shard_add_stage(x, "submit", ring_stage_submit, &s->ring, 1);
 }
@@ -205,6 +215,7 @@ void broker_shard_free(struct broker_shard *s)
 {
     if (s->has_ring)
         ring_fini(&s->ring);
+    dpdk_transport_free(s->dpdk);
     uring_transport_free(s->transport);
     filter_free(s->filter);
     kafka_free(s->kafka);
@@ -256,8 +267,10 @@ void broker_shard_listen_run(struct call *call)
         uint16_t port = 0;
         if (!l->items[i].serves)
             continue;
-        s->err = uring_transport_listen(s->transport, (const struct sockaddr *)&l->items[i].address,
-                                        i, &port, &s->errnum);
+        const struct sockaddr *address = (const struct sockaddr *)&l->items[i].address;
+        s->err = l->items[i].config->transport == CONFIG_TRANSPORT_DPDK
+                     ? dpdk_transport_listen(s->dpdk, address, i, &port)
+                     : uring_transport_listen(s->transport, address, i, &port, &s->errnum);
         s->listen_failed = i;
     }
     call_finish(call);
@@ -267,6 +280,8 @@ void broker_shard_drain_run(struct call *call)
 {
     struct broker_shard *s = broker_shard_of(call);
     uring_transport_stop_listening(s->transport);
+    if (s->dpdk)
+        dpdk_transport_stop_listening(s->dpdk);
     s->drained = kafka_drain(s->kafka);
     call_finish(call);
 }

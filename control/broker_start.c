@@ -34,12 +34,19 @@ static int plan_make(struct broker *b, char *why, size_t why_size)
 {
     uint64_t memory = (uint64_t)config_long(b->config, CONFIG_SLUICE_MEMORY);
     b->shard_count = shards_wanted(b);
-    int err = mem_plan_make(memory, b->shard_count, &b->plan);
+    int err = broker_dpdk_plan(b, &memory, why, why_size);
+    if (err)
+        return err;
+    err = mem_plan_make(memory, b->shard_count, &b->plan);
     if (err)
         snprintf(why, why_size,
                  "sluice.memory=%llu is too little for %u shards: each needs %llu MiB",
                  (unsigned long long)memory, b->shard_count,
                  (unsigned long long)(memory_bytes_min / MIB));
+    if (!err)
+        broker_requests_bound(b->config, &b->plan);
+    if (!err)
+        broker_dpdk_bound(b);
     uint64_t wanted = (uint64_t)config_int(b->config, CONFIG_SOCKET_REQUEST_MAX_BYTES);
     if (!err && b->plan.request_max < wanted)
         log_info("broker",
@@ -78,8 +85,16 @@ static int eal_begin(struct broker *b, char *why, size_t why_size)
         return ERR_TOO_LARGE;
     }
     snprintf(args, sizeof(args), "%.*s", STR_ARG(extra));
-    struct eal_options o = {.memory_mb = mem_plan_eal_mb(&b->plan) + control_eal_mb(),
-                            .extra_args = extra.len ? args : NULL};
+    char cards[eal_args_bytes_max];
+    if (dpdk_ports_eal_args(&b->ports, cards, sizeof(cards)) < 0 ||
+        strlen(args) + strlen(cards) + 2 > sizeof(args)) {
+        snprintf(why, why_size, "sluice.dpdk.eal.args and sluice.dpdk.ports are too long");
+        return ERR_TOO_LARGE;
+    }
+    snprintf(args + strlen(args), sizeof(args) - strlen(args), " %s", cards);
+    struct eal_options o = {.memory_mb = mem_plan_eal_mb(&b->plan) + control_eal_mb() +
+                                         broker_dpdk_eal_mb(b),
+                            .extra_args = args};
     int err = eal_up(&o, &b->eal, why, why_size);
     return err == ERR_EXISTS ? 0 : err; /* a process may have had a broker before */
 }
@@ -146,12 +161,8 @@ static void endpoints_make(struct broker *b)
 
 static int shards_make(struct broker *b, char *why, size_t why_size)
 {
-    struct admission_options a = {
-        .conn_max = (uint32_t)config_int(b->config, CONFIG_MAX_CONNECTIONS),
-        .conn_per_ip_max = (uint32_t)config_int(b->config, CONFIG_MAX_CONNECTIONS_PER_IP),
-    };
     b->shards = aligned_alloc(64, (sizeof(*b->shards) * b->shard_count + 63) / 64 * 64);
-    if (!b->shards || admission_new(&b->admission, &a) != 0) {
+    if (!b->shards || broker_limits_make(b) != 0) {
         snprintf(why, why_size, "%s", err_text(ERR_NO_MEMORY));
         return ERR_NO_MEMORY;
     }
@@ -162,6 +173,20 @@ static int shards_make(struct broker *b, char *why, size_t why_size)
             return err;
     }
     return 0;
+}
+
+/* The HTTP endpoint, if one is asked for; from now on it says that the broker starts. */
+static int metrics_make(struct broker *b, char *why, size_t why_size)
+{
+    struct str address = config_string(b->config, CONFIG_SLUICE_METRICS_LISTENER);
+    struct metrics *m = &b->metrics;
+    m->clock = b->seams.clock;
+    m->started_ns = clock_mono_ns(m->clock);
+    m->shard_count = b->shard_count;
+    for (uint32_t i = 0; i < b->shard_count; i++)
+        m->shards[i] =
+            (struct metrics_shard){&b->shards[i].shard, b->shards[i].kafka, b->shards[i].cache};
+    return address.len == 0 ? 0 : metrics_http_new(&b->metrics_http, address, m, why, why_size);
 }
 
 static int topics_make(struct broker *b, char *why, size_t why_size)
@@ -178,6 +203,7 @@ static int topics_make(struct broker *b, char *why, size_t why_size)
     for (uint32_t i = 0; i < b->worker_count; i++)
         o.workers[i] = &b->workers[i].worker.agent;
     int err = topics_new(&b->control.topics, &b->control, &o);
+    err = err ? err : groups_new(&b->control.groups, &b->control);
     if (err)
         snprintf(why, why_size, "%s", err_text(err));
     return err;
@@ -268,12 +294,12 @@ static void say_hello(const struct broker *b)
              : was_clean(b)              ? "the stop before was clean"
                                          : "no clean stop before: recovering");
     log_info("broker",
-             "durability %s (an acknowledgement survives %s), transport uring, %u shards, "
+             "durability %s (an acknowledgement survives %s), transport %s, %u shards, "
              "memory %llu MiB, hugepages %s",
              broker_durability(b) == PLOG_OS ? "os" : "fsync",
              broker_durability(b) == PLOG_OS ? "the death of the process" : "a loss of power",
-             b->shard_count, (unsigned long long)(b->plan.total_bytes / MIB),
-             b->eal.hugepages ? "yes" : "no");
+             b->ports.count ? "uring and dpdk" : "uring", b->shard_count,
+             (unsigned long long)(b->plan.total_bytes / MIB), b->eal.hugepages ? "yes" : "no");
 }
 
 /* Everything that may be refused without a trace. */
@@ -287,11 +313,15 @@ static int prepare(struct broker *b, char *why, size_t why_size)
     if (!err)
         err = eal_begin(b, why, why_size);
     if (!err)
+        err = broker_dpdk_open(b, why, why_size);
+    if (!err)
         err = control_begin(b, why, why_size);
     if (!err)
         err = broker_open_dirs(b, why, why_size);
     if (!err)
         err = broker_open_meta(b, why, why_size);
+    if (!err)
+        err = broker_tail_open(b, why, why_size);
     if (!err)
         err = workers_make(b, why, why_size);
     if (err)
@@ -299,6 +329,8 @@ static int prepare(struct broker *b, char *why, size_t why_size)
     endpoints_make(b);
     files_check(b);
     err = shards_make(b, why, why_size);
+    if (!err)
+        err = metrics_make(b, why, why_size);
     return err ? err : topics_make(b, why, why_size);
 }
 
@@ -310,12 +342,19 @@ int broker_start(struct broker *b, char *ready, size_t ready_size, char *why, si
     if (err)
         return err;
     say_hello(b);
+    err = broker_tail_begin(b, why, why_size);
+    if (err)
+        return err;
     err = threads_start(b, why, why_size);
     if (!err)
         err = recover(b, why, why_size);
-    if (!err)
+    if (!err) {
+        groups_start(b->control.groups); /* loads in the background: the doors do not wait */
         err = doors_open(b, why, why_size);
-    if (!err)
-        listeners_text(&b->listeners, ready, ready_size);
-    return err;
+    }
+    if (err)
+        return err;
+    listeners_text(&b->listeners, ready, ready_size);
+    atomic_store(&b->metrics.state, METRICS_READY);
+    return 0;
 }

@@ -12,7 +12,7 @@ static void drain(struct broker *b)
     struct clock *clock = b->seams.clock;
     int64_t end = clock_mono_ns(clock) + broker_drain_ns_max;
     for (;;) {
-        bool all = b->control.requests_in_work == 0;
+        bool all = b->control.requests_in_work == 0 && groups_stopped(b->control.groups);
         if (broker_shards_call(b, broker_shard_drain_run, broker_drain_ns_max) != 0)
             return;
         for (uint32_t i = 0; i < b->shard_count; i++)
@@ -95,10 +95,12 @@ void broker_stop(struct broker *b)
         return;
     }
     bool opened = b->control.topics && b->running;
+    atomic_store(&b->metrics.state, METRICS_STOPPING);
     bool closed = true;
     if (opened) {
         log_info("broker", "stopping");
         control_loop_closing(&b->loop); /* what can be closed cleanly still is */
+        groups_stop(b->control.groups); /* who waits for a rebalance is answered */
         drain(b);
         b->control.stopping = true;
         topics_stop(b->control.topics);

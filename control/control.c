@@ -8,8 +8,10 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/limits.h"
+#include "control/broker.h"
 #include "dataplane/kafka/reply.h"
 #include "dataplane/proto/apis.h"
+#include "control/groups.h"
 #include "control/meta/store.h"
 #include "core/mem.h"
 
@@ -124,6 +126,9 @@ int control_apply_configs(struct control *c)
         log_warn("control", "%u stored dynamic settings are not valid and ignored", ignored);
     config_free(c->config);
     c->config = made;
+    if (c->broker)
+        broker_settings_changed(c->broker);
+    groups_settings_changed(c->groups);
     return 0;
 }
 

@@ -33,6 +33,7 @@
 #define control_failure_bytes 256
 
 struct broker;
+struct groups;
 struct meta_store;
 struct topics;
 
@@ -44,6 +45,7 @@ struct control {
     struct image image;
     struct meta_store *store;
     struct topics *topics;
+    struct groups *groups; /* NULL: no groups are served (tests of parts) */
     struct clock *clock;
     struct rng rng;
     struct rte_mempool *reply_pool, *reply_ref_pool; /* control's own mbufs */

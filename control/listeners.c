@@ -122,6 +122,15 @@ static int reserve(struct listener *l, char *why, size_t why_size)
     return 0;
 }
 
+/* On a network port of ours: nobody else can have it, and nobody chooses a port number. */
+static int take(struct listener *l, char *why, size_t why_size)
+{
+    l->port = port_get(&l->address);
+    if (l->port == 0)
+        return refuse(l, ERR_INVALID, "sluice.transport=dpdk needs a port number", why, why_size);
+    return 0;
+}
+
 int listeners_reserve(struct listeners *out, const struct config *config, char *why,
                       size_t why_size)
 {
@@ -135,7 +144,9 @@ int listeners_reserve(struct listeners *out, const struct config *config, char *
         if (!l->serves)
             continue;
         int err = resolve(l, why, why_size);
-        if (!err)
+        if (!err && all[i].transport == CONFIG_TRANSPORT_DPDK)
+            err = take(l, why, why_size);
+        else if (!err)
             err = reserve(l, why, why_size);
         if (err) {
             listeners_release(out);

@@ -275,6 +275,7 @@ int16_t partition_call_start(struct control *c, struct image_topic *t, int32_t p
         return KERR_KAFKA_STORAGE_ERROR;
     struct topic_work *w = t->work;
     pc->plog = p->plog;
+    pc->plogs = c->topics->o.shards[p->shard].plogs;
     pc->topic = t;
     pc->partition = partition;
     pc->error = 0;

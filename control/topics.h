@@ -145,6 +145,7 @@ int topics_next_producer_id(struct control *c, int64_t *out);
 struct partition_call {
     struct call call;
     struct plog *plog;
+    struct plog_env *plogs; /* of the plog's shard */
     struct image_topic *topic;
     int32_t partition;
     int16_t error;

@@ -8,6 +8,7 @@
 #include "base/kerr.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "control/groups.h"
 #include "control/topics_impl.h"
 
 /* ---- records ---- */
@@ -115,6 +116,7 @@ static void create_visible(struct topic_work *w)
 {
     w->topic->state = IMAGE_TOPIC_LIVE;
     w->op->created_id = w->topic->id;
+    groups_topic_event(w->topics->control->groups, w->topic, GROUPS_TOPIC_CREATED);
     topic_work_end(w, KERR_NONE, NULL);
 }
 
@@ -193,6 +195,7 @@ void topic_create_begin(struct topics *t, struct topic_op *op)
 
 static void grow_visible(struct topic_work *w)
 {
+    groups_topic_event(w->topics->control->groups, w->topic, GROUPS_TOPIC_GROWN);
     if (w->refused) {
         snprintf(w->op->text, sizeof(w->op->text), "%.200s", w->why);
         topic_op_finish(w->op, topics_kerr(w->err), w->op->text);

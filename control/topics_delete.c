@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/kerr.h"
 #include "base/log.h"
+#include "control/groups.h"
 #include "control/topics_impl.h"
 
 /* ---- delete ---- */
@@ -81,6 +82,7 @@ void topic_delete_begin(struct topic_work *w)
         return;
     }
     queue_flush(w);
+    groups_topic_event(w->topics->control->groups, w->topic, GROUPS_TOPIC_DELETED);
     err = topic_publish(w, NULL, delete_visible, delete_released);
     if (err)
         control_fail(w->topics->control, "out of memory");

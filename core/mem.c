@@ -192,6 +192,14 @@ int mem_init(struct mem *m, const struct mem_plan *plan, uint32_t shard_index)
     return 0;
 }
 
+void mem_log_use(struct mem *m, uint8_t *base)
+{
+    if (!m->log_foreign)
+        munmap(m->log_base, whole_huge_pages(m->log_bytes));
+    m->log_base = base;
+    m->log_foreign = true;
+}
+
 void mem_fini(struct mem *m)
 {
     if (m == NULL)
@@ -199,7 +207,7 @@ void mem_fini(struct mem *m)
     rte_mempool_free(m->rx_pool);
     rte_mempool_free(m->tx_pool);
     rte_mempool_free(m->ref_pool);
-    if (m->log_base != NULL)
+    if (m->log_base != NULL && !m->log_foreign)
         munmap(m->log_base, whole_huge_pages(m->log_bytes));
     memset(m, 0, sizeof(*m));
 }

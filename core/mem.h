@@ -75,6 +75,7 @@ struct mem {
     struct rte_mempool *ref_pool; /* no data room */
     uint8_t *log_base;            /* log_chunks * tail_chunk_bytes, 4 KiB aligned (2 MiB if huge) */
     uint64_t log_bytes;
+    bool log_foreign; /* log_base came from mem_log_use */
     struct reserve requests;
     uint64_t request_max;
 };
@@ -84,6 +85,11 @@ struct mem {
  * process. Needs EAL.
  */
 int mem_init(struct mem *m, const struct mem_plan *plan, uint32_t shard_index);
+/*
+ * Puts other memory of log_bytes, aligned to 4 KiB, in the place of the log memory, before anybody
+ * uses it; it stays the caller's and outlives m.
+ */
+void mem_log_use(struct mem *m, uint8_t *base);
 /* After every mbuf has come back. NULL is accepted. */
 void mem_fini(struct mem *m);
 

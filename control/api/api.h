@@ -122,6 +122,9 @@ api_fn api_versions, api_metadata, api_create_topics, api_delete_topics, api_cre
     api_delete_records, api_describe_configs, api_alter_configs, api_incremental_alter_configs,
     api_describe_cluster, api_describe_topic_partitions, api_describe_log_dirs,
     api_init_producer_id, api_find_coordinator, api_describe_producers,
-    api_list_partition_reassignments, api_offset_for_leader_epoch;
+    api_list_partition_reassignments, api_offset_for_leader_epoch, api_join_group, api_sync_group,
+    api_heartbeat, api_leave_group, api_offset_commit, api_offset_fetch, api_offset_delete,
+    api_list_groups, api_describe_groups, api_delete_groups, api_consumer_group_heartbeat,
+    api_consumer_group_describe;
 
 #endif

@@ -48,19 +48,24 @@ static void refuse(struct control_request *rq, int16_t error, control_encode_fn 
     control_reply(rq, &res, encode);
 }
 
-/* metadata.version is all that is built; groups, transactions and shares follow with their APIs. */
-static void fill_features(struct api_versions_response *res)
+/*
+ * What is built: metadata.version and group.version; transactions and shares follow with their APIs.
+ * Version 3 cannot say that a feature may be at level 0 (KAFKA-17011): such a feature is left out of it.
+ */
+static void fill_features(struct api_versions_response *res, int version)
 {
     static struct api_versions_response_supported_feature supported[] = {
         {{"metadata.version", 16}, 7, API_METADATA_VERSION_LEVEL},
+        {{"group.version", 13}, 0, 1},
     };
     static struct api_versions_response_finalized_feature finalized[] = {
         {{"metadata.version", 16}, API_METADATA_VERSION_LEVEL, API_METADATA_VERSION_LEVEL},
+        {{"group.version", 13}, 1, 1},
     };
     res->supported_features = supported;
-    res->n_supported_features = 1;
+    res->n_supported_features = version >= 4 ? 2 : 1;
     res->finalized_features = finalized;
-    res->n_finalized_features = 1;
+    res->n_finalized_features = 2;
 }
 
 void api_versions(struct control_request *rq)
@@ -89,7 +94,7 @@ void api_versions(struct control_request *rq)
                                                    .min_version = info->advertised.min,
                                                    .max_version = info->advertised.max};
     }
-    fill_features(&res);
+    fill_features(&res, rq->version);
     res.finalized_features_epoch = rq->control->image.next_offset;
     control_reply(rq, &res, api_versions_response_encode_any);
 }

@@ -1,8 +1,9 @@
 /*
- * producers: InitProducerId without transactions, FindCoordinator before there are coordinators, and
- * ListPartitionReassignments, of which one node has none.
+ * producers: InitProducerId without transactions, FindCoordinator, and ListPartitionReassignments, of
+ * which one node has none.
  */
 #include "control/api/api.h"
+#include "control/groups.h"
 #include "dataplane/proto/gen/find_coordinator.h"
 #include "dataplane/proto/gen/init_producer_id.h"
 #include "dataplane/proto/gen/list_partition_reassignments.h"
@@ -40,9 +41,8 @@ void api_init_producer_id(struct control_request *rq)
 }
 
 /*
- * A group's coordinator is this node, as it will be when groups are served: clients that only assign
- * partitions ask for it and go on; those that join learn from ApiVersions that JoinGroup is not there, at once. For
- * transactions and share groups the error must be one that clients give up on
+ * A group's coordinator is this node, once the topic is there that holds groups: asking makes it.
+ * For transactions and share groups the error must be one that clients give up on
  * (COORDINATOR_NOT_AVAILABLE is retried for ever).
  */
 static struct find_coordinator_response_coordinator find_one(struct control_request *rq,
@@ -55,12 +55,13 @@ static struct find_coordinator_response_coordinator find_one(struct control_requ
     c.host = STR("");
     c.port = -1;
     c.error_code = KERR_UNSUPPORTED_VERSION;
-    if (key_type == KEY_GROUP) {
+    if (key_type == KEY_GROUP && (c.error_code = groups_topic_ensure(rq->control->groups)) != 0) {
+        c.error_message = rq->version < 4 ? str_from(kerr_text(c.error_code)) : STR("");
+    } else if (key_type == KEY_GROUP) {
         c.node_id = broker_node_id(rq->control->broker);
         c.host = api_advertised_host(rq);
         c.port = api_advertised_port(rq);
-        c.error_code = 0;
-        c.error_message = STR("");
+        c.error_message = rq->version < 4 ? STR("NONE") : STR(""); /* stock Kafka's words */
     } else if (key_type == KEY_TRANSACTION) {
         c.error_message = STR("This broker does not serve transactions.");
     } else if (key_type == KEY_SHARE) {

@@ -39,6 +39,30 @@ api_fn *api_handler(int16_t api_key)
         return api_list_partition_reassignments;
     case API_OffsetForLeaderEpoch:
         return api_offset_for_leader_epoch;
+    case API_JoinGroup:
+        return api_join_group;
+    case API_SyncGroup:
+        return api_sync_group;
+    case API_Heartbeat:
+        return api_heartbeat;
+    case API_LeaveGroup:
+        return api_leave_group;
+    case API_OffsetCommit:
+        return api_offset_commit;
+    case API_OffsetFetch:
+        return api_offset_fetch;
+    case API_OffsetDelete:
+        return api_offset_delete;
+    case API_ListGroups:
+        return api_list_groups;
+    case API_DescribeGroups:
+        return api_describe_groups;
+    case API_DeleteGroups:
+        return api_delete_groups;
+    case API_ConsumerGroupHeartbeat:
+        return api_consumer_group_heartbeat;
+    case API_ConsumerGroupDescribe:
+        return api_consumer_group_describe;
     default:
         return NULL;
     }

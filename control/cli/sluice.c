@@ -2,11 +2,20 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "control/cli/log_tool.h"
 #include "control/cli/meta_dump.h"
+#include "control/cli/stages.h"
 
 static const char usage[] =
     "Usage: sluice version\n"
     "       sluice meta dump <log dir>   the metadata records of a log dir, one a line\n"
+    "       sluice log dump [--records] <path>     the batches of a segment file or of a "
+    "partition's\n"
+    "                                    directory, one a line\n"
+    "       sluice log verify [--compacted] <path> looks at every byte; names the first fault\n"
+    "       sluice log stat <path>       segments, bytes, offsets, compression\n"
+    "       sluice stages <address>      where the time of requests goes; address: the broker's\n"
+    "                                    sluice.metrics.listener\n"
     "\n"
     "Exit: 0, or 1 with the reason on standard error.\n";
 
@@ -18,6 +27,39 @@ static int run_meta_dump(const char *dir)
     fflush(stdout);
     fprintf(stderr, "sluice: %s\n", why);
     return 1;
+}
+
+static int run_stages(const char *address)
+{
+    char why[256] = "";
+    if (stages_print(address, stdout, why, sizeof(why)) == 0)
+        return 0;
+    fprintf(stderr, "sluice: %s\n", why);
+    return 1;
+}
+
+/* log <command> [--option] <path> */
+static int run_log(int argc, char **argv)
+{
+    char why[8192] = "";
+    const char *command = argv[0], *path = argv[argc - 1];
+    const char *option = argc == 3 ? argv[1] : "";
+    bool dump = strcmp(command, "dump") == 0, verify = strcmp(command, "verify") == 0;
+    int err;
+    if (dump && (argc == 2 || strcmp(option, "--records") == 0)) {
+        err = log_dump(fs_real(), path, argc == 3, stdout, why, sizeof(why));
+    } else if (verify && (argc == 2 || strcmp(option, "--compacted") == 0)) {
+        err = log_check(fs_real(), path, argc == 3, stdout, why, sizeof(why));
+    } else if (argc == 2 && strcmp(command, "stat") == 0) {
+        err = log_stat(fs_real(), path, stdout, why, sizeof(why));
+    } else {
+        fputs(usage, stderr);
+        return 1;
+    }
+    fflush(stdout);
+    if (err)
+        fprintf(stderr, "sluice: %s\n", why);
+    return err != 0;
 }
 
 int main(int argc, char **argv)
@@ -32,6 +74,10 @@ int main(int argc, char **argv)
     }
     if (argc == 4 && strcmp(argv[1], "meta") == 0 && strcmp(argv[2], "dump") == 0)
         return run_meta_dump(argv[3]);
+    if ((argc == 4 || argc == 5) && strcmp(argv[1], "log") == 0)
+        return run_log(argc - 2, argv + 2);
+    if (argc == 3 && strcmp(argv[1], "stages") == 0)
+        return run_stages(argv[2]);
     fputs(usage, stderr);
     return 1;
 }

@@ -1,5 +1,3 @@
-#include <arpa/inet.h>
-
 #include "control/config/config_impl.h"
 #include "control/config/number.h"
 
@@ -92,32 +90,6 @@ static bool check_requests(const struct config *c, struct arena *arena, struct c
     return true;
 }
 
-static bool is_address(struct str s)
-{
-    char text[INET6_ADDRSTRLEN];
-    struct in6_addr address;
-    if (s.len >= 2 && s.p[0] == '[' && s.p[s.len - 1] == ']')
-        s = (struct str){s.p + 1, s.len - 2};
-    if (s.len == 0 || s.len >= sizeof(text))
-        return false;
-    memcpy(text, s.p, s.len);
-    text[s.len] = '\0';
-    return inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1;
-}
-
-/* Splits "address:count" at its last colon; false without one. */
-static bool split_override(struct str item, struct str *address, struct str *count)
-{
-    uint32_t colon = item.len;
-    while (colon > 0 && item.p[colon - 1] != ':')
-        colon--;
-    if (colon == 0)
-        return false;
-    *address = config_trim((struct str){item.p, colon - 1});
-    *count = config_trim((struct str){item.p + colon, item.len - colon});
-    return true;
-}
-
 static bool check_connections(const struct config *c, struct arena *arena,
                               struct config_fault *fault)
 {
@@ -127,16 +99,17 @@ static bool check_connections(const struct config *c, struct arena *arena,
         return blame(fault, key, STR("max.connections.per.ip.overrides has too many entries"));
     for (uint32_t i = 0; i < overrides.count; i++) {
         struct str item = overrides.items[i], address, count;
+        uint8_t binary[16];
         struct config_fault plain = {.key = key};
         int64_t n;
-        if (!split_override(item, &address, &count))
+        if (!config_override_split(item, &address, &count))
             plain.why = arena_printf(arena,
                                      "Error parsing configuration property '%s': begin 0, end -1, "
                                      "length %u",
                                      config_key_def(key)->name, item.len);
         else if (!number_parse_long(count, &n) || n < INT32_MIN || n > INT32_MAX)
             plain.why = arena_printf(arena, "For input string: \"%.*s\"", STR_ARG(count));
-        else if (!is_address(address))
+        else if (!config_address_parse(address, binary))
             return blame(fault, key,
                          arena_printf(arena, "%s contains invalid addresses : %.*s",
                                       config_key_def(key)->name, STR_ARG(address)));
@@ -150,22 +123,6 @@ static bool check_connections(const struct config *c, struct arena *arena,
                      STR("max.connections.per.ip can be set to zero only if "
                          "max.connections.per.ip.overrides property is set."));
     return true;
-}
-
-int32_t config_connections_per_ip(const struct config *c, struct str address)
-{
-    struct str rest = config_string(c, CONFIG_MAX_CONNECTIONS_PER_IP_OVERRIDES);
-    while (rest.len) {
-        const char *comma = memchr(rest.p, ',', rest.len);
-        uint32_t n = comma ? (uint32_t)(comma - rest.p) : rest.len;
-        struct str found, count;
-        int64_t limit;
-        if (split_override((struct str){rest.p, n}, &found, &count) && str_eq(found, address) &&
-            number_parse_long(count, &limit))
-            return (int32_t)limit;
-        rest = (struct str){rest.p + n + (comma != NULL), rest.len - n - (comma != NULL)};
-    }
-    return config_int(c, CONFIG_MAX_CONNECTIONS_PER_IP);
 }
 
 /* The limits that a group's own setting may move between. */

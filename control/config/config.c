@@ -239,7 +239,7 @@ int config_cpus(const struct config *c, uint16_t *cpus, int room)
 
 bool config_transport_built(enum config_transport transport)
 {
-    return transport == CONFIG_TRANSPORT_URING;
+    return transport == CONFIG_TRANSPORT_URING || transport == CONFIG_TRANSPORT_DPDK;
 }
 
 /* ---- dump ---- */

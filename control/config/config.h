@@ -155,8 +155,21 @@ const struct config_listener *config_listeners(const struct config *c, uint32_t 
 /* The CPUs of sluice.cpus; their number, 0 when the key is empty. */
 int config_cpus(const struct config *c, uint16_t *cpus, int room);
 
-/* The limit of connections from the address (text form): the override or max.connections.per.ip. */
-int32_t config_connections_per_ip(const struct config *c, struct str address);
+/* The limit of a listener's connections: its own max.connections, or that of the broker. */
+int32_t config_listener_connections(const struct config *c, const struct config_listener *l);
+
+/* An address (IPv6, or IPv4 mapped into it) and the limit of connections from it. */
+struct config_address_limit {
+    uint8_t address[16];
+    int32_t limit;
+};
+
+/*
+ * Those of max.connections.per.ip.overrides, at most room (config_list_items_max is enough for all);
+ * of two for one address the last. Returns how many.
+ */
+uint32_t config_address_limits(const struct config *c, struct config_address_limit *out,
+                               uint32_t room);
 
 /*
  * The effective settings as text, one "key=value  # source" a line: every key that is honoured or

@@ -66,6 +66,15 @@ int config_resolve(struct config *c, struct config_errors *errs, uint32_t *ignor
 /* Parses the listener keys into c->listeners. Errors go to errs; ERR_NO_MEMORY. */
 int config_resolve_listeners(struct config *c, struct config_errors *errs);
 
+/* The listener's own setting of key, dynamic before static; null: it has none. */
+struct str config_listener_own(const struct config *c, struct str listener, const char *key);
+
+/* Splits "address:count" at its last colon; false without one. */
+bool config_override_split(struct str item, struct str *address, struct str *count);
+
+/* An address in text form, IPv6 also in brackets; false for anything else. */
+bool config_address_parse(struct str text, uint8_t out[16]);
+
 /* Copies the resolved listeners of another object. ERR_NO_MEMORY. */
 int config_copy_listeners(struct config *to, const struct config *from);
 

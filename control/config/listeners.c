@@ -185,30 +185,45 @@ static void resolve_protocol(const struct config *c, struct config_listener *l,
                        STR_ARG(config_where(c, CONFIG_LISTENERS, &errs->arena)), STR_ARG(l->name));
 }
 
-/* The listener's own sluice.transport, or null. Each extra of a listener is visited once here. */
-static const struct config_static *own_transport(const struct config *c, struct str name)
+/* True for the name of this listener's own setting of that key. */
+static bool is_own(struct str name, struct str listener, const char *key)
 {
-    for (uint32_t i = 0; i < c->extra_count; i++) {
-        struct str listener, rest;
-        if (config_key_split_listener(c->extra[i].name, &listener, &rest) &&
-            same_name(listener, name) && str_eqz(rest, "sluice.transport"))
+    struct str found, rest;
+    return config_key_split_listener(name, &found, &rest) && same_name(found, listener) &&
+           str_eqz(rest, key);
+}
+
+/* What a file or an override says of the listener's own setting, or NULL. */
+static const struct config_static *own_static(const struct config *c, struct str listener,
+                                              const char *key)
+{
+    for (uint32_t i = 0; i < c->extra_count; i++)
+        if (is_own(c->extra[i].name, listener, key))
             return &c->extra[i];
-    }
     return NULL;
+}
+
+struct str config_listener_own(const struct config *c, struct str listener, const char *key)
+{
+    const struct config_pairs *layers[] = {&c->broker, &c->cluster};
+    for (size_t k = 0; k < 2; k++)
+        for (uint32_t i = 0; i < layers[k]->count; i++)
+            if (is_own(layers[k]->items[i].name, listener, key))
+                return layers[k]->items[i].value;
+    const struct config_static *s = own_static(c, listener, key);
+    return s ? config_trim(s->raw) : STR_NULL;
 }
 
 static void resolve_transport(const struct config *c, struct config_listener *l,
                               struct config_errors *errs)
 {
-    const struct config_static *own = own_transport(c, l->name);
+    const struct config_static *own = own_static(c, l->name, "sluice.transport");
     struct str text = own ? config_trim(own->raw) : config_string(c, CONFIG_SLUICE_TRANSPORT);
     bool dpdk = str_eqz(text, "dpdk");
     l->transport = dpdk ? CONFIG_TRANSPORT_DPDK : CONFIG_TRANSPORT_URING;
-    if ((dpdk || str_eqz(text, "uring")) && config_transport_built(l->transport))
+    if (dpdk || str_eqz(text, "uring"))
         return;
-    const char *allowed = config_transport_built(CONFIG_TRANSPORT_DPDK)
-                              ? "uring or dpdk"
-                              : "uring (dpdk is not built into this binary)";
+    const char *allowed = "uring or dpdk";
     if (own == NULL) {
         config_complain(errs, c, CONFIG_SLUICE_TRANSPORT, allowed);
         return;
@@ -216,6 +231,17 @@ static void resolve_transport(const struct config *c, struct config_listener *l,
     config_message(errs, &errs->errors, "%.*s: %.*s: found '%.*s', allowed: %s",
                    STR_ARG(config_static_where(own, &errs->arena)), STR_ARG(own->name),
                    STR_ARG(text), allowed);
+}
+
+static void check_own_limit(const struct config_static *s, struct config_errors *errs)
+{
+    const struct config_def *def = config_key_def(CONFIG_MAX_CONNECTIONS);
+    struct str at = config_static_where(s, &errs->arena);
+    struct config_value value;
+    if (config_value_parse(def, config_trim(s->raw), &errs->arena, &value, NULL) == ERR_INVALID)
+        config_message(errs, &errs->errors, "%.*s: %.*s: found '%.*s', allowed: %.*s", STR_ARG(at),
+                       STR_ARG(s->name), CONFIG_SHOWN(s->raw),
+                       STR_ARG(config_rule_text(def, &errs->arena)));
 }
 
 /* Settings of single listeners: of one that exists, and of a kind that this broker knows. */
@@ -233,6 +259,8 @@ static void check_own_settings(const struct config *c, struct config_errors *err
         if (!known)
             config_message(errs, &errs->warnings, "%.*s: %.*s: there is no listener %.*s",
                            STR_ARG(at), STR_ARG(s->name), STR_ARG(listener));
+        else if (str_eqz(rest, "max.connections"))
+            check_own_limit(s, errs);
         else if (!str_eqz(rest, "sluice.transport"))
             config_message(errs, &errs->notes, "%.*s: %.*s is accepted and has no effect here",
                            STR_ARG(at), STR_ARG(s->name));

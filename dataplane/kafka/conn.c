@@ -161,6 +161,22 @@ static void expire_idle(struct kafka *k, int64_t now_ns)
     }
 }
 
+/* As stock Kafka when max.connections was lowered: those that were silent longest. */
+void conn_close_excess(struct kafka *k)
+{
+    struct admission *a = k->o.admission;
+    uint32_t shard = k->shard->index;
+    struct link *next;
+    for (struct link *l = k->idle.next; l != &k->idle && admission_owed(a, shard) > 0; l = next) {
+        struct conn *c = container_of(l, struct conn, idle_link);
+        next = l->next;
+        if (!admission_claim(a, shard, c->listener))
+            continue;
+        c->claimed = true;
+        conn_close(c, false);
+    }
+}
+
 void conn_expire(struct kafka *k, int64_t now_ns)
 {
     expire_partial(k, now_ns);
@@ -418,32 +434,29 @@ static void log_refusal(struct kafka *k, const struct tconn *tc, const char *why
     log_warn("kafka", "refusing connection from %s: %s", peer, why);
 }
 
-static int admit(struct kafka *k, const struct tconn *tc)
+static int admit(struct kafka *k, const struct tconn *tc, uint32_t listener)
 {
     if (k->draining)
         return ERR_CLOSED;
     if (k->o.admission == NULL)
         return 0;
-    int rc = admission_enter(k->o.admission, &tc->peer);
-    if (rc < 0)
-        log_refusal(k, tc,
-                    rc == ERR_FULL   ? "max.connections is reached"
-                    : rc == ERR_BUSY ? "max.connections.per.ip is reached"
-                                     : "no memory");
-    return rc;
+    const char *refusal = admission_enter(k->o.admission, &tc->peer, k->shard->index, listener);
+    if (refusal != NULL)
+        log_refusal(k, tc, refusal);
+    return refusal != NULL ? ERR_FULL : 0;
 }
 
 static int on_accepted(void *ctx, struct tconn *tc, uint32_t listener)
 {
     struct kafka *k = ctx;
-    int rc = admit(k, tc);
+    int rc = admit(k, tc, listener);
     if (rc < 0)
         return rc;
     struct conn *c = pool_take(&k->conns);
     if (c == NULL) {
         log_refusal(k, tc, "all connection blocks of the shard are in use");
         if (k->o.admission != NULL)
-            admission_leave(k->o.admission, &tc->peer);
+            admission_leave(k->o.admission, &tc->peer, k->shard->index, listener, false);
         return ERR_FULL;
     }
     memset(c, 0, sizeof(*c));
@@ -535,7 +548,7 @@ static void on_closed(struct tconn *tc, enum transport_close reason)
     k->counters.conns--;
     conn_ahead(k);
     if (k->o.admission != NULL)
-        admission_leave(k->o.admission, &tc->peer);
+        admission_leave(k->o.admission, &tc->peer, k->shard->index, c->listener, c->claimed);
     tc->user = NULL;
     pool_give(&k->conns, c);
 }

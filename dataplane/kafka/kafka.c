@@ -172,6 +172,8 @@ uint32_t kafka_run(void *ctx, int64_t now_ns, uint32_t budget)
         k->removals = k->o.view->removals;
         fetch_wake_all(k, true);
     }
+    if (k->o.admission != NULL && admission_owed(k->o.admission, k->shard->index) > 0)
+        conn_close_excess(k);
     for (int round = 0; round < run_rounds_max; round++) {
         uint32_t n = fetch_run(k, budget);
         n += conn_serve_waiting(k, budget);

@@ -81,14 +81,38 @@ const struct kafka_counters *kafka_counters(const struct kafka *k);
 const struct stage_clocks *kafka_stage_clocks(const struct kafka *k);
 
 /*
- * admission: max.connections and max.connections.per.ip over all shards (and max.connections of a
- * listener). The only state that shards share; a mutex guards it, taken on accept and close, never
- * per request.
+ * admission: the limits of connections over all shards: max.connections, of the broker and of a
+ * listener, and max.connections.per.ip with its overrides. The only state that shards share; a mutex
+ * guards it, taken on accept, close and a change of the limits, never per request. A conn over a
+ * limit is refused. When max.connections is lowered, conns of unprotected listeners are closed until
+ * it is kept: of each shard in proportion, those first that were silent longest, at its next step.
  */
+#define admission_listeners_max 32
+#define admission_overrides_max 1024
+
+struct admission_override {
+    uint8_t address[16]; /* IPv6, or IPv4 mapped into it */
+    uint32_t conn_max;
+};
+
 struct admission_options {
     uint32_t conn_max, conn_per_ip_max;
+    uint32_t listener_max[admission_listeners_max]; /* by listener number */
+    uint32_t listener_count;                        /* of listener_max; others have no limit */
+    bool protects_listener; /* max.connections neither refuses nor closes conns of this one */
+    uint32_t protected_listener;
+    const struct admission_override *overrides; /* copied */
+    uint32_t override_count;
 };
+
+/* ERR_TOO_LARGE: more overrides or listeners than the maxima. ERR_NO_MEMORY. */
 int admission_new(struct admission **out, const struct admission_options *options);
 void admission_free(struct admission *a);
+
+/* From any thread, while shards run. Errors as admission_new; then the old limits stay. */
+int admission_set(struct admission *a, const struct admission_options *options);
+
+/* Conns that shards must close, and have not begun to; a parked shard must be woken for it. */
+uint32_t admission_excess(const struct admission *a);
 
 #endif

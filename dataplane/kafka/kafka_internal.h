@@ -71,6 +71,7 @@ struct conn {
     bool slow;         /* too many unsent reply bytes */
     bool doomed;       /* nothing more is read; closed when everything before is answered */
     bool closing;      /* tconn_close was called */
+    bool claimed;      /* closed for max.connections, see admission_claim */
     uint32_t listener;
     uint64_t unsent;     /* reply bytes with the transport */
     uint64_t reserved;   /* bytes of mem.requests held for the frame at the front */
@@ -134,8 +135,15 @@ struct kafka *kafka_peer(struct kafka *k, uint32_t shard);
 struct arena *kafka_arena(struct kafka *k); /* emptied */
 
 /* admission.c */
-int admission_enter(struct admission *a, const struct sockaddr_storage *peer);
-void admission_leave(struct admission *a, const struct sockaddr_storage *peer);
+/* NULL: counted in; otherwise why it is refused. */
+const char *admission_enter(struct admission *a, const struct sockaddr_storage *peer,
+                            uint32_t shard, uint32_t listener);
+/* claimed: by admission_claim, which answered true for it. */
+void admission_leave(struct admission *a, const struct sockaddr_storage *peer, uint32_t shard,
+                     uint32_t listener, bool claimed);
+uint32_t admission_owed(const struct admission *a, uint32_t shard); /* conns it has to close */
+/* True: a conn of this listener is to be closed, and counts as claimed until it leaves. */
+bool admission_claim(struct admission *a, uint32_t shard, uint32_t listener);
 void admission_join(struct admission *a, uint32_t shard, struct kafka *k); /* k NULL: leaves */
 struct kafka *admission_peer(const struct admission *a, uint32_t shard);
 
@@ -151,6 +159,7 @@ void conn_close(struct conn *c, bool abort);
 void conn_close_when_answered(struct conn *c);
 uint32_t conn_serve_waiting(struct kafka *k, uint32_t budget);
 void conn_expire(struct kafka *k, int64_t now_ns);
+void conn_close_excess(struct kafka *k);
 void conn_ahead(struct kafka *k);
 void conn_settle_want(struct conn *c);
 

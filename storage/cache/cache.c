@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "storage/plant.h"
 
 /* One per reply range (or per lend_chunks_max chunks of it): the holds that its mbufs share. */
 struct lend {
@@ -29,7 +30,9 @@ struct cache {
     struct chunk *free;
     struct chunk *lru, **lru_tail; /* oldest first */
     struct cache_waiter *waiters, **waiters_tail;
-    uint32_t chunk_count, free_count, lru_count, dirty_count, lent_count;
+    uint32_t chunk_count, free_count, lru_count, dirty_count, lent_count, kept_count;
+    struct region *region; /* NULL: none */
+    uint64_t sequence;     /* of the last mark */
     uint64_t evictions, waits;
 };
 
@@ -75,6 +78,20 @@ void cache_free(struct cache *c)
     free(c);
 }
 
+void cache_use_region(struct cache *c, struct region *r)
+{
+    CHECK(c->free_count == c->chunk_count && r->chunks == c->chunk_count);
+    mem_log_use(c->mem, r->data);
+    for (uint32_t i = 0; i < c->chunk_count; i++)
+        c->chunks[i].data = r->data + (uint64_t)i * tail_chunk_bytes;
+    c->region = r;
+}
+
+bool cache_named(const struct cache *c)
+{
+    return c->region != NULL;
+}
+
 static void lru_add(struct cache *c, struct chunk *chunk)
 {
     chunk->lru_next = NULL;
@@ -97,10 +114,47 @@ static void lru_remove(struct cache *c, struct chunk *chunk)
     c->lru_count--;
 }
 
+static struct region_mark *mark_of(struct cache *c, struct chunk *chunk)
+{
+    return &c->region->marks[chunk - c->chunks];
+}
+
+static void unmark(struct cache *c, struct chunk *chunk)
+{
+    if (c->region)
+        region_mark_clear(mark_of(c, chunk));
+}
+
+void chunk_mark(struct cache *c, struct chunk *chunk, const struct region_place *place)
+{
+    if (c->region == NULL || PLANT(UNMARKED))
+        return;
+    CHECK(!chunk->clean && chunk->used > chunk->start);
+    struct region_mark *m = mark_of(c, chunk);
+    if (!chunk->placed) {
+        struct region_place all = *place;
+        all.position = (uint32_t)chunk->file_pos;
+        all.start = chunk->start;
+        all.sequence = ++c->sequence;
+        chunk->place_hash = region_mark_place(m, &all);
+        chunk->placed = true;
+    }
+    region_mark_store(m, chunk->place_hash, chunk->used);
+}
+
+void chunk_keep(struct cache *c, struct chunk *chunk)
+{
+    CHECK(!chunk->clean);
+    chunk->owner = NULL;
+    c->kept_count++;
+}
+
 static void chunk_free(struct cache *c, struct chunk *chunk)
 {
-    if (!chunk->clean)
+    if (!chunk->clean) {
         c->dirty_count--;
+        unmark(c, chunk);
+    }
     lru_remove(c, chunk);
     chunk->owner = NULL;
     chunk->next = c->free;
@@ -111,6 +165,11 @@ static void chunk_free(struct cache *c, struct chunk *chunk)
 uint32_t cache_available(const struct cache *c)
 {
     return c->free_count + c->lru_count;
+}
+
+uint32_t cache_dirty(const struct cache *c)
+{
+    return c->dirty_count;
 }
 
 uint32_t cache_size(const struct cache *c)
@@ -143,6 +202,7 @@ int cache_take(struct cache *c, uint32_t n, struct chunk **out_list)
         chunk->refs = 1;
         chunk->file_pos = 0;
         chunk->clean = false;
+        chunk->placed = false;
         chunk->owner = NULL;
         chunk->next = NULL;
         *tail = chunk;
@@ -169,6 +229,7 @@ void chunk_clean(struct cache *c, struct chunk *chunk)
         return;
     chunk->clean = true;
     c->dirty_count--;
+    unmark(c, chunk);
     if (chunk->refs == 1)
         lru_add(c, chunk);
 }
@@ -251,6 +312,8 @@ static bool lend_piece(struct cache *c, struct lend *lend, const struct cache_pi
 
 static void lend_hold(struct cache *c, struct lend *lend, struct chunk *chunk)
 {
+    if (PLANT(BUFFER_REUSED))
+        return;
     lend->held[lend->count++] = chunk;
     chunk->refs++;
     lru_remove(c, chunk);
@@ -335,6 +398,7 @@ void cache_stats(const struct cache *c, struct cache_stats *out)
         .free = c->free_count,
         .dirty = c->dirty_count,
         .lent = c->lent_count,
+        .kept = c->kept_count,
         .evictions = c->evictions,
         .waits = c->waits,
     };

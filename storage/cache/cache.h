@@ -8,6 +8,8 @@
  * freed elsewhere.
  * Memory: fixed at start; nothing is allocated later. Failure: ERR_FULL when all chunks hold bytes
  * that are not written yet or are being sent; a cache_waiter is told when one came back.
+ * With a region (cache_use_region) the memory outlives the process, and each chunk has a mark there
+ * that says what it holds while that is not in a file.
  */
 #ifndef STORAGE_CACHE_CACHE_H
 #define STORAGE_CACHE_CACHE_H
@@ -18,6 +20,7 @@
 #include "core/chain.h"
 #include "core/mailbox.h"
 #include "core/mem.h"
+#include "storage/cache/region.h"
 
 struct cache;
 
@@ -31,6 +34,8 @@ struct chunk {
     void *owner;    /* who must let go when it is evicted; NULL when the owner let go */
     uint32_t start; /* data before this byte was never there (a tail taken up again) */
     bool clean;     /* private to the cache */
+    bool placed;    /* the mark's place is that of this use of the chunk; private too */
+    uint64_t place_hash;
 };
 
 /*
@@ -46,6 +51,27 @@ int cache_new(struct cache **out, struct mem *mem, struct agent *self, cache_evi
 void cache_free(struct cache *c);
 
 /*
+ * Before anything is taken: puts the region's memory in the place of mem's. The region has as many
+ * chunks as the cache and outlives it.
+ */
+void cache_use_region(struct cache *c, struct region *r);
+/* True with a region. */
+bool cache_named(const struct cache *c);
+
+/*
+ * Says in the region that bytes [start, used) of a dirty chunk are there. `place` counts only the
+ * first time after the chunk was taken (position and start are the chunk's own). Without a region:
+ * nothing.
+ */
+void chunk_mark(struct cache *c, struct chunk *chunk, const struct region_place *place);
+
+/*
+ * The owner lets go of a dirty chunk whose bytes must outlive the process: chunk and mark stay as
+ * they are until then.
+ */
+void chunk_keep(struct cache *c, struct chunk *chunk);
+
+/*
  * Takes n chunks (all or none) as a list linked by next, each dirty, empty and with one hold,
  * evicting the longest unused clean ones if need be. ERR_FULL. n == 0 gives an empty list.
  */
@@ -55,8 +81,8 @@ int cache_take(struct cache *c, uint32_t n, struct chunk **out_list);
 void chunk_release(struct cache *c, struct chunk *chunk);
 
 /*
- * The owner says that the chunk's bytes are on disk: it may be evicted (oldest first). And the
- * opposite.
+ * The owner says that the chunk's bytes are on disk: it may be evicted (oldest first), and its mark
+ * is cleared. And the opposite.
  */
 void chunk_clean(struct cache *c, struct chunk *chunk);
 void chunk_dirty(struct cache *c, struct chunk *chunk);
@@ -75,6 +101,7 @@ int cache_lend(struct cache *c, const struct cache_piece *pieces, uint32_t n, st
 
 /* Chunks that could be taken now, and all there are. */
 uint32_t cache_available(const struct cache *c);
+uint32_t cache_dirty(const struct cache *c); /* of them with bytes that are on no disk */
 uint32_t cache_size(const struct cache *c);
 
 struct cache_waiter {
@@ -91,6 +118,7 @@ uint32_t cache_run(void *c, int64_t now_ns, uint32_t budget);
 
 struct cache_stats {
     uint32_t chunks, free, dirty, lent; /* lent: lend blocks that are out */
+    uint32_t kept;                      /* by chunk_keep */
     uint64_t evictions, waits;
 };
 void cache_stats(const struct cache *c, struct cache_stats *out);

@@ -131,6 +131,14 @@ static int real_sync(struct fs *fs, struct io_file *file)
     return fsync(file->fd) < 0 ? err_from_errno(errno) : 0;
 }
 
+static int real_drop_cache(struct fs *fs, struct io_file *file)
+{
+    if (fsync(file->fd) < 0)
+        return err_from_errno(errno);
+    posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED); /* tmpfs and the like have no other place */
+    return 0;
+}
+
 static int real_sync_dir(struct fs *fs, const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -225,6 +233,7 @@ static const struct fs_ops real_ops = {
     .truncate = real_truncate,
     .allocate = real_allocate,
     .sync = real_sync,
+    .drop_cache = real_drop_cache,
     .sync_dir = real_sync_dir,
     .rename = real_rename,
     .unlink = real_unlink,
@@ -233,6 +242,9 @@ static const struct fs_ops real_ops = {
     .list = real_list,
     .space = real_space,
     .lock = real_lock,
+    .map_named = named_map,
+    .unmap_named = named_unmap,
+    .remove_named = named_remove,
 };
 
 struct fs *fs_real(void)

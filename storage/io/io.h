@@ -45,6 +45,22 @@ struct fs_stat {
 /* name is valid during the call; return nonzero to stop. */
 typedef int fs_list_fn(void *ctx, const char *name, bool is_dir);
 
+/*
+ * Memory with a name: what is stored in it survives the death of the process, not a power cut.
+ * One mapping at a time; whoever holds the log dir's lock owns the names that carry its id.
+ */
+enum fs_named_kind { FS_NAMED_HUGE, FS_NAMED_SHM, FS_NAMED_SIM };
+
+struct fs_named {
+    uint8_t *p;              /* zeros, or what the last process left; 4 KiB aligned */
+    uint64_t bytes;          /* at least what was asked for when made, else its size of then */
+    bool existed;            /* it was there */
+    enum fs_named_kind kind; /* a file on hugetlbfs, on /dev/shm, or simulated */
+    const char *caveat;      /* static; why it may not outlive a restart, NULL: it should */
+};
+
+#define fs_named_name_bytes_max 64 /* letters, digits, - and _ */
+
 struct fs {
     const struct fs_ops *ops;
 };
@@ -62,6 +78,12 @@ struct fs_ops {
     int (*allocate)(struct fs *fs, struct io_file *file,
                     int64_t size);                    /* blocks and size; ERR_NO_SPACE */
     int (*sync)(struct fs *fs, struct io_file *file); /* data and metadata of the file */
+    /*
+     * Syncs, then forgets what the operating system holds of the file: what is read after it is
+     * what the medium has. For recovery: after a failed flush an earlier process may have left
+     * bytes that look written and are not.
+     */
+    int (*drop_cache)(struct fs *fs, struct io_file *file);
     int (*sync_dir)(struct fs *fs, const char *path);
     int (*rename)(struct fs *fs, const char *from, const char *to);
     int (*unlink)(struct fs *fs, const char *path);
@@ -71,10 +93,26 @@ struct fs_ops {
     int (*space)(struct fs *fs, const char *path, uint64_t *total, uint64_t *available); /* bytes */
     int (*lock)(struct fs *fs, const char *path,
                 struct io_file **out); /* fcntl write lock; ERR_BUSY */
+    /*
+     * Maps the memory of that name, with the size that it has; makes it of `bytes` if it is not
+     * there (bytes 0: ERR_NOT_FOUND). All of its pages are there afterwards. ERR_NO_SPACE,
+     * ERR_PERMISSION (it belongs to another user), ERR_INVALID (the name).
+     */
+    int (*map_named)(struct fs *fs, const char *name, uint64_t bytes, struct fs_named *out);
+    void (*unmap_named)(struct fs *fs,
+                        struct fs_named *named);          /* the bytes stay; p NULL: nothing */
+    int (*remove_named)(struct fs *fs, const char *name); /* ERR_NOT_FOUND; the bytes go */
 };
 
 /* The real file system. One object, no state. */
 struct fs *fs_real(void);
+
+/* Its memory with names (named.c). */
+int named_map(struct fs *fs, const char *name, uint64_t bytes, struct fs_named *out);
+void named_unmap(struct fs *fs, struct fs_named *named);
+int named_remove(struct fs *fs, const char *name);
+/* At most fs_named_name_bytes_max letters, digits, - and _; not empty. */
+bool named_name_ok(const char *name);
 
 enum io_op { IO_READ, IO_WRITE, IO_FLUSH };
 

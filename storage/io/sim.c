@@ -42,6 +42,12 @@ int sim_fault(struct io_sim *s, enum sim_op op)
     return 0;
 }
 
+void io_sim_point(struct io_sim *s)
+{
+    if (!s->dead && ++s->calls == s->die_at)
+        io_sim_crash(s, s->die_how);
+}
+
 void sim_resize(struct io_sim *s, struct sim_inode *inode, int64_t size)
 {
     s->bytes += (uint64_t)(size - inode->now.size);
@@ -66,8 +72,24 @@ int sim_write(struct io_sim *s, struct sim_inode *inode, const void *p, size_t n
     }
     if (n)
         memcpy(inode->now.data + off, p, n);
+    for (size_t k = (size_t)off / sim_sector_bytes;
+         n && k < inode->lost_sectors && (int64_t)k * sim_sector_bytes < end; k++)
+        inode->lost[k] = 0;
     inode->mtime_ms = s->wall_ms;
     return err;
+}
+
+static bool is_lost(const struct sim_inode *inode, int64_t at)
+{
+    size_t k = (size_t)at / sim_sector_bytes;
+    return k < inode->lost_sectors && inode->lost[k];
+}
+
+/* From at to the end of its sector, or to end. */
+static int64_t piece(int64_t at, int64_t end)
+{
+    int64_t n = sim_sector_bytes - at % sim_sector_bytes;
+    return n < end - at ? n : end - at;
 }
 
 void sim_flush_range(struct sim_inode *inode, int64_t off, int64_t n)
@@ -77,8 +99,75 @@ void sim_flush_range(struct sim_inode *inode, int64_t off, int64_t n)
         end = inode->now.size;
     if (end > inode->stable.size)
         image_resize(&inode->stable, end);
-    if (end > off)
+    if (end > off && inode->lost_sectors == 0) {
         memcpy(inode->stable.data + off, inode->now.data + off, (size_t)(end - off));
+        return;
+    }
+    for (int64_t at = off, some; at < end; at += some) {
+        some = piece(at, end);
+        if (!is_lost(inode, at))
+            memcpy(inode->stable.data + at, inode->now.data + at, (size_t)some);
+    }
+}
+
+static void lose(struct sim_inode *inode, int64_t at)
+{
+    size_t k = (size_t)at / sim_sector_bytes;
+    if (k >= inode->lost_sectors) {
+        inode->lost = realloc(inode->lost, k + 1);
+        CHECK(inode->lost != NULL);
+        memset(inode->lost + inode->lost_sectors, 0, k + 1 - inode->lost_sectors);
+        inode->lost_sectors = k + 1;
+    }
+    inode->lost[k] = 1;
+}
+
+/* The medium's bytes of [at, at + n), zeros where it has none. */
+static void stable_copy(const struct sim_inode *inode, uint8_t *dst, int64_t at, int64_t n)
+{
+    int64_t have = inode->stable.size - at < n ? inode->stable.size - at : n;
+    if (have < 0)
+        have = 0;
+    if (have > 0)
+        memcpy(dst, inode->stable.data + at, (size_t)have);
+    memset(dst + have, 0, (size_t)(n - have));
+}
+
+void sim_suspect(struct io_sim *s, struct sim_inode *inode, int64_t off, int64_t n)
+{
+    uint8_t old[sim_sector_bytes];
+    int64_t end = off + n < inode->now.size ? off + n : inode->now.size;
+    for (int64_t at = off, some; at < end; at += some) {
+        some = piece(at, end);
+        stable_copy(inode, old, at, some);
+        if (memcmp(old, inode->now.data + at, (size_t)some) == 0)
+            continue;
+        switch (rng_below(&s->rng, 3)) {
+        case 0:
+            sim_flush_range(inode, at, some);
+            break;
+        case 1:
+            if (inode->direct) {
+                memcpy(inode->now.data + at, old, (size_t)some);
+                s->taken_back++;
+            } else {
+                lose(inode, at);
+            }
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+void sim_drop_cache(struct io_sim *s, struct sim_inode *inode)
+{
+    for (size_t k = 0; k < inode->lost_sectors; k++) {
+        int64_t at = (int64_t)k * sim_sector_bytes;
+        if (inode->lost[k] && at < inode->now.size)
+            stable_copy(inode, inode->now.data + at, at, piece(at, inode->now.size));
+        inode->lost[k] = 0;
+    }
 }
 
 void sim_flush(struct sim_inode *inode)
@@ -87,134 +176,11 @@ void sim_flush(struct sim_inode *inode)
     sim_flush_range(inode, 0, inode->now.size);
 }
 
-struct sim_entry *sim_find(struct sim_entry *list, const char *path)
-{
-    while (list && strcmp(list->path, path) != 0)
-        list = list->next;
-    return list;
-}
-
-static void entry_add(struct sim_entry **list, const char *path, struct sim_inode *inode)
-{
-    struct sim_entry *e = calloc(1, sizeof(*e));
-    CHECK(e != NULL);
-    e->path = strdup(path);
-    e->inode = inode;
-    e->next = *list;
-    *list = e;
-}
-
-static void entry_remove(struct sim_entry **list, const char *path)
-{
-    for (; *list; list = &(*list)->next) {
-        if (strcmp((*list)->path, path) == 0) {
-            struct sim_entry *e = *list;
-            *list = e->next;
-            free(e->path);
-            free(e);
-            return;
-        }
-    }
-}
-
-/* Renames the entry and, for a directory, all that is in it. */
-static void entries_rename(struct sim_entry **list, const char *from, const char *to)
-{
-    entry_remove(list, to);
-    size_t n = strlen(from);
-    for (struct sim_entry *e = *list; e; e = e->next) {
-        if (strncmp(e->path, from, n) != 0 || (e->path[n] != '\0' && e->path[n] != '/'))
-            continue;
-        char *path = malloc(strlen(to) + strlen(e->path + n) + 1);
-        CHECK(path != NULL);
-        strcpy(path, to);
-        strcat(path, e->path + n);
-        free(e->path);
-        e->path = path;
-    }
-}
-
-static void change_add(struct io_sim *s, const char *from, const char *to, struct sim_inode *inode)
-{
-    struct sim_change *c = calloc(1, sizeof(*c));
-    CHECK(c != NULL);
-    c->from = from ? strdup(from) : NULL;
-    c->to = to ? strdup(to) : NULL;
-    c->inode = inode;
-    if (s->changes_tail)
-        s->changes_tail->next = c;
-    else
-        s->changes = c;
-    s->changes_tail = c;
-}
-
-static void change_apply(struct sim_entry **list, const struct sim_change *c)
-{
-    if (c->from && c->to)
-        entries_rename(list, c->from, c->to);
-    else if (c->to)
-        entry_add(list, c->to, c->inode);
-    else
-        entry_remove(list, c->from);
-}
-
-/*
- * The first n of the changes since the last directory sync reach the medium; the rest stay pending.
- */
-void sim_commit_names(struct io_sim *s, uint64_t n)
-{
-    while (s->changes && n-- > 0) {
-        struct sim_change *c = s->changes;
-        change_apply(&s->stable, c);
-        s->changes = c->next;
-        if (s->changes == NULL)
-            s->changes_tail = NULL;
-        free(c->from);
-        free(c->to);
-        free(c);
-    }
-}
-
-struct sim_inode *sim_create(struct io_sim *s, const char *path, bool is_dir)
-{
-    struct sim_inode *inode = calloc(1, sizeof(*inode));
-    CHECK(inode != NULL);
-    inode->is_dir = is_dir;
-    inode->mtime_ms = s->wall_ms;
-    inode->next = s->inodes;
-    s->inodes = inode;
-    entry_add(&s->now, path, inode);
-    change_add(s, NULL, path, inode);
-    return inode;
-}
-
-void sim_move(struct io_sim *s, const char *from, const char *to)
-{
-    struct sim_entry *old = sim_find(s->now, to);
-    if (old)
-        s->bytes -= (uint64_t)old->inode->now.size;
-    change_add(s, from, to, NULL);
-    entries_rename(&s->now, from, to);
-}
-
-void sim_remove(struct io_sim *s, const char *path)
-{
-    struct sim_entry *e = sim_find(s->now, path);
-    s->bytes -= (uint64_t)e->inode->now.size;
-    change_add(s, path, NULL, NULL);
-    entry_remove(&s->now, path);
-}
-
 void io_sim_init(struct io_sim *s, uint64_t seed)
 {
     *s = (struct io_sim){.fs = {&sim_fs_ops}, .io = {&sim_io_ops}};
     rng_seed(&s->rng, seed);
-}
-
-static void entries_free(struct sim_entry **list)
-{
-    while (*list)
-        entry_remove(list, (*list)->path);
+    s->root = sim_inode_new(s, true);
 }
 
 static void handles_free(struct io_sim *s)
@@ -228,16 +194,12 @@ static void handles_free(struct io_sim *s)
 
 void io_sim_free(struct io_sim *s)
 {
-    sim_commit_names(s, UINT64_MAX);
-    entries_free(&s->now);
-    entries_free(&s->stable);
     handles_free(s);
+    sim_named_free(s);
     while (s->inodes) {
         struct sim_inode *inode = s->inodes;
         s->inodes = inode->next;
-        free(inode->now.data);
-        free(inode->stable.data);
-        free(inode);
+        sim_inode_free(inode);
     }
 }
 
@@ -247,39 +209,45 @@ void io_sim_fail(struct io_sim *s, enum sim_op op, uint64_t nth, int err)
     s->faults[s->fault_count++] = (struct sim_fault){op, s->ops[op] + nth, err};
 }
 
-/* A write that was under way may have happened in part, from its front. */
+/*
+ * A write that was under way may have happened in part: from its front, or, past the operating
+ * system's cache, any of its sectors.
+ */
 static void crash_write(struct io_sim *s, struct io_req *req)
 {
-    uint64_t left = rng_below(&s->rng, 3) == 0 ? rng_below(&s->rng, req->bytes + 1)
-                    : rng_below(&s->rng, 2)    ? req->bytes
-                                               : 0;
+    bool direct = req->file->direct;
+    uint64_t left = direct || rng_below(&s->rng, 2)
+                        ? req->bytes
+                        : rng_below(&s->rng, rng_below(&s->rng, 2) ? req->bytes + 1 : 1);
+    uint64_t odds = direct ? rng_below(&s->rng, 4) : 0; /* of 3 a sector is left out */
     int64_t off = req->offset;
     for (uint32_t i = 0; i < req->iov_count && left > 0; i++) {
+        const uint8_t *p = req->iov[i].iov_base;
         size_t n = req->iov[i].iov_len < left ? req->iov[i].iov_len : (size_t)left;
-        sim_write(s, req->file->inode, req->iov[i].iov_base, n, off);
-        off += (int64_t)n;
         left -= n;
+        for (int64_t end = off + (int64_t)n, some; off < end; off += some, p += some) {
+            some = direct ? piece(off, end) : end - off;
+            if (!direct || rng_below(&s->rng, 3) >= odds)
+                sim_write(s, req->file->inode, p, (size_t)some, off);
+        }
     }
 }
 
-/* Any subset of the sectors that differ stays; the length is the old one or the new one. */
+/* Any subset of the sectors that differ stays; the length is the old one, the new one or between. */
 static void crash_inode(struct io_sim *s, struct sim_inode *inode)
 {
     struct sim_image *now = &inode->now, *old = &inode->stable;
     int64_t size = rng_below(&s->rng, 2) ? now->size : old->size;
-    s->bytes -= (uint64_t)now->size;
+    if (rng_below(&s->rng, 4) == 0 && now->size > old->size)
+        size = old->size + (int64_t)rng_below(&s->rng, (uint64_t)(now->size - old->size));
+    uint64_t odds = rng_below(&s->rng, 4); /* of 3 a sector is not there */
     if (now->size < size)
         image_resize(now, size);
-    for (int64_t at = 0; at < size; at += sim_sector_bytes) {
-        if (rng_below(&s->rng, 2))
-            continue;
-        int64_t n = size - at < sim_sector_bytes ? size - at : sim_sector_bytes;
-        int64_t have = old->size - at < 0 ? 0 : old->size - at < n ? old->size - at : n;
-        if (have > 0)
-            memcpy(now->data + at, old->data + at, (size_t)have);
-        memset(now->data + at + have, 0, (size_t)(n - have));
-    }
+    for (int64_t at = 0; at < size; at += sim_sector_bytes)
+        if (is_lost(inode, at) || rng_below(&s->rng, 3) < odds)
+            stable_copy(inode, now->data + at, at, piece(at, size));
     image_resize(now, size);
+    inode->lost_sectors = 0;
     sim_flush(inode);
 }
 
@@ -287,12 +255,6 @@ void io_sim_crash_at(struct io_sim *s, uint64_t nth, enum sim_crash crash)
 {
     s->die_at = s->calls + nth;
     s->die_how = crash;
-}
-
-void io_sim_revive(struct io_sim *s)
-{
-    CHECK(s->queue == NULL && s->handles == NULL);
-    s->dead = false;
 }
 
 void io_sim_crash(struct io_sim *s, enum sim_crash crash)
@@ -306,27 +268,34 @@ void io_sim_crash(struct io_sim *s, enum sim_crash crash)
     s->dead = true;
     s->fault_count = 0;
     s->die_at = 0;
+    s->die_how = crash;
+    sim_named_crash(s, crash);
     if (crash == SIM_PROCESS_DEATH)
         return;
-    uint64_t pending = 0;
-    for (struct sim_change *c = s->changes; c; c = c->next)
-        pending++;
-    sim_commit_names(s, rng_below(&s->rng, pending + 1));
-    while (s->changes) {
-        struct sim_change *c = s->changes;
-        s->changes = c->next;
-        free(c->from);
-        free(c->to);
-        free(c);
-    }
-    s->changes_tail = NULL;
-    entries_free(&s->now);
-    for (struct sim_entry *e = s->stable; e; e = e->next)
-        entry_add(&s->now, e->path, e->inode);
-    for (struct sim_inode *inode = s->inodes; inode; inode = inode->next)
-        if (!inode->is_dir)
-            crash_inode(s, inode);
+    sim_names_crash(s);
     s->bytes = 0;
-    for (struct sim_entry *e = s->now; e; e = e->next)
-        s->bytes += (uint64_t)e->inode->now.size;
+    for (struct sim_inode *inode = s->inodes; inode; inode = inode->next) {
+        if (inode->is_dir || !inode->reachable)
+            continue;
+        crash_inode(s, inode);
+        s->bytes += (uint64_t)inode->now.size;
+    }
+}
+
+void io_sim_revive(struct io_sim *s)
+{
+    CHECK(s->queue == NULL && s->handles == NULL);
+    sim_named_revive(s);
+    s->dead = false;
+    if (s->die_how == SIM_PROCESS_DEATH)
+        return;
+    for (struct sim_inode **at = &s->inodes; *at;) {
+        struct sim_inode *inode = *at;
+        if (inode->reachable) {
+            at = &inode->next;
+            continue;
+        }
+        *at = inode->next;
+        sim_inode_free(inode);
+    }
 }

@@ -5,8 +5,13 @@
  * disk. Asynchronous requests wait until io_sim_step completes one, in an order drawn from a seed.
  * Each file keeps two images: what the operating system holds and what the medium holds. A crash is
  * either the death of the process (the operating system's image stays; requests under way happen
- * wholly, partly or not at all) or a power cut (of what was not flushed any subset of sectors
- * stays, and of the directory operations since the last directory sync a prefix).
+ * wholly, partly or not at all) or a power cut. Of what was not flushed then any subset of sectors
+ * stays and any size between the old one and the new; of what happened to the names in a directory
+ * since that directory was synced a front part; and named memory is gone. After a failed flush some
+ * of the sectors that it covered are on the medium, some wait for the next flush, and some look
+ * written to readers but are never flushed again (of a file opened direct: are back at what they
+ * were). What is stored into named memory after the crash, while the dead process is taken down, is
+ * not kept.
  * Owner: one thread. Memory: malloc; io_sim_free gives it all back.
  * Failure: as injected, and ERR_NO_SPACE over the limit of bytes.
  */
@@ -19,7 +24,7 @@
 #include "base/rng.h"
 #include "storage/io/io.h"
 
-#define sim_sector_bytes 512
+#define sim_sector_bytes 512 /* what the device writes whole or not at all; O_DIRECT's unit */
 #define sim_faults_max   16
 
 enum sim_op {
@@ -33,7 +38,8 @@ enum sim_op {
     SIM_UNLINK,
     SIM_MKDIR,
     SIM_LIST,
-    SIM_ALLOCATE, /* blocking ones */
+    SIM_ALLOCATE,
+    SIM_MAP_NAMED, /* blocking ones */
     SIM_READ,
     SIM_WRITE,
     SIM_FLUSH, /* asynchronous ones */
@@ -49,20 +55,17 @@ struct sim_fault {
 enum sim_crash { SIM_PROCESS_DEATH, SIM_POWER_CUT };
 
 struct sim_inode;
-struct sim_entry;
-struct sim_change;
+struct sim_named;
 
 struct io_sim {
     struct fs fs;
     struct io io;
     struct rng rng;
-    struct sim_inode *inodes;
-    struct sim_entry *now, *stable; /* names as the system and as the medium has them */
-    struct sim_change *changes,
-        *changes_tail; /* directory operations since the last directory sync */
+    struct sim_inode *inodes, *root;
     struct io_req *queue, *queue_tail;
     struct io_req *current; /* being completed */
     struct io_file *handles;
+    struct sim_named *named; /* survives the process, not a power cut */
     uint32_t open_files;
     uint32_t in_flight;
     uint64_t bytes, bytes_limit; /* of all files; limit 0: none */
@@ -70,9 +73,11 @@ struct io_sim {
     uint64_t ops[SIM_OP_COUNT];  /* how often each was called */
     struct sim_fault faults[sim_faults_max];
     uint32_t fault_count;
-    bool dead;       /* crashed: nothing works any more, nothing changes */
-    uint64_t calls;  /* of all ops */
-    uint64_t die_at; /* crash when calls reaches this; 0: never */
+    bool dead;           /* crashed: nothing works any more, nothing changes */
+    uint64_t calls;      /* of all ops */
+    bool no_direct;      /* files cannot be opened past the operating system's cache */
+    uint64_t taken_back; /* sectors that a failed flush took back to what they were */
+    uint64_t die_at;     /* crash when calls reaches this; 0: never */
     enum sim_crash die_how;
 };
 
@@ -94,6 +99,9 @@ bool io_sim_step(struct io_sim *s);
  * effect.
  */
 void io_sim_crash(struct io_sim *s, enum sim_crash crash);
+
+/* Counts like an op: for places in the code under test where it is to die, too. */
+void io_sim_point(struct io_sim *s);
 
 /* Crashes at the nth op from now on, in the middle of whatever that is part of. */
 void io_sim_crash_at(struct io_sim *s, uint64_t nth, enum sim_crash crash);

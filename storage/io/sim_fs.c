@@ -7,21 +7,10 @@
 #include "base/err.h"
 #include "storage/io/sim_internal.h"
 
-static struct io_sim *sim_of(struct fs *fs)
-{
-    return (struct io_sim *)((char *)fs - offsetof(struct io_sim, fs));
-}
-
 static bool parent_exists(struct io_sim *s, const char *path)
 {
-    char parent[io_path_bytes_max];
-    snprintf(parent, sizeof(parent), "%s", path);
-    char *slash = strrchr(parent, '/');
-    if (slash == NULL || slash == parent)
-        return true;
-    *slash = '\0';
-    struct sim_entry *e = sim_find(s->now, parent);
-    return e && e->inode->is_dir;
+    const char *name;
+    return sim_parent(s, path, &name) != NULL && *name != '\0';
 }
 
 static struct io_file *handle_new(struct io_sim *s, struct sim_inode *inode)
@@ -41,17 +30,22 @@ static int fs_open(struct fs *fs, const char *path, uint32_t flags, struct io_fi
     int err = sim_fault(s, SIM_OPEN);
     if (err)
         return err;
-    struct sim_entry *e = sim_find(s->now, path);
-    if (e && (flags & IO_OPEN_CREATE) && (flags & IO_OPEN_EXCLUSIVE))
+    if ((flags & IO_OPEN_DIRECT) && s->no_direct)
+        return ERR_INVALID;
+    struct sim_inode *inode = sim_find(s, path);
+    if (inode && (flags & IO_OPEN_CREATE) && (flags & IO_OPEN_EXCLUSIVE))
         return ERR_EXISTS;
-    if (e == NULL && (!(flags & IO_OPEN_CREATE) || !parent_exists(s, path)))
+    if (inode == NULL && (!(flags & IO_OPEN_CREATE) || !parent_exists(s, path)))
         return ERR_NOT_FOUND;
-    struct sim_inode *inode = e ? e->inode : sim_create(s, path, false);
+    if (inode == NULL)
+        inode = sim_create(s, path, false);
     if (inode->is_dir)
         return ERR_INVALID;
     if (flags & IO_OPEN_TRUNCATE)
         sim_resize(s, inode, 0);
     *out = handle_new(s, inode);
+    (*out)->direct = flags & IO_OPEN_DIRECT;
+    inode->direct |= (*out)->direct;
     return 0;
 }
 
@@ -76,10 +70,10 @@ static void stat_inode(const struct sim_inode *inode, struct fs_stat *out)
 
 static int fs_stat_path(struct fs *fs, const char *path, struct fs_stat *out)
 {
-    struct sim_entry *e = sim_find(sim_of(fs)->now, path);
-    if (e == NULL)
+    struct sim_inode *inode = sim_find(sim_of(fs), path);
+    if (inode == NULL)
         return ERR_NOT_FOUND;
-    stat_inode(e->inode, out);
+    stat_inode(inode, out);
     return 0;
 }
 
@@ -87,6 +81,12 @@ static int fs_size(struct fs *fs, struct io_file *file, int64_t *out)
 {
     *out = file->inode->now.size;
     return 0;
+}
+
+/* What O_DIRECT asks for. */
+static bool aligned(const void *p, size_t n, int64_t off)
+{
+    return ((uintptr_t)p | n | (size_t)off) % sim_sector_bytes == 0;
 }
 
 static size_t image_read(const struct sim_inode *inode, void *buf, size_t n, int64_t off)
@@ -103,6 +103,8 @@ static size_t image_read(const struct sim_inode *inode, void *buf, size_t n, int
 static int64_t fs_pread(struct fs *fs, struct io_file *file, void *buf, size_t n, int64_t off)
 {
     int err = sim_fault(sim_of(fs), SIM_PREAD);
+    if (err == 0 && file->direct && !aligned(buf, n, off))
+        err = ERR_INVALID;
     return err ? err : (int64_t)image_read(file->inode, buf, n, off);
 }
 
@@ -110,6 +112,8 @@ static int fs_pwrite(struct fs *fs, struct io_file *file, const void *buf, size_
 {
     struct io_sim *s = sim_of(fs);
     int err = sim_fault(s, SIM_PWRITE);
+    if (err == 0 && file->direct && !aligned(buf, n, off))
+        return ERR_INVALID;
     if (err) {
         if (!s->dead)
             sim_write(s, file->inode, buf, (size_t)rng_below(&s->rng, n + 1), off);
@@ -143,9 +147,21 @@ static int fs_allocate(struct fs *fs, struct io_file *file, int64_t size)
 
 static int fs_sync(struct fs *fs, struct io_file *file)
 {
-    int err = sim_fault(sim_of(fs), SIM_SYNC);
+    struct io_sim *s = sim_of(fs);
+    int err = sim_fault(s, SIM_SYNC);
     if (err == 0)
         sim_flush(file->inode);
+    else if (!s->dead)
+        sim_suspect(s, file->inode, 0, file->inode->now.size);
+    return err;
+}
+
+static int fs_drop_cache(struct fs *fs, struct io_file *file)
+{
+    struct io_sim *s = sim_of(fs);
+    int err = fs_sync(fs, file);
+    if (err == 0)
+        sim_drop_cache(s, file->inode);
     return err;
 }
 
@@ -155,9 +171,10 @@ static int fs_sync_dir(struct fs *fs, const char *path)
     int err = sim_fault(s, SIM_SYNC_DIR);
     if (err)
         return err;
-    if (sim_find(s->now, path) == NULL)
+    struct sim_inode *dir = sim_find(s, path);
+    if (dir == NULL || !dir->is_dir)
         return ERR_NOT_FOUND;
-    sim_commit_names(s, UINT64_MAX);
+    sim_sync_names(dir);
     return 0;
 }
 
@@ -167,8 +184,11 @@ static int fs_rename(struct fs *fs, const char *from, const char *to)
     int err = sim_fault(s, SIM_RENAME);
     if (err)
         return err;
-    if (sim_find(s->now, from) == NULL)
+    const char *name;
+    if (sim_find(s, from) == NULL)
         return ERR_NOT_FOUND;
+    if (sim_parent(s, from, &name) != sim_parent(s, to, &name))
+        return ERR_UNSUPPORTED;
     if (strcmp(from, to) != 0)
         sim_move(s, from, to);
     return 0;
@@ -180,10 +200,10 @@ static int fs_unlink(struct fs *fs, const char *path)
     int err = sim_fault(s, SIM_UNLINK);
     if (err)
         return err;
-    struct sim_entry *e = sim_find(s->now, path);
-    if (e == NULL)
+    struct sim_inode *inode = sim_find(s, path);
+    if (inode == NULL)
         return ERR_NOT_FOUND;
-    if (e->inode->is_dir)
+    if (inode->is_dir)
         return ERR_INVALID;
     sim_remove(s, path);
     return 0;
@@ -195,21 +215,12 @@ static int fs_mkdir(struct fs *fs, const char *path)
     int err = sim_fault(s, SIM_MKDIR);
     if (err)
         return err;
-    if (sim_find(s->now, path))
+    if (sim_find(s, path))
         return ERR_EXISTS;
     if (!parent_exists(s, path))
         return ERR_NOT_FOUND;
     sim_create(s, path, true);
     return 0;
-}
-
-/* The name of the entry inside dir, or NULL if it is not directly in it. */
-static const char *name_in(const char *dir, const char *path)
-{
-    size_t n = strlen(dir);
-    if (strncmp(path, dir, n) != 0 || path[n] != '/' || strchr(path + n + 1, '/'))
-        return NULL;
-    return path + n + 1;
 }
 
 static int fs_rmdir(struct fs *fs, const char *path)
@@ -218,12 +229,13 @@ static int fs_rmdir(struct fs *fs, const char *path)
     int err = sim_fault(s, SIM_UNLINK);
     if (err)
         return err;
-    struct sim_entry *e = sim_find(s->now, path);
-    if (e == NULL)
+    struct sim_inode *dir = sim_find(s, path);
+    if (dir == NULL)
         return ERR_NOT_FOUND;
-    for (struct sim_entry *in = s->now; in; in = in->next)
-        if (name_in(path, in->path))
-            return ERR_EXISTS;
+    if (!dir->is_dir)
+        return ERR_INVALID;
+    if (dir->names)
+        return ERR_EXISTS;
     sim_remove(s, path);
     return 0;
 }
@@ -234,13 +246,13 @@ static int fs_list(struct fs *fs, const char *path, fs_list_fn *fn, void *ctx)
     int err = sim_fault(s, SIM_LIST);
     if (err)
         return err;
-    if (sim_find(s->now, path) == NULL)
+    struct sim_inode *dir = sim_find(s, path);
+    if (dir == NULL || !dir->is_dir)
         return ERR_NOT_FOUND;
-    struct sim_entry *next;
-    for (struct sim_entry *e = s->now; e; e = next) {
-        next = e->next; /* fn may unlink what it is given */
-        const char *name = name_in(path, e->path);
-        if (name && fn(ctx, name, e->inode->is_dir))
+    struct sim_name *next;
+    for (struct sim_name *n = dir->names; n; n = next) {
+        next = n->next; /* fn may unlink what it is given */
+        if (fn(ctx, n->name, n->inode->is_dir))
             break;
     }
     return 0;
@@ -260,8 +272,11 @@ static int fs_lock(struct fs *fs, const char *path, struct io_file **out)
     int err = sim_fault(s, SIM_OPEN);
     if (err)
         return err;
-    struct sim_entry *e = sim_find(s->now, path);
-    struct sim_inode *inode = e ? e->inode : sim_create(s, path, false);
+    struct sim_inode *inode = sim_find(s, path);
+    if (inode == NULL && !parent_exists(s, path))
+        return ERR_NOT_FOUND;
+    if (inode == NULL)
+        inode = sim_create(s, path, false);
     for (struct io_file *h = s->handles; h; h = h->next)
         if (h->inode == inode && h->locked)
             return ERR_BUSY;
@@ -280,6 +295,7 @@ const struct fs_ops sim_fs_ops = {
     .truncate = fs_truncate,
     .allocate = fs_allocate,
     .sync = fs_sync,
+    .drop_cache = fs_drop_cache,
     .sync_dir = fs_sync_dir,
     .rename = fs_rename,
     .unlink = fs_unlink,
@@ -288,6 +304,9 @@ const struct fs_ops sim_fs_ops = {
     .list = fs_list,
     .space = fs_space,
     .lock = fs_lock,
+    .map_named = sim_map_named,
+    .unmap_named = sim_unmap_named,
+    .remove_named = sim_remove_named,
 };
 
 static void sim_submit(struct io *io, struct io_req *req)
@@ -349,21 +368,36 @@ static int do_write(struct io_sim *s, struct io_req *req, uint64_t limit)
     return 0;
 }
 
+static bool request_aligned(const struct io_req *req)
+{
+    for (uint32_t i = 0; req->file->direct && i < req->iov_count; i++)
+        if (!aligned(req->iov[i].iov_base, req->iov[i].iov_len, req->offset))
+            return false;
+    return true;
+}
+
 static int64_t do_request(struct io_sim *s, struct io_req *req)
 {
     static const enum sim_op ops[] = {
         [IO_READ] = SIM_READ, [IO_WRITE] = SIM_WRITE, [IO_FLUSH] = SIM_FLUSH};
     int err = sim_fault(s, ops[req->op]);
+    if (err == 0 && !request_aligned(req))
+        return ERR_INVALID;
     if (req->op == IO_READ)
         return err ? err : do_read(req);
     if (req->op == IO_FLUSH) {
         if (err == 0)
             sim_flush(req->file->inode);
+        else if (!s->dead)
+            sim_suspect(s, req->file->inode, 0, req->file->inode->now.size);
         return err;
     }
     if (err) {
-        if (!s->dead)
-            do_write(s, req, rng_below(&s->rng, req->bytes + 1));
+        if (s->dead)
+            return err;
+        do_write(s, req, rng_below(&s->rng, req->bytes + 1));
+        if (req->durable)
+            sim_suspect(s, req->file->inode, req->offset, (int64_t)req->bytes);
         return err;
     }
     err = do_write(s, req, req->bytes);

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "storage/plant.h"
 #include "storage/plog/plog_internal.h"
 
 /* Where the batch goes: the rest of the tail chunk, then fresh chunks linked by next. */
@@ -390,7 +391,7 @@ static int answer_repeated(struct plog *p, struct plog_append *a, const struct p
     a->log_append_time_ms = b->timestamp_ms;
     a->log_start_offset = p->log_start;
     a->segment = NULL;
-    if (b->last_offset < p->high_watermark) {
+    if (b->last_offset < p->high_watermark || PLANT(REPEAT_EARLY)) {
         a->durable_ns = *p->env->now_ns;
         a->done(a);
         return 0;
@@ -399,11 +400,17 @@ static int answer_repeated(struct plog *p, struct plog_append *a, const struct p
     return 0;
 }
 
-/* The fresh chunks become the segment's. */
+/* The fresh chunks become the segment's; from here on the bytes count. */
 static void place_chunks(struct plog *p, struct segment *s, struct landing *to)
 {
     uint32_t at = s->size, end = s->size + to->bytes;
     struct chunk *chunk = to->first;
+    struct region_place place = {
+        .topic_id = p->topic_id,
+        .partition = p->partition,
+        .leader_epoch = p->leader_epoch,
+        .base = s->base,
+    };
     while (at < end) {
         uint32_t slot = at / tail_chunk_bytes, off = at % tail_chunk_bytes;
         uint32_t n = end - at < tail_chunk_bytes - off ? end - at : tail_chunk_bytes - off;
@@ -418,6 +425,9 @@ static void place_chunks(struct plog *p, struct segment *s, struct landing *to)
             chunk_dirty(p->env->cache, chunk);
         }
         chunk->used = off + n;
+        CRASH_POINT();
+        chunk_mark(p->env->cache, chunk, &place);
+        CRASH_POINT();
         at += n;
         chunk = chunk->next;
     }
@@ -446,7 +456,9 @@ static void commit(struct plog *p, struct plog_append *a, struct incoming *in)
     p->env->appends++;
     p->env->append_bytes += in->to.bytes;
     queue_push(p, a);
-    plog_mark_dirty(p);
+    plog_grown(p);
+    if (plog_store_acks(p))
+        plog_complete(p);
 }
 
 /* The copied batch through all checks that need its bytes. Returns what plog_append returns. */
@@ -514,8 +526,10 @@ int plog_append(struct plog *p, struct plog_append *a)
     int err = landing_take(p, &in.to);
     if (err == ERR_TOO_LARGE)
         return answered(a, KERR_MESSAGE_TOO_LARGE, false);
-    if (err)
+    if (err) {
+        p->env->shard->pressed = true; /* what waits for a write need not wait longer */
         return err;
+    }
     bytes_put_u64(in.raw + BATCH_BASE_OFFSET, (uint64_t)p->end);
     bytes_put_u32(in.raw + BATCH_LEADER_EPOCH, (uint32_t)p->leader_epoch);
     return append_copied(p, a, &in, landing_fill(&in.to, in.raw, a->records));

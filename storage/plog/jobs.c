@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "base/check.h"
+#include "storage/plant.h"
 #include "storage/plog/checkpoint.h"
 #include "storage/plog/plog_internal.h"
 
@@ -53,14 +54,36 @@ void job_start(struct plog *p, struct segment *s, struct job *job, job_fn *run, 
 static void create_run(struct job *job)
 {
     struct plog *p = job->plog;
+    struct segment *s = job->segment;
     char path[io_path_bytes_max];
-    job->err = segment_path(p, job->segment->base, ".log", path);
+    job->err = segment_path(p, s->base, ".log", path);
     if (job->err == 0)
         job->err = p->fs->ops->open(
             p->fs, path, IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_EXCLUSIVE,
             &job->file);
-    if (job->err == 0 && p->env->durability == PLOG_FSYNC)
+    if (job->err)
+        return;
+    segment_open_direct(s);
+    if (p->env->durability == PLOG_FSYNC && !PLANT(UNSYNCED_NAME))
         job->err = p->fs->ops->sync_dir(p->fs, p->dir);
+}
+
+/* Reads that waited for the file go on, or end. */
+static void openers_resume(struct segment *s, int err)
+{
+    struct read_op *op = s->openers;
+    s->openers = NULL;
+    while (op) {
+        struct read_op *next = op->next;
+        op->next = NULL;
+        if (err) {
+            read_op_fail(op, KERR_KAFKA_STORAGE_ERROR);
+        } else {
+            s->pins++;
+            read_op_resume(op);
+        }
+        op = next;
+    }
 }
 
 static void create_done(struct job *job)
@@ -72,6 +95,7 @@ static void create_done(struct job *job)
         plog_fail(p, job->err, "creating a segment");
     else
         plog_mark_dirty(p);
+    openers_resume(job->segment, job->err);
     if (job->segment != plog_active(p))
         segment_seal(job->segment); /* rolled while it was empty */
     segment_doom_step(job->segment);
@@ -82,13 +106,61 @@ void segment_create(struct segment *s)
     job_start(s->plog, s, &s->job, create_run, create_done);
 }
 
+/* --- room ahead of the writes ----------------------------------------------------------------- */
+
+/*
+ * The file grows to s->room with its blocks, so that writes within find them and change no size.
+ * What is behind the last batch reads as zeros, which recovery cuts.
+ */
+static void room_run(struct job *job)
+{
+    struct plog *p = job->plog;
+    struct segment *s = job->segment;
+    job->err = p->fs->ops->allocate(p->fs, s->file, s->room);
+    if (job->err == 0 && p->env->durability == PLOG_FSYNC)
+        job->err = p->fs->ops->sync(p->fs, s->file);
+}
+
+static void room_done(struct job *job)
+{
+    struct segment *s = job->segment;
+    struct plog *p = job->plog;
+    s->no_room = job->err != 0; /* then writes make the file grow, or say why they cannot */
+    if (job->err && job->err != ERR_NO_SPACE && job->err != ERR_UNSUPPORTED)
+        plog_fail(p, job->err, "making room in a segment");
+    if (s != plog_active(p))
+        segment_seal(s);
+    segment_doom_step(s);
+}
+
+void segment_make_room(struct segment *s)
+{
+    struct plog *p = s->plog;
+    int64_t most =
+        p->config.segment_bytes < segment_bytes_max ? p->config.segment_bytes : segment_bytes_max;
+    int64_t ahead = s->size < ahead_bytes_min   ? (int64_t)ahead_bytes_min
+                    : s->size > ahead_bytes_max ? (int64_t)ahead_bytes_max
+                                                : s->size;
+    if (s->direct == NULL || s->busy || s->no_room || s->size < ahead_from_bytes ||
+        p->state != PLOG_ATTACHED || s->room >= most || s->room > s->size + ahead / 2)
+        return;
+    int64_t room = s->size + ahead < most ? s->size + ahead : most;
+    if (room <= s->room)
+        return;
+    s->room = room;
+    s->grown = true;
+    job_start(p, s, &s->job, room_run, room_done);
+}
+
 /* --- the end of a segment's growth ------------------------------------------------------------ */
 
 static void seal_run(struct job *job)
 {
     struct plog *p = job->plog;
     struct segment *s = job->segment;
-    job->err = p->fs->ops->sync(p->fs, s->file);
+    job->err = segment_cut(s);
+    if (job->err == 0)
+        job->err = p->fs->ops->sync(p->fs, s->file);
     if (job->err == 0)
         job->err = segment_write_indexes(s);
     if (job->err == 0 && s->snapshot)
@@ -213,8 +285,6 @@ static void open_run(struct job *job)
 static void open_done(struct job *job)
 {
     struct segment *s = job->segment;
-    struct read_op *op = s->openers;
-    s->openers = NULL;
     if (job->err)
         plog_fail(s->plog, job->err, "opening a segment");
     else {
@@ -223,17 +293,7 @@ static void open_done(struct job *job)
         s->loaded = true;
         list_open(s);
     }
-    while (op) {
-        struct read_op *next = op->next;
-        op->next = NULL;
-        if (job->err) {
-            read_op_fail(op, KERR_KAFKA_STORAGE_ERROR);
-        } else {
-            s->pins++;
-            read_op_resume(op);
-        }
-        op = next;
-    }
+    openers_resume(s, job->err);
     close_unused(s->plog->env->shard);
     segment_doom_step(s);
 }
@@ -299,6 +359,7 @@ static void rename_done(struct job *job)
     }
     s->renamed = true;
     segment_doom_step(s);
+    plog_doom_steps(s->plog); /* the next older one waited for this */
 }
 
 void segment_rename_doomed(struct segment *s)

@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "storage/plog/checkpoint.h"
-#include "storage/plog/plog_internal.h"
+#include "storage/plog/loader.h"
 
 #define metadata_file      "partition.metadata"
 #define epochs_file        "leader-epoch-checkpoint"
@@ -412,7 +412,9 @@ static void set_marks(struct plog *p)
     struct segment *active = plog_active(p);
     p->end = active->next;
     p->visible = active;
-    p->visible_end = active->written = active->size;
+    p->visible_end = active->written = active->submitted = active->size;
+    p->writes_tail = &p->writes;
+    segment_open_direct(active);
     p->high_watermark = p->flushed = p->end;
     p->first_unstable = producers_first_unstable(&p->producers);
     p->size_bytes = 0;
@@ -496,7 +498,9 @@ static int save_all(struct plog *p)
         if (s->sealed)
             continue;
         segment_end_times(s);
-        err = p->fs->ops->sync(p->fs, s->file);
+        err = segment_cut(s);
+        if (err == 0)
+            err = p->fs->ops->sync(p->fs, s->file);
         if (err == 0)
             err = segment_write_indexes(s);
     }

@@ -9,14 +9,15 @@
 struct lookup {
     struct job job;
     struct plog_time_lookup *l;
-    struct segment *s; /* pinned */
-    int64_t base;      /* its base offset */
-    int64_t target;    /* ms */
-    bool newest;       /* the record with the largest timestamp */
-    int64_t from;      /* smallest offset that may be the answer */
-    int64_t limit;     /* first offset that may not */
-    uint32_t at, end;  /* positions: where to begin, what may be read */
-    bool indexed;      /* `at` is known: the indexes were in memory */
+    struct lookup *next; /* waits until s is written up to end */
+    struct segment *s;   /* pinned */
+    int64_t base;        /* its base offset */
+    int64_t target;      /* ms */
+    bool newest;         /* the record with the largest timestamp */
+    int64_t from;        /* smallest offset that may be the answer */
+    int64_t limit;       /* first offset that may not */
+    uint32_t at, end;    /* positions: where to begin, what may be read */
+    bool indexed;        /* `at` is known: the indexes were in memory */
     /* result */
     int64_t offset, timestamp_ms;
     int32_t epoch;
@@ -149,6 +150,24 @@ static void lookup_done(struct job *job)
     lookup_answer(p, l, p->failed ? KERR_KAFKA_STORAGE_ERROR : 0);
 }
 
+void plog_lookups_go(struct plog *p)
+{
+    struct lookup **at = &p->lookups;
+    while (*at) {
+        struct lookup *k = *at;
+        if (k->s->written < k->end && !p->failed) {
+            at = &k->next;
+            continue;
+        }
+        *at = k->next;
+        k->job.plog = p;
+        if (p->failed)
+            lookup_done(&k->job);
+        else
+            job_start(p, NULL, &k->job, lookup_run, lookup_done);
+    }
+}
+
 /*
  * The segment that holds the answer, or NULL. Segments that end before the log start are there only
  * until the next look at retention.
@@ -206,5 +225,9 @@ void plog_time_lookup(struct plog *p, struct plog_time_lookup *l)
     if (s->loaded)
         k->at = start_position(k, s, &s->offsets, &s->times);
     s->pins++;
-    job_start(p, NULL, &k->job, lookup_run, lookup_done);
+    k->next = p->lookups;
+    p->lookups = k;
+    plog_lookups_go(p);
+    if (p->lookups)
+        plog_drain(p);
 }

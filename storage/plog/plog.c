@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "storage/plant.h"
 #include "storage/plog/plog_internal.h"
 
 /* The numbered invariants of plog.h, those that a look at the marks can check. */
@@ -12,9 +13,23 @@ void plog_check(const struct plog *p)
     CHECK(p->log_start <= p->stable && p->stable <= p->high_watermark);
     CHECK(p->high_watermark <= p->end);
     CHECK(p->segment_count > 0 && p->visible != NULL);
-    CHECK(p->visible_end <= p->visible->written);
+    CHECK(p->visible_end <= (plog_store_acks(p) ? p->visible->size : p->visible->written));
     const struct segment *active = plog_active(p);
-    CHECK(active->next == p->end && active->written <= active->size);
+    CHECK(active->next == p->end && active->written <= active->submitted);
+    CHECK(active->submitted <= active->size);
+}
+
+static void shard_writes(struct plog_shard *shard)
+{
+    shard->writes = calloc(plog_shard_writes_max, sizeof(*shard->writes));
+    shard->write_blocks =
+        aligned_alloc(write_block_bytes, (size_t)plog_shard_writes_max * write_block_bytes);
+    CHECK(shard->writes != NULL && shard->write_blocks != NULL);
+    for (uint32_t i = 0; i < plog_shard_writes_max; i++) {
+        shard->writes[i].block = shard->write_blocks + (size_t)i * write_block_bytes;
+        shard->writes[i].next = shard->writes_free;
+        shard->writes_free = &shard->writes[i];
+    }
 }
 
 static struct plog_shard *shard_new(void)
@@ -28,6 +43,8 @@ static struct plog_shard *shard_new(void)
         shard->ops_free = &shard->ops[i];
     }
     shard->open_tail = &shard->open;
+    shard->lazy_tail = &shard->lazy;
+    shard_writes(shard);
     return shard;
 }
 
@@ -35,8 +52,11 @@ void plog_env_fini(struct plog_env *env)
 {
     if (env == NULL || env->shard == NULL)
         return;
+    wheel_cancel(env->wheel, &env->shard->lazy_timer);
     unzip_free(env->shard->unzip);
     free(env->shard->ops);
+    free(env->shard->writes);
+    free(env->shard->write_blocks);
     free(env->shard);
     env->shard = NULL;
 }
@@ -67,7 +87,7 @@ void plog_detach_try(struct plog *p)
 {
     if (p->state != PLOG_DETACHING)
         return;
-    if (p->jobs > 0 || p->reads > 0 || p->writing || p->flushing)
+    if (p->jobs > 0 || p->reads > 0 || p->writes || p->flushing)
         return;
     if (!p->failed && p->written_total < p->appended_total)
         return;
@@ -77,8 +97,9 @@ void plog_detach_try(struct plog *p)
     if (d == NULL)
         return;
     p->detach = NULL;
+    plog_lazy_remove(p);
     for (uint32_t i = 0; i < p->segment_count; i++) {
-        segment_drop_chunks(p->segments[i], p->env->cache);
+        segment_drop_chunks(p->segments[i], p->env->cache, plog_store_acks(p));
         segment_unlist(p->segments[i]);
     }
     p->state = PLOG_DETACHED;
@@ -193,6 +214,8 @@ const char *plog_log_dir(const struct plog *p)
 /* Not past the first rolled segment whose indexes are not on disk: recovery makes them anew. */
 int64_t plog_recovery_point(const struct plog *p)
 {
+    if (PLANT(EARLY_POINT))
+        return p->end;
     int64_t point = p->env && p->env->durability == PLOG_FSYNC ? p->high_watermark : p->flushed;
     for (uint32_t i = p->segment_count - 1; i-- > 0;) {
         const struct segment *s = p->segments[i];

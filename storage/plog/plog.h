@@ -16,10 +16,11 @@
  *   3. an append is done without error only when its last offset < durable end.
  *   4. batches of a segment are contiguous in offsets as appended, epochs never decrease.
  *   5. bytes in [written, tail end) of the active segment are in tail chunks; a chunk is dropped
- *      only when its bytes are written.
+ *      only when its bytes are written (or kept, when the plog fails and they were acked).
  *   6. a FAILED plog accepts nothing and answers KAFKA_STORAGE_ERROR until it is opened anew.
+ *   7. a segment is written to only when all segments before it are written.
  * Durability: PLOG_FSYNC: written and flushed to the medium. PLOG_OS: handed to the operating
- * system, survives the death of the process.
+ * system, or stored where the log memory has a name: survives the death of the process.
  * Failure: a failing disk moves the plog to FAILED and is reported through env->disk_error, once.
  */
 #ifndef STORAGE_PLOG_PLOG_H
@@ -74,7 +75,7 @@ struct plog_env {
     void (*disk_error)(struct plog_env *env, struct plog *plog, int err);
     void *ctx;
     int64_t retention_check_ms;           /* log.retention.check.interval.ms; 0: never */
-    struct plog *dirty_head, *dirty_tail; /* private: plogs with bytes to write */
+    struct plog *dirty_head, *dirty_tail; /* private: plogs with work for plog_env_run */
     struct plog_shard *shard;             /* private: made by the first plog_attach */
     uint64_t appends, append_bytes, writes, reads_tail, reads_disk, duplicates,
         rejects; /* counters */
@@ -127,10 +128,7 @@ int plog_close(struct plog *p);
 /* After plog_detach: renames the directory to "<name>.<uuid>-delete", removes it, closes, frees. */
 int plog_remove(struct plog *p);
 
-/*
- * At start: removes every "*-delete" directory of a log dir that an earlier plog_remove left
- * behind.
- */
+/* At start: removes every "*-delete" directory of a log dir that a plog_remove left behind. */
 int plog_sweep(struct fs *fs, const char *log_dir);
 
 /* ---- on the owning shard ---- */
@@ -193,12 +191,15 @@ struct plog_append {
  */
 int plog_append(struct plog *p, struct plog_append *a);
 
-#define plog_reads_max 64 /* disk reads under way on a shard; more wait their turn */
-#define plog_read_disk_bytes_max                                                                   \
-    (1 * MIB)                     /* of one read answered from disk (or one batch that is larger) */
-#define plog_write_chunks_max  16 /* of one write */
-#define plog_rolls_pending_max 8  /* new segments whose file is still being made; then ERR_FULL */
-#define plog_segments_open_max 512 /* sealed segments of a shard with file and indexes at hand */
+#define plog_reads_max           64          /* disk reads under way on a shard; more wait */
+#define plog_read_disk_bytes_max (1 * MIB)   /* of one read from disk (or one larger batch) */
+#define plog_write_chunks_max    16          /* of one write: 1 MiB */
+#define plog_writes_max          4           /* of one plog under way */
+#define plog_shard_writes_max    128         /* of a shard under way; more wait */
+#define plog_lazy_write_bytes    (256 * KIB) /* store is the ack: a write is worth while */
+#define plog_lazy_write_ms       100         /* and so long do other bytes wait for one */
+#define plog_rolls_pending_max   8   /* segments whose file is still being made; then ERR_FULL */
+#define plog_segments_open_max   512 /* sealed segments of a shard with file and indexes open */
 
 /*
  * A range for a fetch. An offset outside [log start, end] is OFFSET_OUT_OF_RANGE. Less than
@@ -263,9 +264,7 @@ struct plog_time_lookup {
 #define PLOG_TIME_MAX (-3)
 void plog_time_lookup(struct plog *p, struct plog_time_lookup *l);
 
-/*
- * OffsetForLeaderEpoch: the largest epoch <= the one asked and its end offset (-1, -1: undefined).
- */
+/* OffsetForLeaderEpoch: the largest epoch <= the one asked, its end offset (-1, -1: undefined). */
 void plog_epoch_end(const struct plog *p, int32_t epoch, int32_t *found_epoch, int64_t *end_offset);
 
 /* Epoch of the batch at an offset, -1 unknown. */
@@ -276,6 +275,12 @@ int32_t plog_epoch_at(const struct plog *p, int64_t offset);
  * new start. Segments that are wholly before it go with the next retention check.
  */
 int16_t plog_delete_records(struct plog *p, int64_t offset, int64_t *low);
+
+/*
+ * Moves the log start of any log, compacted ones too, up to offset (at most the high watermark), for
+ * who has written what the prefix said anew behind it. Does nothing to a failed log.
+ */
+void plog_drop_before(struct plog *p, int64_t offset);
 
 struct plog_producer {
     int64_t producer_id, last_timestamp_ms, current_txn_start_offset; /* -1: none */

@@ -1,8 +1,8 @@
 /*
  * plog_internal: a partition's log from inside, shared by the files of this folder.
  *
- * Which file does what: plog.c life and marks; append.c a batch in; write.c bytes to disk, answers
- * out; read.c ranges out; lookup.c by timestamp; segment.c one segment and its files; jobs.c what
+ * Which file does what: plog.c life and marks; append.c a batch in; ack.c answers out; write.c bytes
+ * to disk; flush.c flush.messages and flush.ms; tail.c what named memory held at the start; read.c ranges out; lookup.c by timestamp; segment.c one segment and its files; jobs.c what
  * the worker does for a segment; roll.c new segments; retain.c old ones; load.c opening and
  * closing; recover.c what a crash left; replay.c producers at open; scan.c batches of a file at
  * open.
@@ -25,6 +25,10 @@
 #define unknown_timestamp INT64_MIN
 #define scan_buffer_bytes (1 * MIB)
 #define read_chunks_max   (plog_read_disk_bytes_max / tail_chunk_bytes + 1)
+#define write_block_bytes 4096 /* O_DIRECT: positions, lengths and addresses are multiples of it */
+#define ahead_from_bytes  (64 * KIB) /* a segment of that size is given room ahead */
+#define ahead_bytes_min   (1 * MIB)
+#define ahead_bytes_max   (64 * MIB)
 
 struct job;
 typedef void job_fn(struct job *job);
@@ -47,8 +51,13 @@ struct job {
 struct segment {
     struct plog *plog;
     int64_t base, next;     /* offsets: the file's name; behind the last batch */
-    uint32_t size, written; /* bytes: appended; written */
+    uint32_t size, written; /* bytes: appended; written, without a gap */
+    uint32_t submitted;     /* bytes that are written or whose write is under way */
     struct io_file *file;   /* NULL: being made, or closed */
+    struct io_file *direct; /* the same with O_DIRECT while it grows; NULL: it cannot have it */
+    int64_t room;           /* size of the file that was made ahead, or is being made */
+    bool no_room;           /* the disk had none to make ahead */
+    bool grown;             /* the file may be longer than what was appended */
     struct index offsets, times;
     bool loaded;          /* the indexes are at hand */
     bool sealed;          /* rolled, and indexes and snapshot are on disk */
@@ -103,13 +112,20 @@ struct plog {
 
     struct plog_append *queue_head, *queue_tail; /* accepted, not durable, in order */
     uint64_t appended_total, written_total;      /* bytes since the plog was opened */
-    struct io_req write;
-    struct iovec write_iov[plog_write_chunks_max];
-    struct segment *writing; /* of the write under way, NULL: none */
+    uint64_t submitted_total; /* bytes that are written or whose write is under way */
+    uint64_t drain_total;     /* up to here everything is written at once, whole blocks or not */
+    struct write_op *writes, **writes_tail; /* under way, in order */
+    uint32_t write_count;
+    struct plog *lazy_next; /* of the shard's list of plogs with bytes that wait for a write */
+    int64_t lazy_since_ns;
+    bool lazy;
+    bool fire_wanted;       /* the high watermark moved */
+    struct lookup *lookups; /* wait until what they search is written */
 
     struct io_req flush; /* flush.messages, flush.ms */
     struct segment *flushing;
     int64_t flush_target;
+    uint64_t flush_total; /* a flush waits until so much is written; 0: none waits */
     struct wheel_timer flush_timer;
 
     struct plog_waiter *waiters;
@@ -122,41 +138,7 @@ struct plog {
     bool dirty;
 };
 
-/* Bytes of a segment by position: the cached ones, or those just read. */
-struct window {
-    struct chunk **chunks;
-    uint32_t base; /* position of chunks[0]'s first byte */
-    uint32_t end;  /* position behind the last byte that is there */
-};
-
-/* A read that needs the disk or must wait; taken from the shard's pool. */
-struct read_op {
-    struct plog *plog;
-    struct plog_read *read;
-    struct segment *segment;
-    struct io_req req;
-    struct iovec iov[read_chunks_max];
-    struct chunk *chunks[read_chunks_max];
-    uint32_t chunk_count;
-    struct window window;
-    uint32_t position;  /* next byte to look at (searching) or to hand out (found) */
-    uint32_t limit;     /* position that may not be passed */
-    bool found;         /* position is in the answer's range */
-    uint32_t batch_end; /* end of the answer's first batch */
-    uint32_t end;       /* where the answer ends at the latest */
-    struct cache_waiter waiter;
-    struct read_op *next;
-};
-
-/* What the plogs of a shard share. */
-struct plog_shard {
-    struct unzip *unzip;
-    struct validate_result result;
-    struct read_op *ops, *ops_free;
-    struct plog_read *waiting, *waiting_tail; /* for a read_op */
-    struct segment *open, **open_tail;        /* sealed and open, longest unused first */
-    uint32_t open_count;
-};
+#include "storage/plog/shard.h"
 
 /* --- segment.c --- */
 /* A segment with room for chunks up to bytes; its indexes are empty and absent. ERR_NO_MEMORY. */
@@ -168,7 +150,20 @@ void segment_drop_memory(struct segment *s);
 int segment_index_room(struct segment *s, uint64_t index_bytes);
 int segment_path(const struct plog *p, int64_t base, const char *suffix,
                  char out[io_path_bytes_max]);
-void segment_drop_chunks(struct segment *s, struct cache *cache);
+/* keep: those whose bytes are in no file stay as they are (chunk_keep). */
+void segment_drop_chunks(struct segment *s, struct cache *cache, bool keep);
+/*
+ * Nothing is written to the segment any more: closes s->direct and cuts what was made ahead.
+ * Blocking.
+ */
+int segment_cut(struct segment *s);
+/* Opens s->direct where it can be had. Blocking. */
+void segment_open_direct(struct segment *s);
+/* True if the store into log memory is the acknowledgement. */
+static inline bool plog_store_acks(const struct plog *p)
+{
+    return p->env->durability == PLOG_OS && cache_named(p->env->cache);
+}
 void segment_add(struct segment *s, uint32_t bytes, int64_t last_offset, int64_t max_timestamp,
                  int64_t index_interval);
 /* The last time index entry, when nothing more is appended. */
@@ -194,6 +189,8 @@ uint32_t segment_visible(const struct segment *s);
 /* --- jobs.c --- */
 void job_start(struct plog *p, struct segment *s, struct job *job, job_fn *run, job_fn *done);
 void segment_create(struct segment *s);
+/* Gives a segment that grows room ahead of its writes. */
+void segment_make_room(struct segment *s);
 void segment_seal(struct segment *s);
 void segment_rename_doomed(struct segment *s);
 void segment_unlink_doomed(struct segment *s);
@@ -212,13 +209,32 @@ bool plog_roll_needed(const struct plog *p, uint32_t bytes, int64_t max_timestam
 /* A new active segment at the end offset. ERR_FULL, ERR_NO_MEMORY: nothing happened. */
 int plog_roll(struct plog *p);
 
-/* --- write.c --- */
-void plog_mark_dirty(struct plog *p);
-void plog_write(struct plog *p);
+/* --- ack.c --- */
 void plog_fire(struct plog *p);
 void plog_fail(struct plog *p, int err, const char *what);
 void plog_move_stable(struct plog *p);
+/* The last write of a failed plog has ended. */
+void plog_fail_end(struct plog *p);
+/* Moves the marks over what the promise holds for now, and answers the appends. */
+void plog_complete(struct plog *p);
+
+/* --- write.c --- */
+void plog_mark_dirty(struct plog *p);
+void plog_write(struct plog *p);
+/* Everything appended until now is written soon, also what fills no block. */
+void plog_drain(struct plog *p);
+/* Bytes were appended. */
+void plog_grown(struct plog *p);
+/* Nothing of the plog waits for a write. */
+void plog_lazy_remove(struct plog *p);
+
+/* --- flush.c --- */
+void plog_flush_check(struct plog *p);
 void plog_flush_timer(struct wheel_timer *timer, int64_t now_ns);
+
+/* --- lookup.c --- */
+/* Begins or ends the look-ups that waited for writes. */
+void plog_lookups_go(struct plog *p);
 
 /* --- read.c --- */
 void read_op_resume(struct read_op *op);
@@ -230,28 +246,11 @@ void plog_reads_give_up(struct plog *p);
 void plog_retention_arm(struct plog *p);
 void plog_retention(struct plog *p);
 void segment_doom_step(struct segment *s);
+/* Those of the deleted segments that can go on do so. */
+void plog_doom_steps(struct plog *p);
 
 /* --- plog.c --- */
 void plog_check(const struct plog *p);
 void plog_detach_try(struct plog *p);
-
-/* --- load.c, recover.c, replay.c --- */
-struct loader {
-    const struct plog_open *open;
-    struct plog *plog;
-    char *why;
-    size_t why_size;
-    int64_t *bases; /* of the .log files found */
-    uint32_t base_count, base_room;
-    uint32_t at;        /* index of the segment that is being loaded */
-    int64_t *snapshots; /* offsets of the .snapshot files found */
-    uint32_t snapshot_count, snapshot_room;
-    uint8_t *buffer; /* scan_bytes */
-};
-int loader_fail(struct loader *l, int err, const char *file, const char *what);
-int loader_recover(struct loader *l);
-int loader_producers(struct loader *l);
-/* Renames and removes the files of one segment, at open. */
-void loader_delete_segment(struct loader *l, int64_t base);
 
 #endif

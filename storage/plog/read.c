@@ -243,6 +243,26 @@ static void op_found(struct read_op *op, uint32_t bytes)
     op_lend(op);
 }
 
+/*
+ * There is no batch at or behind the offset in this segment: offsets are missing at its end
+ * (compacted, or lost). The answer begins with the next segment's first batch, as Kafka's does.
+ */
+static void op_next_segment(struct read_op *op)
+{
+    struct plog *p = op->plog;
+    uint32_t i = 0;
+    while (i < p->segment_count && p->segments[i]->base <= op->segment->base)
+        i++;
+    if (i == p->segment_count || p->state != PLOG_ATTACHED) {
+        op_answer(op, 0);
+        return;
+    }
+    segment_unpin(op->segment);
+    op->segment = p->segments[i];
+    if (segment_open_for(op->segment, op))
+        read_op_resume(op);
+}
+
 static void op_filled(struct read_op *op)
 {
     struct plog *p = op->plog;
@@ -258,7 +278,7 @@ static void op_filled(struct read_op *op)
     }
     op_drop_chunks(op);
     if (op->position >= op->limit && found == SCAN_MORE) {
-        op_answer(op, 0); /* a gap at the segment's end: the next read begins in the next one */
+        op_next_segment(op);
         return;
     }
     if (found == SCAN_CORRUPT || op->position == before) {
@@ -267,6 +287,12 @@ static void op_filled(struct read_op *op)
         return;
     }
     op_read(op);
+}
+
+static void op_have(struct read_op *op)
+{
+    op->window = (struct window){op->chunks, op->position, op->position + op->want};
+    op_filled(op);
 }
 
 static void op_read_done(struct io_req *req, int64_t result)
@@ -281,8 +307,7 @@ static void op_read_done(struct io_req *req, int64_t result)
         op_answer(op, KERR_KAFKA_STORAGE_ERROR);
         return;
     }
-    op->window = (struct window){op->chunks, op->position, op->position + (uint32_t)req->bytes};
-    op_filled(op);
+    op_have(op);
 }
 
 static void op_ready(struct cache_waiter *w)
@@ -323,6 +348,29 @@ static uint32_t op_want(const struct read_op *op)
     return want < left ? want : left;
 }
 
+/*
+ * What is acknowledged but not written yet is in tail chunks, and in no file: bytes
+ * [from, op->position + want) are copied.
+ */
+static void op_copy(struct read_op *op, uint32_t from)
+{
+    const struct segment *s = op->segment;
+    uint32_t to = op->position + op->want;
+    for (uint32_t at = from; at < to;) {
+        const struct chunk *chunk = s->chunks[at / tail_chunk_bytes];
+        uint32_t off = at % tail_chunk_bytes, in = at - op->position;
+        uint8_t *dst = op->chunks[in / tail_chunk_bytes]->data + in % tail_chunk_bytes;
+        CHECK(chunk != NULL && off >= chunk->start && off < chunk->used);
+        uint32_t n = chunk->used - off;
+        if (n > tail_chunk_bytes - in % tail_chunk_bytes)
+            n = tail_chunk_bytes - in % tail_chunk_bytes;
+        if (n > to - at)
+            n = to - at;
+        memcpy(dst, chunk->data + off, n);
+        at += n;
+    }
+}
+
 static void op_read(struct read_op *op)
 {
     struct plog *p = op->plog;
@@ -333,19 +381,32 @@ static void op_read(struct read_op *op)
         op_wait(op, n);
         return;
     }
+    uint32_t written = op->segment->written, disk = want;
+    if (op->position + want > written)
+        disk = written > op->position ? written - op->position : 0;
+    uint32_t pieces = 0;
     for (uint32_t i = 0; i < n; i++, list = list->next) {
-        uint32_t left = want - i * tail_chunk_bytes;
+        uint32_t at = i * tail_chunk_bytes;
         op->chunks[i] = list;
-        op->iov[i] = (struct iovec){list->data, left < tail_chunk_bytes ? left : tail_chunk_bytes};
+        if (at < disk)
+            op->iov[pieces++] = (struct iovec){
+                list->data, disk - at < tail_chunk_bytes ? disk - at : tail_chunk_bytes};
     }
     op->chunk_count = n;
+    op->want = want;
+    if (disk < want)
+        op_copy(op, op->position + disk);
+    if (disk == 0) {
+        op_have(op);
+        return;
+    }
     op->req = (struct io_req){
         .op = IO_READ,
         .file = op->segment->file,
         .iov = op->iov,
-        .iov_count = n,
+        .iov_count = pieces,
         .offset = op->position,
-        .bytes = want,
+        .bytes = disk,
         .done = op_read_done,
     };
     p->env->reads_disk++;
@@ -373,7 +434,7 @@ void read_op_resume(struct read_op *op)
                        ? offset_index_lookup(&s->offsets, (uint32_t)(op->read->offset - s->base))
                        : 0;
     if (op->position >= op->limit)
-        op_answer(op, 0);
+        op_next_segment(op);
     else
         op_read(op);
 }

@@ -1,5 +1,6 @@
 /* What a crash left: segments scanned, torn tails cut, indexes made anew. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -7,6 +8,7 @@
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "base/log.h"
+#include "storage/plant.h"
 #include "storage/plog/scan.h"
 
 /* Of format 2: CRC32C from the attributes on; of the old ones: CRC32 from the magic byte on. */
@@ -23,7 +25,7 @@ static bool checksum_right(struct scan *k, const struct batch_header *h, uint8_t
         crc = magic < 2 ? (uint32_t)crc32(crc, p, (uInt)n) : crc32c(crc, p, n);
         at += (int64_t)n;
     }
-    return crc == h->crc;
+    return crc == h->crc || PLANT(TORN_TAIL);
 }
 
 /*
@@ -35,7 +37,7 @@ static bool batch_fits(const struct segment *s, const struct batch_header *h, in
 {
     return h->base_offset >= s->next && (!last || h->base_offset == s->next) &&
            batch_last_offset(h) - s->base <= INT32_MAX &&
-           (h->leader_epoch < 0 || h->leader_epoch >= epoch);
+           (h->leader_epoch == -1 || (h->leader_epoch >= 0 && h->leader_epoch >= epoch));
 }
 
 /* Scans the whole segment into fresh indexes; *good is where the valid bytes end. */
@@ -97,17 +99,50 @@ static int walk_end(struct loader *l, struct segment *s, int64_t *good)
 
 /* --- one segment ------------------------------------------------------------------------------ */
 
-/* True if a segment behind the one at hand has bytes (or cannot be looked at). */
-static bool bytes_behind(const struct loader *l)
+/* True if the segment begins with something (or cannot be looked at); room made ahead is zeros. */
+static bool has_bytes(const struct plog *p, int64_t base)
 {
-    const struct plog *p = l->plog;
     char path[io_path_bytes_max];
-    struct fs_stat st;
-    for (uint32_t k = l->at + 1; k < l->base_count; k++)
-        if (segment_path(p, l->bases[k], ".log", path) != 0 ||
-            p->fs->ops->stat(p->fs, path, &st) != 0 || st.size > 0)
+    uint8_t head[batch_overhead_bytes];
+    struct io_file *file;
+    if (segment_path(p, base, ".log", path) != 0 ||
+        p->fs->ops->open(p->fs, path, IO_OPEN_READ, &file) != 0)
+        return true;
+    int64_t got = p->fs->ops->pread(p->fs, file, head, sizeof(head), 0);
+    p->fs->ops->close(p->fs, file);
+    if (got < 0)
+        return true;
+    for (int64_t i = 0; i < got; i++)
+        if (head[i] != 0)
             return true;
     return false;
+}
+
+/* True if a segment behind the one at hand has bytes. */
+static bool bytes_behind(const struct loader *l)
+{
+    for (uint32_t k = l->at + 1; k < l->base_count; k++)
+        if (has_bytes(l->plog, l->bases[k]))
+            return true;
+    return false;
+}
+
+/* What follows the good bytes was never more than room: the next segment goes on where they end. */
+static bool goes_on(const struct loader *l, const struct segment *s)
+{
+    return l->at + 1 < l->base_count && s->next == l->bases[l->at + 1];
+}
+
+/* What is behind the good bytes: room that was made ahead, or something torn. */
+static bool is_room(const struct loader *l, const struct segment *s, int64_t good)
+{
+    struct fs *fs = l->plog->fs;
+    uint8_t head[batch_overhead_bytes];
+    int64_t got = fs->ops->pread(fs, s->file, head, sizeof(head), good);
+    for (int64_t i = 0; i < got; i++)
+        if (head[i] != 0)
+            return false;
+    return got >= 0;
 }
 
 /*
@@ -183,6 +218,13 @@ static int adopt_indexes(struct loader *l, struct segment *s)
     return 0;
 }
 
+static int bad_batch(struct loader *l, struct segment *s, int64_t at)
+{
+    char what[80];
+    snprintf(what, sizeof(what), "byte %" PRId64 ": bad batch before acked ones", at);
+    return scan_fail(l, s, ERR_CORRUPT, what);
+}
+
 /* Scans, cuts what is torn, makes it durable. *cut: bytes that went. */
 static int rebuild(struct loader *l, struct segment *s, int64_t file_size, bool last, int64_t *cut)
 {
@@ -191,21 +233,27 @@ static int rebuild(struct loader *l, struct segment *s, int64_t file_size, bool 
     s->offsets.entries = s->times.entries = 0;
     s->max_timestamp = s->max_timestamp_offset = -1;
     s->first_timestamp = unknown_timestamp;
-    int err = scan_segment(l, s, file_size, last, &good);
+    /* after a failed flush an earlier process may have left what looks written and is not */
+    int err = l->open->durability == PLOG_FSYNC && !PLANT(STALE_CACHE)
+                  ? fs->ops->drop_cache(fs, s->file)
+                  : 0;
+    if (err == 0)
+        err = scan_segment(l, s, file_size, last, &good);
     if (err)
         return scan_fail(l, s, err, "reading");
-    *cut = file_size - good;
+    *cut = goes_on(l, s) ? 0 : file_size - good;
     if (*cut > 0 && l->open->durability == PLOG_FSYNC && bytes_behind(l))
-        return scan_fail(l, s, ERR_CORRUPT, "bad batch before acked ones");
-    if (*cut > 0) {
+        return bad_batch(l, s, good);
+    if (*cut > 0 && !is_room(l, s, good))
         log_warn("storage",
                  "%s: %020" PRId64 ".log: %" PRId64
                  " bytes that are no whole batch cut at %" PRId64,
                  l->plog->name, s->base, *cut, good);
+    if (*cut > 0)
         err = drop_behind(l);
-        if (err == 0)
-            err = fs->ops->truncate(fs, s->file, good);
-    }
+    /* also where nothing is cut: it waits for what a process that died has under way */
+    if (err == 0)
+        err = fs->ops->truncate(fs, s->file, good);
     if (err == 0)
         err = fs->ops->sync(fs, s->file);
     return err ? scan_fail(l, s, err, "cutting") : 0;
@@ -320,14 +368,14 @@ static int load_one(struct loader *l, uint32_t i, bool scan, int64_t *cut)
         segment_free(s);
         return err;
     }
-    if (st.size > segment_bytes_max)
+    if (st.size > (int64_t)segment_bytes_max + write_block_bytes)
         return scan_fail(l, s, ERR_CORRUPT, "larger than any segment");
     s->created_ms = l->open->wall_ms;
     s->modified_ms = st.mtime_ms;
     if (last)
         return load_active(l, s, st.size, scan, cut);
     err = load_sealed(l, s, st.size, scan, cut);
-    s->written = s->size;
+    s->written = s->submitted = s->size;
     if (err || *cut > 0)
         return err;
     if (scan && s->next < l->bases[i + 1] && !bytes_behind(l)) {
@@ -339,13 +387,16 @@ static int load_one(struct loader *l, uint32_t i, bool scan, int64_t *cut)
     return 0;
 }
 
-/* The first segment that a scan must begin with: the one that holds the recovery point. */
+/*
+ * The first segment that a scan must begin with: the one that holds the recovery point, or ended
+ * there when that was noted; it may have been rolled since, with room behind its last batch.
+ */
 static uint32_t scan_from(const struct loader *l)
 {
     uint32_t i = l->base_count;
     if (l->open->clean)
         return i;
-    while (i > 0 && l->bases[i - 1] > l->open->recovery_point)
+    while (i > 0 && l->bases[i - 1] >= l->open->recovery_point)
         i--;
     return i > 0 ? i - 1 : 0;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "storage/plant.h"
 #include "storage/plog/checkpoint.h"
 #include "storage/plog/scan.h"
 
@@ -163,7 +164,7 @@ int loader_producers(struct loader *l)
     int64_t from;
     drop_snapshots(l);
     int err = load_snapshot(l, &from);
-    if (err)
+    if (err || PLANT(FORGOTTEN_PRODUCERS))
         return err;
     p->snapshot_offset = from >= 0 ? from : p->log_start;
     /* a clean stop without any snapshot: nothing was known then, as in Kafka */

@@ -2,7 +2,27 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "storage/plant.h"
 #include "storage/plog/plog_internal.h"
+
+/*
+ * Renames go from the oldest on: a crash between two of them must not leave a hole in front of
+ * segments that stay.
+ */
+static bool older_waits(const struct segment *s)
+{
+    for (const struct segment *d = s->plog->doomed; d; d = d->next_doomed)
+        if (d->base < s->base && !d->renamed && !PLANT(HOLE_IN_FRONT))
+            return true;
+    return false;
+}
+
+void plog_doom_steps(struct plog *p)
+{
+    for (struct segment *s = p->doomed; s; s = s->next_doomed)
+        if (!s->renamed)
+            segment_doom_step(s);
+}
 
 /* Deletion goes on when nobody uses the segment: rename, delay, unlink. */
 void segment_doom_step(struct segment *s)
@@ -10,11 +30,13 @@ void segment_doom_step(struct segment *s)
     struct plog *p = s->plog;
     if (!s->doomed || s->busy || s->pins > 0 || p->failed || p->state != PLOG_ATTACHED)
         return;
-    if (!s->renamed)
-        segment_rename_doomed(s);
-    else if (!wheel_armed(&s->unlink_timer))
+    if (!s->renamed) {
+        if (!older_waits(s))
+            segment_rename_doomed(s);
+    } else if (!wheel_armed(&s->unlink_timer)) {
         wheel_arm(p->env->wheel, &s->unlink_timer,
                   *p->env->now_ns + p->config.file_delete_delay_ms * CLOCK_NS_PER_MS);
+    }
 }
 
 static void unlink_due(struct wheel_timer *timer, int64_t now_ns)
@@ -28,11 +50,14 @@ static void segment_doom(struct segment *s)
     struct plog *p = s->plog;
     s->doomed = true;
     s->unlink_timer.fire = unlink_due;
-    s->next_doomed = p->doomed;
-    p->doomed = s;
+    s->next_doomed = NULL;
+    struct segment **last = &p->doomed; /* the oldest first */
+    while (*last)
+        last = &(*last)->next_doomed;
+    *last = s;
     p->size_bytes -= s->size;
     segment_unlist(s);
-    segment_drop_chunks(s, p->env->cache);
+    segment_drop_chunks(s, p->env->cache, false);
     segment_doom_step(s);
 }
 
@@ -86,7 +111,8 @@ static uint32_t count_deletable(const struct plog *p)
 {
     const struct plog_config *c = &p->config;
     uint32_t n = 0;
-    while (n + 1 < p->segment_count && p->segments[n + 1]->base <= p->log_start)
+    while (n + 1 < p->segment_count && p->segments[n + 1]->base <= p->log_start &&
+           wholly_visible(p, p->segments[n]))
         n++;
     if (!c->cleanup_delete)
         return n;
@@ -148,6 +174,17 @@ void plog_retention_arm(struct plog *p)
               *p->env->now_ns + p->env->retention_check_ms * CLOCK_NS_PER_MS);
 }
 
+static void start_move(struct plog *p, int64_t offset)
+{
+    if (offset <= p->log_start)
+        return;
+    p->log_start = offset;
+    epochs_follow(p);
+    if (p->stable < offset)
+        p->stable = offset;
+    plog_check(p);
+}
+
 int16_t plog_delete_records(struct plog *p, int64_t offset, int64_t *low)
 {
     if (p->failed)
@@ -160,13 +197,13 @@ int16_t plog_delete_records(struct plog *p, int64_t offset, int64_t *low)
         offset = p->high_watermark;
     if (offset < 0 || offset > p->high_watermark)
         return KERR_OFFSET_OUT_OF_RANGE;
-    if (offset > p->log_start) {
-        p->log_start = offset;
-        epochs_follow(p);
-        if (p->stable < offset)
-            p->stable = offset;
-    }
+    start_move(p, offset);
     *low = p->log_start;
-    plog_check(p);
     return 0;
+}
+
+void plog_drop_before(struct plog *p, int64_t offset)
+{
+    if (!p->failed && p->state == PLOG_ATTACHED)
+        start_move(p, offset < p->high_watermark ? offset : p->high_watermark);
 }

@@ -2,7 +2,7 @@
 #ifndef STORAGE_PLOG_SCAN_H
 #define STORAGE_PLOG_SCAN_H
 
-#include "storage/plog/plog_internal.h"
+#include "storage/plog/loader.h"
 
 /* One pass over a segment file; err: why it ended, 0 at the end or at what is no batch. */
 struct scan {

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "base/check.h"
+#include "storage/plant.h"
 #include "storage/plog/checkpoint.h"
 #include "storage/plog/plog_internal.h"
 
@@ -55,6 +56,8 @@ void segment_free(struct segment *s)
     CHECK(s->chunk_count == 0);
     if (s->file)
         s->plog->fs->ops->close(s->plog->fs, s->file);
+    if (s->direct)
+        s->plog->fs->ops->close(s->plog->fs, s->direct);
     memory_free(s->memory, s->memory_bytes);
     free(s->snapshot);
     free(s->chunks);
@@ -91,7 +94,16 @@ int segment_path(const struct plog *p, int64_t base, const char *suffix,
     return n < io_path_bytes_max ? 0 : ERR_TOO_LARGE;
 }
 
-void segment_drop_chunks(struct segment *s, struct cache *cache)
+void segment_open_direct(struct segment *s)
+{
+    char path[io_path_bytes_max];
+    struct fs *fs = s->plog->fs;
+    if (segment_path(s->plog, s->base, ".log", path) != 0 ||
+        fs->ops->open(fs, path, IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_DIRECT, &s->direct) != 0)
+        s->direct = NULL; /* the file system has none: writes go through the page cache */
+}
+
+void segment_drop_chunks(struct segment *s, struct cache *cache, bool keep)
 {
     for (uint32_t i = 0; s->chunk_count > 0 && i < s->chunk_slots; i++) {
         struct chunk *chunk = s->chunks[i];
@@ -99,6 +111,10 @@ void segment_drop_chunks(struct segment *s, struct cache *cache)
             continue;
         s->chunks[i] = NULL;
         s->chunk_count--;
+        if (keep && (uint64_t)i * tail_chunk_bytes + chunk->used > s->written) {
+            chunk_keep(cache, chunk);
+            continue;
+        }
         chunk->owner = NULL;
         chunk_release(cache, chunk);
     }
@@ -129,7 +145,8 @@ void segment_add(struct segment *s, uint32_t bytes, int64_t last_offset, int64_t
     if (s->first_timestamp == unknown_timestamp)
         s->first_timestamp = max_timestamp;
     if (s->since_index > index_interval) {
-        offset_index_add(&s->offsets, relative(s, last_offset), s->size);
+        if (!PLANT(LOST_INDEX_ENTRY) || last_offset % 3)
+            offset_index_add(&s->offsets, relative(s, last_offset), s->size);
         if (s->max_timestamp >= 0 && !time_index_full(&s->times))
             time_index_add(&s->times, s->max_timestamp, relative(s, s->max_timestamp_offset));
         s->since_index = 0;
@@ -143,6 +160,15 @@ void segment_end_times(struct segment *s)
 {
     if (s->max_timestamp >= 0)
         time_index_add(&s->times, s->max_timestamp, relative(s, s->max_timestamp_offset));
+}
+
+int segment_cut(struct segment *s)
+{
+    struct fs *fs = s->plog->fs;
+    if (s->direct)
+        fs->ops->close(fs, s->direct);
+    s->direct = NULL;
+    return s->grown ? fs->ops->truncate(fs, s->file, s->size) : 0;
 }
 
 static int write_file(struct fs *fs, const char *path, const void *bytes, size_t n)

@@ -1,10 +1,17 @@
-/* Bytes to the disk, answers out. */
+/*
+ * Bytes to the disk. Writes begin in the order of the log, several may be under way; what they make
+ * written moves in that order too. Where the promise is the medium (or there is no named memory) all
+ * that was appended goes out at the end of a step; where the store was the acknowledgement, large
+ * writes of whole blocks do, and the rest after plog_lazy_write_ms, or when memory gets short.
+ */
 #include <string.h>
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/log.h"
+#include "storage/plant.h"
 #include "storage/plog/plog_internal.h"
+
+#define block_floor(n) ((n) / write_block_bytes * write_block_bytes)
 
 void plog_mark_dirty(struct plog *p)
 {
@@ -20,10 +27,100 @@ void plog_mark_dirty(struct plog *p)
     env->dirty_tail = p;
 }
 
+/* --- bytes that wait -------------------------------------------------------------------------- */
+
+static void lazy_fire(struct wheel_timer *timer, int64_t now_ns)
+{
+    /* plog_env_run looks at the list; the timer only ends the sleep */
+}
+
+static void lazy_arm(struct plog_env *env)
+{
+    struct plog_shard *shard = env->shard;
+    if (shard->lazy == NULL || wheel_armed(&shard->lazy_timer))
+        return;
+    shard->lazy_timer.fire = lazy_fire;
+    wheel_arm(env->wheel, &shard->lazy_timer,
+              shard->lazy->lazy_since_ns + plog_lazy_write_ms * CLOCK_NS_PER_MS);
+}
+
+static void lazy_add(struct plog *p)
+{
+    struct plog_shard *shard = p->env->shard;
+    if (p->lazy)
+        return;
+    p->lazy = true;
+    p->lazy_since_ns = *p->env->now_ns;
+    p->lazy_next = NULL;
+    *shard->lazy_tail = p;
+    shard->lazy_tail = &p->lazy_next;
+    lazy_arm(p->env);
+}
+
+void plog_lazy_remove(struct plog *p)
+{
+    struct plog_shard *shard = p->env->shard;
+    struct plog **at = &shard->lazy;
+    if (!p->lazy)
+        return;
+    while (*at != p)
+        at = &(*at)->lazy_next;
+    *at = p->lazy_next;
+    if (shard->lazy_tail == &p->lazy_next)
+        shard->lazy_tail = at;
+    p->lazy = false;
+}
+
+void plog_drain(struct plog *p)
+{
+    if (p->submitted_total == p->appended_total)
+        return;
+    p->drain_total = p->appended_total;
+    plog_mark_dirty(p);
+}
+
+void plog_grown(struct plog *p)
+{
+    plog_mark_dirty(p);
+    if (plog_store_acks(p))
+        lazy_add(p);
+}
+
+/* The oldest ones whose time has come; all of them when half of the log memory waits for writes. */
+static uint32_t lazy_run(struct plog_env *env, int64_t now_ns)
+{
+    struct plog_shard *shard = env->shard;
+    bool pressed = shard->pressed || cache_dirty(env->cache) > cache_size(env->cache) / 2;
+    uint32_t done = 0;
+    shard->pressed = false;
+    while (shard->lazy) {
+        struct plog *p = shard->lazy;
+        if (!pressed && now_ns - p->lazy_since_ns < plog_lazy_write_ms * CLOCK_NS_PER_MS)
+            break;
+        plog_lazy_remove(p);
+        plog_drain(p);
+        done++;
+    }
+    lazy_arm(env);
+    return done;
+}
+
+/* --- the stage -------------------------------------------------------------------------------- */
+
+/* True if p may be gone. */
+static void dirty_step(struct plog *p)
+{
+    plog_write(p);
+    if (p->fire_wanted)
+        plog_fire(p);
+    if (p->state == PLOG_DETACHING)
+        plog_detach_try(p); /* p may be gone now */
+}
+
 uint32_t plog_env_run(void *ctx, int64_t now_ns, uint32_t budget)
 {
     struct plog_env *env = ctx;
-    uint32_t done = 0;
+    uint32_t done = env->shard ? lazy_run(env, now_ns) : 0;
     struct plog *last = env->dirty_tail;
     while (env->dirty_head && done < budget) {
         struct plog *p = env->dirty_head;
@@ -32,108 +129,14 @@ uint32_t plog_env_run(void *ctx, int64_t now_ns, uint32_t budget)
             env->dirty_tail = NULL;
         p->dirty = false;
         done++;
-        plog_write(p);
-        if (p->state == PLOG_DETACHING)
-            plog_detach_try(p); /* p may be gone now */
+        dirty_step(p);
         if (p == last)
             break;
     }
     return done;
 }
 
-/* Only those armed now: one that arms again from inside `fire` waits for the next time. */
-void plog_fire(struct plog *p)
-{
-    struct plog_waiter *list = p->waiters;
-    p->waiters = NULL;
-    if (list)
-        list->prev = &list;
-    while (list) {
-        struct plog_waiter *w = list;
-        plog_wait_cancel(w);
-        w->fire(w);
-    }
-}
-
-static void answer(struct plog_append *a, int16_t error)
-{
-    if (error) {
-        a->error = error;
-        a->error_message = NULL;
-        a->base_offset = -1;
-        a->log_append_time_ms = -1;
-        a->log_start_offset = -1;
-    }
-    a->durable_ns = *a->plog->env->now_ns;
-    a->done(a);
-}
-
-/* A failed plog holds no log memory, once the device is done with it. */
-static void drop_chunks(struct plog *p)
-{
-    if (p->writing)
-        return;
-    for (uint32_t i = 0; i < p->segment_count; i++)
-        segment_drop_chunks(p->segments[i], p->env->cache);
-}
-
-void plog_fail(struct plog *p, int err, const char *what)
-{
-    if (p->failed)
-        return;
-    p->failed = true;
-    log_error("storage", "%s/%s: %s: %s; the partition is offline", p->log_dir, p->name, what,
-              err_text(err));
-    struct plog_append *a = p->queue_head;
-    p->queue_head = p->queue_tail = NULL;
-    while (a) {
-        struct plog_append *next = a->next;
-        answer(a, KERR_KAFKA_STORAGE_ERROR);
-        a = next;
-    }
-    plog_fire(p);
-    plog_reads_give_up(p);
-    drop_chunks(p);
-    if (p->env->disk_error)
-        p->env->disk_error(p->env, p, err);
-}
-
-void plog_move_stable(struct plog *p)
-{
-    p->stable = p->high_watermark;
-    if (p->first_unstable >= 0 && p->first_unstable < p->stable)
-        p->stable = p->first_unstable < p->log_start ? p->log_start : p->first_unstable;
-}
-
-/* What the completed writes cover is durable: marks first, then answers in order, then waiters. */
-static void complete_appends(struct plog *p)
-{
-    struct plog_append *first = p->queue_head, *last = NULL;
-    int64_t before = p->high_watermark;
-    for (struct plog_append *a = first; a && a->end_total <= p->written_total; a = a->next) {
-        last = a;
-        if (a->segment == NULL)
-            continue; /* a duplicate of what is durable by now */
-        p->high_watermark = a->last_offset + 1;
-        p->visible = a->segment;
-        p->visible_end = a->end_position;
-    }
-    if (last == NULL)
-        return;
-    p->queue_head = last->next;
-    if (p->queue_head == NULL)
-        p->queue_tail = NULL;
-    last->next = NULL;
-    plog_move_stable(p);
-    plog_check(p);
-    while (first) {
-        struct plog_append *next = first->next;
-        answer(first, 0);
-        first = next;
-    }
-    if (p->high_watermark != before)
-        plog_fire(p);
-}
+/* --- what a completion means ------------------------------------------------------------------ */
 
 /* Written chunks may be evicted; the last one as well, until something is appended to it. */
 static void clean_chunks(struct plog *p, struct segment *s, uint32_t from)
@@ -147,118 +150,220 @@ static void clean_chunks(struct plog *p, struct segment *s, uint32_t from)
     }
 }
 
-/* --- flush.messages and flush.ms, which add to PLOG_OS ---------------------------------------- */
-
-static void flush_done(struct io_req *req, int64_t result)
+static void op_give(struct plog *p, struct write_op *op)
 {
-    struct plog *p = (struct plog *)((char *)req - offsetof(struct plog, flush));
-    struct segment *s = p->flushing;
-    p->flushing = NULL;
-    segment_unpin(s);
+    struct plog_shard *shard = p->env->shard;
+    p->write_count--;
+    op->next = shard->writes_free;
+    shard->writes_free = op;
+    struct plog *starved = shard->starved;
+    shard->starved = NULL;
+    while (starved) {
+        struct plog *next = starved->dirty_next;
+        starved->dirty = false;
+        plog_mark_dirty(starved);
+        starved = next;
+    }
+}
+
+static void op_finish(struct plog *p, struct write_op *op)
+{
+    struct segment *s = op->segment;
+    if (!p->failed) {
+        uint32_t from = s->written;
+        CHECK(op->from == from);
+        s->written = op->to;
+        p->written_total += op->to - from;
+        clean_chunks(p, s, from);
+        if (s != plog_active(p))
+            segment_seal(s);
+    }
+    op_give(p, op);
+}
+
+static void write_done(struct io_req *req, int64_t result)
+{
+    struct write_op *op = (struct write_op *)((char *)req - offsetof(struct write_op, req));
+    struct plog *p = op->plog;
+    op->done = true;
     if (result < 0)
-        plog_fail(p, (int)result, "flushing");
-    else if (p->flush_target > p->flushed)
-        p->flushed = p->flush_target;
+        plog_fail(p, (int)result, "writing");
+    while (p->writes && (p->writes->done || PLANT(WRITES_OUT_OF_ORDER))) {
+        struct write_op *first = p->writes;
+        p->writes = first->next;
+        if (p->writes == NULL)
+            p->writes_tail = &p->writes;
+        op_finish(p, first);
+    }
+    if (p->failed) {
+        if (p->writes == NULL)
+            plog_fail_end(p);
+        plog_detach_try(p);
+        return;
+    }
+    plog_mark_dirty(p);
+    plog_complete(p);
+    plog_flush_check(p);
+    plog_lookups_go(p);
     plog_detach_try(p);
-}
-
-static void flush_start(struct plog *p)
-{
-    struct segment *s = p->visible;
-    if (p->flushing || p->failed || s->file == NULL || p->flushed >= p->high_watermark)
-        return;
-    p->flushing = s;
-    s->pins++;
-    p->flush_target = p->high_watermark;
-    /* earlier segments are flushed by their seal, or not yet: then the mark stays before them */
-    for (uint32_t i = p->segment_count; i-- > 0;)
-        if (p->segments[i]->base < s->base && !p->segments[i]->sealed)
-            p->flush_target = p->flushed;
-    p->flush = (struct io_req){.op = IO_FLUSH, .file = s->file, .done = flush_done};
-    io_submit(p->env->io, &p->flush);
-}
-
-static void flush_arm(struct plog *p)
-{
-    const int64_t longest_ms = INT64_MAX / CLOCK_NS_PER_MS / 4;
-    if (p->state != PLOG_ATTACHED || p->config.flush_ms > longest_ms ||
-        wheel_armed(&p->flush_timer))
-        return;
-    p->flush_timer.fire = plog_flush_timer;
-    wheel_arm(p->env->wheel, &p->flush_timer,
-              *p->env->now_ns + p->config.flush_ms * CLOCK_NS_PER_MS);
-}
-
-void plog_flush_timer(struct wheel_timer *timer, int64_t now_ns)
-{
-    flush_start((struct plog *)((char *)timer - offsetof(struct plog, flush_timer)));
 }
 
 /* --- writes ----------------------------------------------------------------------------------- */
 
-static void write_done(struct io_req *req, int64_t result)
-{
-    struct plog *p = (struct plog *)((char *)req - offsetof(struct plog, write));
-    struct segment *s = p->writing;
-    p->writing = NULL;
-    if (result < 0)
-        plog_fail(p, (int)result, "writing");
-    if (p->failed) {
-        drop_chunks(p);
-        plog_detach_try(p);
-        return;
-    }
-    uint32_t from = s->written;
-    s->written += (uint32_t)result;
-    p->written_total += (uint64_t)result;
-    clean_chunks(p, s, from);
-    if (s != plog_active(p))
-        segment_seal(s);
-    plog_mark_dirty(p);
-    complete_appends(p);
-    if (p->env->durability == PLOG_OS) {
-        flush_arm(p);
-        if (p->high_watermark - p->flushed >= p->config.flush_messages)
-            flush_start(p);
-    }
-    plog_detach_try(p);
-}
-
-/* The oldest segment with bytes to write: unwritten bytes are at the end of the log. */
+/*
+ * The oldest segment with bytes to write, or NULL: it waits for those before it, so that after a
+ * power cut nothing of a later segment is there while an earlier one has a hole.
+ */
 static struct segment *write_segment(const struct plog *p)
 {
     uint32_t i = p->segment_count - 1;
-    while (i > 0 && p->segments[i - 1]->written < p->segments[i - 1]->size)
+    while (i > 0 && p->segments[i - 1]->submitted < p->segments[i - 1]->size)
         i--;
-    return p->segments[i];
+    struct segment *s = p->segments[i];
+    if (i > 0 && p->segments[i - 1]->written < p->segments[i - 1]->size)
+        return NULL;
+    return s->file && s->submitted < s->size ? s : NULL;
+}
+
+static bool write_now(const struct plog *p, const struct segment *s)
+{
+    return !plog_store_acks(p) || p->state == PLOG_DETACHING || s != plog_active(p) ||
+           p->submitted_total < p->drain_total;
+}
+
+/* Where the next write of the segment ends; s->submitted: none now. */
+static uint32_t write_end(const struct plog *p, const struct segment *s)
+{
+    uint32_t from = s->submitted, to = s->size;
+    uint64_t most = from / tail_chunk_bytes * tail_chunk_bytes +
+                    plog_write_chunks_max * (uint64_t)tail_chunk_bytes;
+    if (from % write_block_bytes && p->writes)
+        return from; /* the block that it begins in is under way */
+    if (!write_now(p, s)) {
+        uint32_t whole = block_floor(to);
+        if (whole <= from || whole - from < plog_lazy_write_bytes)
+            return from;
+        to = whole;
+    }
+    if (to > most)
+        to = (uint32_t)most;
+    /*
+     * The chunk begins within a block: what is before it is in the file alone. That block goes
+     * through the page cache; the next one is whole again.
+     */
+    const struct chunk *chunk = s->chunks[from / tail_chunk_bytes];
+    if (s->direct && chunk->start > block_floor(from) % tail_chunk_bytes &&
+        to > block_floor(from) + write_block_bytes)
+        to = block_floor(from) + write_block_bytes;
+    return to;
+}
+
+/* The pieces of chunks from `at` to `to`. */
+static uint32_t write_pieces(const struct segment *s, uint32_t at, uint32_t to, struct iovec *iov)
+{
+    uint32_t n = 0;
+    while (at < to) {
+        struct chunk *chunk = s->chunks[at / tail_chunk_bytes];
+        uint32_t off = at % tail_chunk_bytes;
+        uint32_t part = to - at < tail_chunk_bytes - off ? to - at : tail_chunk_bytes - off;
+        CHECK(chunk != NULL && off >= chunk->start && off + part <= chunk->used);
+        CHECK(n < plog_write_chunks_max);
+        iov[n++] = (struct iovec){chunk->data + off, part};
+        at += part;
+    }
+    return n;
+}
+
+/* Whole blocks from memory; the last one, if it is not whole, from op->block. */
+static void write_blocks(struct write_op *op)
+{
+    struct segment *s = op->segment;
+    uint32_t first = block_floor(op->from), whole = block_floor(op->to);
+    uint32_t n = write_pieces(s, first, whole, op->iov);
+    if (whole < op->to) {
+        const struct chunk *chunk = s->chunks[whole / tail_chunk_bytes];
+        uint32_t off = whole % tail_chunk_bytes, part = op->to - whole;
+        CHECK(chunk != NULL && off >= chunk->start && off + part <= chunk->used);
+        memcpy(op->block, chunk->data + off, part);
+        memset(op->block + part, 0, write_block_bytes - part);
+        op->iov[n++] = (struct iovec){op->block, write_block_bytes};
+        s->grown = true;
+        whole += write_block_bytes;
+    }
+    op->req.file = s->direct;
+    op->req.offset = first;
+    op->req.bytes = whole - first;
+    op->req.iov_count = n;
+}
+
+static void write_bytes(struct write_op *op)
+{
+    op->req.file = op->segment->file;
+    op->req.offset = op->from;
+    op->req.bytes = op->to - op->from;
+    op->req.iov_count = write_pieces(op->segment, op->from, op->to, op->iov);
+}
+
+static struct write_op *op_take(struct plog *p)
+{
+    struct plog_shard *shard = p->env->shard;
+    struct write_op *op = shard->writes_free;
+    if (op) {
+        shard->writes_free = op->next;
+        p->write_count++;
+        return op;
+    }
+    if (!p->dirty) {
+        p->dirty = true; /* in this list instead */
+        p->dirty_next = shard->starved;
+        shard->starved = p;
+    }
+    return NULL;
+}
+
+static bool write_next(struct plog *p)
+{
+    struct segment *s = write_segment(p);
+    uint32_t to = s ? write_end(p, s) : 0;
+    if (s == NULL || to == s->submitted)
+        return false;
+    struct write_op *op = op_take(p);
+    if (op == NULL)
+        return false;
+    op->plog = p;
+    op->segment = s;
+    op->from = s->submitted;
+    op->to = to;
+    op->done = false;
+    op->next = NULL;
+    op->req = (struct io_req){
+        .op = IO_WRITE,
+        .durable = p->env->durability == PLOG_FSYNC && !PLANT(SKIPPED_FLUSH),
+        .iov = op->iov,
+        .done = write_done,
+    };
+    const struct chunk *chunk = s->chunks[op->from / tail_chunk_bytes];
+    CHECK(chunk != NULL);
+    if (s->direct && chunk->start <= block_floor(op->from) % tail_chunk_bytes)
+        write_blocks(op);
+    else
+        write_bytes(op);
+    *p->writes_tail = op;
+    p->writes_tail = &op->next;
+    s->submitted = to;
+    p->submitted_total += to - op->from;
+    p->env->writes++;
+    io_submit(p->env->io, &op->req);
+    for (uint32_t at = op->from; PLANT(UNMARKED_EARLY) && at < to; at += tail_chunk_bytes)
+        chunk_clean(p->env->cache, s->chunks[at / tail_chunk_bytes]);
+    return true;
 }
 
 void plog_write(struct plog *p)
 {
-    if (p->failed || p->writing || p->state == PLOG_DETACHED)
+    if (p->failed || p->state == PLOG_DETACHED)
         return;
-    struct segment *s = write_segment(p);
-    if (s->file == NULL || s->written == s->size)
-        return;
-    uint32_t at = s->written, n = 0;
-    while (at < s->size && n < plog_write_chunks_max) {
-        struct chunk *chunk = s->chunks[at / tail_chunk_bytes];
-        uint32_t off = at % tail_chunk_bytes;
-        CHECK(chunk != NULL && off >= chunk->start && off < chunk->used);
-        p->write_iov[n++] = (struct iovec){chunk->data + off, chunk->used - off};
-        at += chunk->used - off;
-    }
-    p->writing = s;
-    p->write = (struct io_req){
-        .op = IO_WRITE,
-        .durable = p->env->durability == PLOG_FSYNC,
-        .file = s->file,
-        .iov = p->write_iov,
-        .iov_count = n,
-        .offset = s->written,
-        .bytes = at - s->written,
-        .done = write_done,
-    };
-    p->env->writes++;
-    io_submit(p->env->io, &p->write);
+    segment_make_room(plog_active(p));
+    while (p->write_count < plog_writes_max && write_next(p))
+        ;
 }

@@ -9,6 +9,7 @@ Every broker listens on 127.0.0.1 on a port that was free a moment before (and i
 life, over restarts), keeps its data in a temporary folder, and dies with this process.
 """
 import atexit
+import base64
 import itertools
 import os
 import shutil
@@ -75,6 +76,21 @@ def _end_all():
 
 class StartFailed(AssertionError):
     """A broker did not come up; the text holds the end of its output."""
+
+
+def forget_named_memory(folder):
+    """What a killed Sluice left in /dev/shm for the log dirs below `folder` (docs/storage.md)."""
+    for properties in Path(folder).rglob("meta.properties"):
+        for line in properties.read_text(errors="replace").splitlines():
+            key, _, value = line.partition("=")
+            if key != "directory.id":
+                continue
+            try:
+                name = base64.urlsafe_b64decode(value.strip() + "==").hex()
+            except ValueError:
+                continue
+            for region in Path("/dev/shm").glob(f"sluice-{name}-*"):
+                region.unlink(missing_ok=True)
 
 
 class Broker:
@@ -145,6 +161,7 @@ class Broker:
         if self.running():
             self.kill()
         _alive.discard(self)
+        forget_named_memory(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

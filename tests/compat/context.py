@@ -1,6 +1,7 @@
 """What tests share: the broker under test, a stock Kafka, the tools' JVM, a text to carry."""
 import itertools
 import random
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -100,6 +101,4 @@ class Context:
             broker.destroy()
         if self._tools is not None:
             self._tools.close()
-        for path in self.scratch.glob("*"):
-            path.unlink()
-        self.scratch.rmdir()
+        shutil.rmtree(self.scratch, ignore_errors=True)

@@ -41,6 +41,7 @@ TOOLS = {
     "dump-log": "org.apache.kafka.tools.DumpLogSegments",
     "verifiable-producer": "org.apache.kafka.tools.VerifiableProducer",
     "verifiable-consumer": "org.apache.kafka.tools.VerifiableConsumer",
+    "consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
     "cluster": "org.apache.kafka.tools.ClusterTool",
     "features": "org.apache.kafka.tools.FeatureCommand",
     "metadata-quorum": "org.apache.kafka.tools.MetadataQuorumCommand",
@@ -190,6 +191,15 @@ def java_command(main, args=(), jvm=(), log_level="error", heap=None):
             "-cp", classpath(), TOOLS.get(main, main), *map(str, args)]
 
 
+def connect_command(*args):
+    """argv of a standalone Connect worker with the file connectors; args are its property files."""
+    target = cache_dir() / f"connect-{KAFKA_VERSION}"
+    _maven(target.name, [("org.apache.kafka", "connect-runtime", KAFKA_VERSION),
+                         ("org.apache.kafka", "connect-file", KAFKA_VERSION)], target)
+    return ["java", *JVM_QUICK, f"-Dlog4j2.configurationFile={home() / 'log4j2-error.yaml'}", "-cp",
+            f"{target / 'libs'}/*", "org.apache.kafka.connect.cli.ConnectStandalone", *map(str, args)]
+
+
 def run_tool(name, *args, stdin=None, timeout=60):
     """Run one tool in a JVM of its own; returns subprocess.CompletedProcess with text output."""
     return subprocess.run(java_command(name, args), input=stdin, text=True,
@@ -235,5 +245,6 @@ if __name__ == "__main__":
         print(home())
         print(messages())
     else:
-        argv = java_command(sys.argv[1], sys.argv[2:])
+        connect = sys.argv[1] == "connect-standalone"
+        argv = connect_command(*sys.argv[2:]) if connect else java_command(sys.argv[1], sys.argv[2:])
         os.execvp(argv[0], argv)

@@ -9,6 +9,7 @@ before the comparison is replaced here, in `Normaliser`, and nowhere else:
     topic ids                   <id of NAME>    ids the broker gave to topics by name
     producer ids                <pid N>         numbered as they first appear
     fetch session ids           <session N>     numbered as they first appear
+    member ids of groups        <member N>      numbered as they first appear
     leader epochs               <epoch N>       in the restart script alone: a start raises them,
                                                 by how much is the controller's own affair
     times near now              <now>, in texts <time>; the tests' own times lie days back
@@ -26,7 +27,9 @@ import records
 
 KEYS = ("name", "topic", "topicName", "topicId", "key", "resourceType", "resourceName",
         "configName", "partitionIndex", "partition", "index", "apiKey", "nodeId", "brokerId",
-        "producerId", "logDir", "errorCode")
+        "producerId", "logDir", "groupId", "memberId", "errorCode")
+MEMBER_ID = re.compile(r".*-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|"
+                       r"[A-Za-z0-9_-]{22}")
 TIMES = {"timestamp", "lastTimestamp", "logAppendTimeMs"}
 ZERO_UUID = "0" * 32
 
@@ -36,7 +39,7 @@ class Normaliser:
 
     def __init__(self, broker):
         self.broker = broker
-        self.topics, self.producers, self.sessions = {}, {}, {}
+        self.topics, self.producers, self.sessions, self.members = {}, {}, {}, {}
         self.epochs = None  # a dict to have leader epochs numbered as they first appear
 
     def _learn(self, value):
@@ -99,6 +102,8 @@ class Normaliser:
             return self._numbered(self.sessions, value, "session")
         if key in ("epoch", "leaderEpoch") and value >= 0 and self.epochs is not None:
             return self._numbered(self.epochs, value, "epoch")
+        if key in ("memberId", "leader") and isinstance(value, str) and MEMBER_ID.fullmatch(value):
+            return self._numbered(self.members, value, "member")
         if key in TIMES:
             return self._time(value)
         if key == "logDir":

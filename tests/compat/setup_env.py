@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Make the two Python environments of the client tests in the cache (once).
+"""Make the Python environments of the client tests in the cache (once).
 
 `venv`: newest kafka-python and confluent-kafka, compression codecs, CRC32C. The test runner itself
-runs in it. `venv-kafka-python-2.0.2`: the old pure-Python client that many programs still pin.
+runs in it. `venv-aiokafka`: the asynchronous client. `venv-kafka-python-2.0.2`: the old pure-Python client that many programs still pin.
 """
 import subprocess
 import sys
@@ -14,6 +14,7 @@ import kafka_dist
 CODECS = ["cramjam", "python-snappy", "lz4", "zstandard", "google-crc32c"]
 ENVIRONMENTS = {
     "venv": ["kafka-python", "confluent-kafka", *CODECS],
+    "venv-aiokafka": ["aiokafka==0.12.0", "cramjam"],
     "venv-kafka-python-2.0.2": ["kafka-python==2.0.2", "crc32c", *CODECS],
 }
 

@@ -15,7 +15,8 @@ import session
 from runner import check, needs, skip
 
 GROUPS = ["api_versions", "metadata", "topics", "configs", "produce", "idempotence", "fetch",
-          "fetch_sessions", "offsets", "framing", "restart"]
+          "fetch_sessions", "offsets", "framing", "restart", "groups", "group_offsets",
+          "consumer_groups"]
 # Text meant for people; everything else is for programs.
 MESSAGES = {"errorMessage", "batchIndexErrorMessage"}
 SHOWN = 25

@@ -3,12 +3,15 @@ import struct
 
 from kafkaproto import Bytes, uvarint
 
-# What a one-node broker without groups, transactions and security serves.
+# What a one-node broker without transactions and security serves.
 SERVED = ["Produce", "Fetch", "ListOffsets", "Metadata", "FindCoordinator", "ApiVersions",
           "CreateTopics", "DeleteTopics", "DeleteRecords", "InitProducerId",
           "OffsetForLeaderEpoch", "DescribeConfigs", "AlterConfigs", "DescribeLogDirs",
           "CreatePartitions", "IncrementalAlterConfigs", "ListPartitionReassignments",
-          "DescribeCluster", "DescribeProducers", "DescribeTopicPartitions"]
+          "DescribeCluster", "DescribeProducers", "DescribeTopicPartitions", "JoinGroup",
+          "SyncGroup", "Heartbeat", "LeaveGroup", "OffsetCommit", "OffsetFetch", "OffsetDelete",
+          "ListGroups", "DescribeGroups", "DeleteGroups", "ConsumerGroupHeartbeat",
+          "ConsumerGroupDescribe"]
 # Keys that were never given, were taken away, or belong to controllers alone.
 NO_API = [-1, -32768, 4, 5, 6, 7, 52, 53, 54, 56, 58, 59, 62, 63, 67, 70, 73, 82, 94, 99, 1000,
           32767]

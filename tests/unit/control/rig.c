@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "control/groups.h"
 
 #define rig_wall_ms 1700000000000
 
@@ -182,6 +183,7 @@ void rig_sleep(struct rig *r, int64_t ms)
 
 static void agents_down(struct rig *r)
 {
+    groups_free(r->control.groups);
     topics_free(r->control.topics);
     meta_store_close(r->control.store);
     logdirs_close(r->logdirs);
@@ -203,6 +205,8 @@ static void agents_down(struct rig *r)
 bool rig_stop(struct rig *r)
 {
     bool clean = false;
+    groups_stop(r->control.groups);
+    rig_settle(r);
     if (r->control.topics) {
         topics_stop(r->control.topics);
         rig_settle(r);

@@ -35,14 +35,29 @@ static inline void fixture_load(struct fixture *f, const char *text, const char 
         f->config = NULL;
 }
 
-static inline void fixture_shipped(struct fixture *f)
+static inline void fixture_file(struct fixture *f, const char *const *overrides,
+                                uint32_t override_count)
 {
-    struct config_sources src = {.path = TEST_DIR "/shipped.properties"};
+    struct config_sources src = {.path = TEST_DIR "/shipped.properties",
+                                 .overrides = overrides,
+                                 .override_count = override_count};
     *f = (struct fixture){0};
     config_errors_init(&f->errs);
     arena_init(&f->arena, 64 << 20);
     f->result = config_load(&f->config, &src, &f->errs);
     CU_ASSERT_EQUAL_FATAL(f->result, 0);
+}
+
+static inline void fixture_shipped(struct fixture *f)
+{
+    fixture_file(f, NULL, 0);
+}
+
+/* As the stock broker ran whose answers are recorded: its file had one recovery thread. */
+static inline void fixture_recorded(struct fixture *f)
+{
+    static const char *const overrides[] = {"num.recovery.threads.per.data.dir=1"};
+    fixture_file(f, overrides, 1);
 }
 
 static inline void fixture_free(struct fixture *f)

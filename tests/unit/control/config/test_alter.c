@@ -51,7 +51,7 @@ static void test_like_kafka(void)
     struct config_pair fresh = {STR("min.insync.replicas"), STR("1")}; /* set on a new cluster */
     char line[4096], *fields[FIXTURE_FIELDS_MAX];
     int n, lines = 0;
-    fixture_shipped(&f);
+    fixture_recorded(&f);
     CU_ASSERT_EQUAL_FATAL(config_with_dynamic(&c, f.config, (struct config_pairs){&fresh, 1},
                                               (struct config_pairs){0}, NULL),
                           0);

@@ -36,10 +36,11 @@ static void test_shipped_file(void)
     fixture_shipped(&f);
     CU_ASSERT_EQUAL(f.errs.errors.count, 0);
     CU_ASSERT_EQUAL(f.errs.warnings.count, 0);
-    CU_ASSERT_EQUAL(f.errs.notes.count, 7); /* threads, internal topics */
+    CU_ASSERT_EQUAL(f.errs.notes.count, 6); /* threads, internal topics */
     CU_ASSERT_EQUAL(config_node_id(f.config), 1);
     ASSERT_STR(config_log_dirs(f.config).items[0], "/tmp/kraft-combined-logs");
     CU_ASSERT_EQUAL(config_retention_ms(f.config), 168 * 3600000LL);
+    CU_ASSERT_EQUAL(config_int(f.config, CONFIG_NUM_RECOVERY_THREADS_PER_DATA_DIR), 2);
     CU_ASSERT_EQUAL(config_int(f.config, CONFIG_OFFSETS_TOPIC_REPLICATION_FACTOR), 1);
     CU_ASSERT_TRUE(config_is_set(f.config, CONFIG_OFFSETS_TOPIC_REPLICATION_FACTOR));
     uint32_t n;
@@ -168,8 +169,6 @@ static void test_refused(void)
     check_error("remote.log.storage.system.enable=true",
                 "f:1: remote.log.storage.system.enable: found 'true', allowed: 'false' (not built "
                 "yet)");
-    check_error("sluice.dpdk.ports=net_tap0",
-                "f:1: sluice.dpdk.ports: found 'net_tap0', allowed: no value (not built yet)");
     check_error("process.roles=broker", "f:1: process.roles: found 'broker', allowed: "
                                         "broker,controller (a process with one role is not built "
                                         "yet)");
@@ -285,12 +284,76 @@ static void test_times(void)
     }
 }
 
+static void test_address_limits(void)
+{
+    static const uint8_t v4[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1};
+    static const uint8_t v6[16] = {[15] = 1};
+    struct config_address_limit all[4];
+    struct fixture f;
+    fixture_load(&f,
+                 "max.connections.per.ip=3\nmax.connections.per.ip.overrides=10.0.0.1:5, [::1]:9, "
+                 "fe80::7:1,10.0.0.1 : 6,10.0.0.3:-4",
+                 NULL, 0);
+    CU_ASSERT_EQUAL_FATAL(f.result, 0);
+    CU_ASSERT_EQUAL(f.errs.notes.count, 0);
+    CU_ASSERT_EQUAL_FATAL(config_address_limits(f.config, all, 4), 4);
+    CU_ASSERT(memcmp(all[0].address, v4, 16) == 0 && all[0].limit == 6);
+    CU_ASSERT(memcmp(all[1].address, v6, 16) == 0 && all[1].limit == 9);
+    CU_ASSERT(all[2].address[15] == 7 && all[2].limit == 1);
+    CU_ASSERT(all[3].address[15] == 3 && all[3].limit == 0);
+    CU_ASSERT_EQUAL(config_address_limits(f.config, all, 2), 2);
+    CU_ASSERT_EQUAL(config_address_limits(f.config, all, 0), 0);
+    fixture_free(&f);
+    fixture_load(&f, "", NULL, 0);
+    CU_ASSERT_EQUAL(config_address_limits(f.config, all, 4), 0);
+    fixture_free(&f);
+}
+
+static void test_listener_limits(void)
+{
+    struct fixture f;
+    struct config *then;
+    uint32_t n;
+    fixture_load(&f,
+                 "listeners=PLAINTEXT://:1,INNER://:2,CONTROLLER://:3\nmax.connections=70\n"
+                 "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,INNER:PLAINTEXT,"
+                 "CONTROLLER:PLAINTEXT\ninter.broker.listener.name=INNER\n"
+                 "controller.listener.names=CONTROLLER\n"
+                 "listener.name.inner.max.connections= 5 \n",
+                 NULL, 0);
+    CU_ASSERT_EQUAL_FATAL(f.result, 0);
+    CU_ASSERT_EQUAL(f.errs.notes.count, 0);
+    const struct config_listener *l = config_listeners(f.config, &n);
+    CU_ASSERT_EQUAL_FATAL(n, 3);
+    CU_ASSERT_EQUAL(config_listener_connections(f.config, &l[0]), 70);
+    CU_ASSERT_EQUAL(config_listener_connections(f.config, &l[1]), 5);
+    struct config_pair cluster[] = {{STR("max.connections"), STR("60")},
+                                    {STR("listener.name.inner.max.connections"), STR("8")}};
+    struct config_pair broker[] = {{STR("listener.name.plaintext.max.connections"), STR("9")}};
+    CU_ASSERT_EQUAL_FATAL(config_with_dynamic(&then, f.config, (struct config_pairs){cluster, 2},
+                                              (struct config_pairs){broker, 0}, NULL),
+                          0);
+    CU_ASSERT_EQUAL(config_listener_connections(then, &l[0]), 60);
+    CU_ASSERT_EQUAL(config_listener_connections(then, &l[1]), 8);
+    config_free(then);
+    CU_ASSERT_EQUAL_FATAL(config_with_dynamic(&then, f.config, (struct config_pairs){cluster, 2},
+                                              (struct config_pairs){broker, 1}, NULL),
+                          0);
+    CU_ASSERT_EQUAL(config_listener_connections(then, &l[0]), 9);
+    config_free(then);
+    fixture_free(&f);
+    check_error(
+        "listener.name.plaintext.max.connections=-1",
+        "f:1: listener.name.plaintext.max.connections: found '-1', allowed: a whole number of "
+        "32 bits, at least 0");
+}
+
 static void test_dirs_ids_and_limits(void)
 {
     struct fixture f;
     fixture_load(&f,
                  "log.dir=/one\nbroker.id=7\nsluice.cpus=4,6-7\nsluice.memory=2g\n"
-                 "max.connections.per.ip=3\nmax.connections.per.ip.overrides=10.0.0.1:5, [::1]:9",
+                 "max.connections.per.ip=3",
                  NULL, 0);
     CU_ASSERT_EQUAL_FATAL(f.result, 0);
     ASSERT_STR(config_log_dirs(f.config).items[0], "/one");
@@ -299,9 +362,6 @@ static void test_dirs_ids_and_limits(void)
     CU_ASSERT_EQUAL(config_cpus(f.config, cpus, 2), 3);
     CU_ASSERT_EQUAL(cpus[1], 6);
     CU_ASSERT_EQUAL(config_long(f.config, CONFIG_SLUICE_MEMORY), 2LL << 30);
-    CU_ASSERT_EQUAL(config_connections_per_ip(f.config, STR("10.0.0.1")), 5);
-    CU_ASSERT_EQUAL(config_connections_per_ip(f.config, STR("[::1]")), 9);
-    CU_ASSERT_EQUAL(config_connections_per_ip(f.config, STR("10.0.0.2")), 3);
     fixture_free(&f);
     char text[2048] = "log.dirs=/d";
     for (int i = 0; i < config_log_dirs_max; i++)
@@ -459,5 +519,6 @@ UNIT_MAIN("control/config/config", UNIT_CASE(test_defaults), UNIT_CASE(test_ship
           UNIT_CASE(test_overrides), UNIT_CASE(test_wrong_values), UNIT_CASE(test_relations),
           UNIT_CASE(test_refused), UNIT_CASE(test_all_errors_are_told),
           UNIT_CASE(test_unknown_keys), UNIT_CASE(test_every_key_is_known), UNIT_CASE(test_times),
-          UNIT_CASE(test_dirs_ids_and_limits), UNIT_CASE(test_files), UNIT_CASE(test_dump),
+          UNIT_CASE(test_dirs_ids_and_limits), UNIT_CASE(test_address_limits),
+          UNIT_CASE(test_listener_limits), UNIT_CASE(test_files), UNIT_CASE(test_dump),
           UNIT_CASE(test_dynamic), UNIT_CASE(test_dynamic_limit), UNIT_CASE(test_random_files))

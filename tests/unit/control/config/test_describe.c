@@ -97,7 +97,7 @@ static void test_like_kafka(void)
                                 PAIR("internal.segment.bytes", "4096"),
                                 PAIR("segment.jitter.ms", "+7"),
                                 PAIR("flush.ms", "007")};
-    fixture_shipped(&f);
+    fixture_recorded(&f);
     CU_ASSERT_EQUAL_FATAL(config_with_dynamic(&c, f.config, (struct config_pairs){fresh, 1},
                                               (struct config_pairs){0}, NULL),
                           0);
@@ -133,7 +133,7 @@ static void test_dynamic_like_kafka(void)
                                     PAIR("log.retention.bytes", "6"),
                                     PAIR("log.retention.ms", "77"),
                                     PAIR("log.roll.ms", "500")};
-    fixture_shipped(&f);
+    fixture_recorded(&f);
     CU_ASSERT_EQUAL_FATAL(config_with_dynamic(&c, f.config, (struct config_pairs){cluster, 7},
                                               (struct config_pairs){broker, 7}, NULL),
                           0);
@@ -216,7 +216,7 @@ static void test_created(void)
 static void test_out_of_memory(void)
 {
     struct fixture f;
-    fixture_shipped(&f);
+    fixture_recorded(&f);
     for (size_t limit = 0; limit < 200000; limit += 5000) {
         struct arena small;
         struct config_entries all = {0};

@@ -10,6 +10,8 @@
 
 #define settle_rounds_max 10000
 #define control_index     (shard_count_max + 1)
+#define rig_conns_max     1024
+#define client_room       (16 * KIB)
 
 /* ---- control's double ---- */
 
@@ -28,6 +30,50 @@ static void answer_forward(struct rig *g, struct forward *f)
 }
 
 static struct rig *the_rig; /* control's run function has no context */
+
+/* ---- transports ---- */
+
+struct transport_kind {
+    const char *name;
+    const struct filter_mark *mark; /* NULL: no filter */
+};
+
+static const struct filter_mark rig_mark = {.key = 0x5A, .every = 100};
+static const struct transport_kind kinds[] = {{"sim", NULL}, {"sim and filter", &rig_mark}};
+static const struct transport_kind *kind; /* the suite that runs now */
+
+static int take_sim(void)
+{
+    kind = &kinds[0];
+    return 0;
+}
+
+static int take_filter(void)
+{
+    kind = &kinds[1];
+    return 0;
+}
+
+int rig_run(const char *suite_name, const struct unit_case *cases, size_t count)
+{
+    static const CU_InitializeFunc take[] = {take_sim, take_filter};
+    char names[2][128];
+    with_eal(256);
+    CHECK(CU_initialize_registry() == CUE_SUCCESS);
+    for (size_t k = 0; k < 2; k++) {
+        snprintf(names[k], sizeof(names[k]), "%s over %s", suite_name, kinds[k].name);
+        CU_pSuite suite = CU_add_suite(names[k], take[k], NULL);
+        CHECK(suite != NULL);
+        for (size_t i = 0; i < count; i++)
+            CHECK(CU_add_test(suite, cases[i].name, cases[i].run) != NULL);
+    }
+    CU_basic_set_mode(CU_BRM_VERBOSE);
+    CU_ErrorCode code = CU_basic_run_tests();
+    unsigned failed = CU_get_number_of_failures() + CU_get_number_of_tests_failed();
+    unsigned run = CU_get_number_of_tests_run();
+    CU_cleanup_registry();
+    return code != CUE_SUCCESS || failed != 0 || run != 2 * count;
+}
 
 static void forward_run(struct call *call)
 {
@@ -56,6 +102,14 @@ void rig_answer_forwards(struct rig *g)
     agent_flush(&g->control);
 }
 
+void rig_answer_one_forward(struct rig *g, uint32_t index)
+{
+    CHECK(index < g->forward_count);
+    answer_forward(g, g->forwards[index]);
+    g->forwards[index] = g->forwards[--g->forward_count];
+    agent_flush(&g->control);
+}
+
 /* ---- shards ---- */
 
 static void memory_up(struct rig *g, struct rig_shard *s, uint32_t index)
@@ -81,6 +135,15 @@ static void memory_up(struct rig *g, struct rig_shard *s, uint32_t index)
 
 #define pick(member, fallback) (g->o.kafka.member ? g->o.kafka.member : (fallback))
 
+static void listen_at(struct rig *g, struct rig_shard *s, uint32_t index, uint32_t listener)
+{
+    uint16_t port = (uint16_t)(9092 + 100 * listener + index);
+    struct sockaddr_in *a = (struct sockaddr_in *)&g->address[index][listener];
+    *a = (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
+    CHECK(sim_transport_listen(s->transport, (struct sockaddr *)a, listener, &port) == 0);
+}
+
 static void path_up(struct rig *g, struct rig_shard *s, uint32_t index)
 {
     rig_logs_up(g, s);
@@ -102,23 +165,27 @@ static void path_up(struct rig *g, struct rig_shard *s, uint32_t index)
     o.fetch_session_slots = pick(fetch_session_slots, 100);
     o.fetch_bytes_max = pick(fetch_bytes_max, 55 * MIB);
     CHECK(kafka_new(&s->kafka, &o) == 0);
-    struct sim_transport_options to = {
-        .net = g->sim, .mem = &s->shard.mem, .events = kafka_events(s->kafka), .conn_max = 100000};
+    struct sim_transport_options to = {.net = g->sim,
+                                       .mem = &s->shard.mem,
+                                       .events = kafka_events(s->kafka),
+                                       .conn_max = rig_conns_max};
+    if (kind->mark != NULL) {
+        struct filter_options fo = {.ops = &filter_mark_ops,
+                                    .ctx = (void *)(uintptr_t)kind->mark,
+                                    .mem = &s->shard.mem,
+                                    .events = to.events,
+                                    .conn_max = rig_conns_max};
+        CHECK(filter_new(&s->filter, &fo) == 0);
+        to.events = filter_lower_events(s->filter);
+    }
     CHECK(sim_transport_new(&s->transport, &to) == 0);
-    struct sockaddr_in *a = (struct sockaddr_in *)&g->address[index];
-    *a = (struct sockaddr_in){.sin_family = AF_INET,
-                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                              .sin_port = htons((uint16_t)(9092 + index))};
-    uint16_t port = (uint16_t)(9092 + index);
-    CHECK(sim_transport_listen(s->transport, (struct sockaddr *)a, 0, &port) == 0);
+    for (uint32_t i = 0; i < rig_listeners_max; i++)
+        listen_at(g, s, index, i);
     CHECK(shard_stage_mailbox(&s->shard, 1000) == 0);
     CHECK(shard_stage_timers(&s->shard, 1000) == 0);
     CHECK(shard_add_stage(&s->shard, "kafka", kafka_run, s->kafka, 1000) == 0);
-}
-
-void rig_eal(void)
-{
-    with_eal(256);
+    if (s->filter != NULL)
+        CHECK(shard_add_stage(&s->shard, "filter", filter_flush, s->filter, 1000) == 0);
 }
 
 void rig_up(struct rig *g, const struct rig_options *options)
@@ -236,6 +303,7 @@ static void shard_down(struct rig *g, struct rig_shard *s)
 {
     CU_ASSERT_EQUAL(kafka_counters(s->kafka)->requests_in_work, 0);
     sim_transport_free(s->transport);
+    filter_free(s->filter);
     kafka_free(s->kafka);
     rig_logs_down(g, s);
     view_fini(&s->view);
@@ -273,12 +341,17 @@ void rig_down(struct rig *g)
 
 void client_up(struct rig_client *c, struct rig *g, uint32_t shard)
 {
+    client_up_at(c, g, shard, 0);
+}
+
+void client_up_at(struct rig_client *c, struct rig *g, uint32_t shard, uint32_t listener)
+{
     *c = (struct rig_client){.g = g, .reading = true};
     arena_init(&c->arena, 64 * MIB);
-    c->in_room = 1 << 20;
+    c->in_room = client_room;
     c->in = malloc(c->in_room);
     CHECK(c->in != NULL);
-    CHECK(sim_connect(g->sim, (struct sockaddr *)&g->address[shard], &c->sim) == 0);
+    CHECK(sim_connect(g->sim, (struct sockaddr *)&g->address[shard][listener], &c->sim) == 0);
     rig_settle(g);
 }
 
@@ -289,18 +362,77 @@ void client_down(struct rig_client *c)
     chain_free(&c->answer);
     arena_free(&c->arena);
     free(c->in);
+    free(c->out);
+}
+
+/* As the transform of the filter does it; with no filter a copy. Returns the bytes on the wire. */
+static size_t encode(struct rig_client *c, const uint8_t *p, size_t n, uint8_t *out)
+{
+    size_t made = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (kind->mark != NULL && c->tx_until == 0) {
+            out[made++] = filter_mark_byte;
+            c->tx_until = kind->mark->every;
+        }
+        c->tx_until--;
+        out[made++] = kind->mark != NULL ? p[i] ^ kind->mark->key : p[i];
+    }
+    return made;
+}
+
+static size_t decode(struct rig_client *c, uint8_t *p, size_t n)
+{
+    size_t made = 0;
+    bool right = true;
+    for (size_t i = 0; i < n && kind->mark != NULL; i++) {
+        if (c->rx_until == 0) {
+            right &= p[i] == filter_mark_byte;
+            c->rx_until = kind->mark->every;
+            continue;
+        }
+        c->rx_until--;
+        p[made++] = p[i] ^ kind->mark->key;
+    }
+    CU_ASSERT(right);
+    return kind->mark != NULL ? made : n;
+}
+
+/* True when nothing waits any more. */
+static bool send_out(struct rig_client *c)
+{
+    if (c->out_at < c->out_len)
+        c->out_at += sim_client_send(c->sim, c->out + c->out_at, c->out_len - c->out_at);
+    return c->out_at == c->out_len;
+}
+
+size_t client_send_some(struct rig_client *c, const void *p, size_t n)
+{
+    if (!send_out(c))
+        return 0;
+    if (c->out_room < 2 * n) {
+        c->out_room = 2 * n;
+        c->out = realloc(c->out, c->out_room);
+        CHECK(c->out != NULL);
+    }
+    c->out_at = 0;
+    c->out_len = encode(c, p, n, c->out);
+    send_out(c);
+    return n;
 }
 
 void client_send(struct rig_client *c, const void *p, size_t n)
 {
-    const uint8_t *from = p;
-    for (int idle = 0; n > 0 && idle < 100;) {
-        size_t k = sim_client_send(c->sim, from, n);
-        from += k;
-        n -= k;
-        idle = k > 0 ? 0 : idle + 1;
-        if (n > 0)
-            rig_settle(c->g);
+    if (n == 0)
+        return;
+    size_t taken = client_send_some(c, p, n);
+    for (int idle = 0; idle < 100 && (taken == 0 || c->out_at < c->out_len);) {
+        size_t before = c->out_at;
+        rig_settle(c->g);
+        if (taken == 0)
+            taken = client_send_some(c, p, n);
+        else
+            send_out(c);
+        idle = c->out_at != before ? 0 : idle + 1;
     }
 }
 
@@ -320,7 +452,7 @@ static void read_in(struct rig_client *c)
         size_t n = sim_client_receive(c->sim, c->in + c->in_len, c->in_room - c->in_len);
         if (n == 0)
             return;
-        c->in_len += n;
+        c->in_len += decode(c, c->in + c->in_len, n);
         rig_settle(c->g);
     }
 }
@@ -355,7 +487,7 @@ bool client_answer(struct rig_client *c, int16_t key, int16_t version, int32_t c
 }
 
 struct wire wire_request(struct rig *g, int16_t key, int16_t version, int32_t correlation,
-                         struct str client_id, const void *message, wire_encode *encode)
+                         struct str client_id, const void *message, wire_encode *put)
 {
     struct writer w;
     struct chain out = {0};
@@ -363,8 +495,8 @@ struct wire wire_request(struct rig *g, int16_t key, int16_t version, int32_t co
     writer_init(&w, g->shards[0].shard.mem.rx_pool);
     struct writer_frame frame = writer_frame_begin(&w);
     proto_request_header_encode(&h, &w);
-    if (encode != NULL)
-        CHECK(encode(message, &w, version) == 0);
+    if (put != NULL)
+        CHECK(put(message, &w, version) == 0);
     writer_frame_end(&w, frame);
     CHECK(writer_finish(&w, &out) == 0);
     struct wire wire = {malloc(out.bytes), out.bytes};

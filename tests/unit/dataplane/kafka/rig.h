@@ -1,6 +1,9 @@
 /*
  * rig: request paths of one or two shards in one thread, on the simulated network and under virtual
  * time, with doubles for the logs and for control; and clients that speak the generated codec.
+ *
+ * RIG_MAIN runs a program's cases once for each transport of the rig: sim alone, and sim under a
+ * filter that changes every byte and the length (filter_mark). The cases cannot tell which.
  */
 #ifndef TESTS_UNIT_DATAPLANE_KAFKA_RIG_H
 #define TESTS_UNIT_DATAPLANE_KAFKA_RIG_H
@@ -17,14 +20,16 @@
 #include "dataplane/proto/gen/list_offsets.h"
 #include "dataplane/proto/gen/produce.h"
 #include "dataplane/proto/header.h"
+#include "dataplane/transport/filter_mark.h"
 #include "dataplane/transport/sim.h"
 #include "tests/unit/dataplane/kafka/plog_double.h"
 #include "tests/unit/unit.h"
 
-#define rig_shards_max   2
-#define rig_topics_max   16
-#define rig_node_id      7
-#define rig_forwards_max 64
+#define rig_shards_max    2
+#define rig_listeners_max 2
+#define rig_topics_max    16
+#define rig_node_id       7
+#define rig_forwards_max  64
 
 struct rig_options {
     uint32_t shards;            /* 0: 1 */
@@ -41,6 +46,7 @@ struct rig_shard {
     struct view view;
     struct cache *cache;
     struct sim_transport *transport;
+    struct filter *filter; /* NULL: none */
     struct kafka *kafka;
     struct plog *logs;                   /* of the doubles */
     struct rig_disk *disk;               /* of the real ones */
@@ -60,7 +66,7 @@ struct rig {
     struct clock_manual clock;
     struct rng rng;
     struct sim *sim;
-    struct sockaddr_storage address[rig_shards_max];
+    struct sockaddr_storage address[rig_shards_max][rig_listeners_max];
     struct rig_shard shards[rig_shards_max];
     uint32_t shard_count;
     struct admission *admission;
@@ -75,14 +81,14 @@ struct rig {
     uint64_t last_body_bytes;
 };
 
-void rig_eal(void); /* first of all */
+/* Runs all cases under every transport; the result of main. */
+int rig_run(const char *suite_name, const struct unit_case *cases, size_t count);
 
 #define RIG_MAIN(suite_name, ...)                                                                  \
     int main(void)                                                                                 \
     {                                                                                              \
         static const struct unit_case cases[] = {__VA_ARGS__};                                     \
-        rig_eal();                                                                                 \
-        return unit_run(suite_name, cases, sizeof(cases) / sizeof(cases[0]));                      \
+        return rig_run(suite_name, cases, sizeof(cases) / sizeof(cases[0]));                       \
     }
 
 void rig_up(struct rig *g, const struct rig_options *options);
@@ -102,6 +108,8 @@ struct rig_topic *rig_topic_add(struct rig *g, const char *name, int32_t partiti
 void rig_topic_remove(struct rig *g, struct rig_topic *t);
 struct plog *rig_log(struct rig_topic *t, int32_t partition);
 void rig_answer_forwards(struct rig *g);
+void rig_answer_one_forward(struct rig *g,
+                            uint32_t index); /* of those held; the last takes its place */
 
 /* ---- logs: doubles (rig_double.c) or real ones (rig_real.c), chosen when a test is linked ---- */
 
@@ -124,6 +132,9 @@ uint32_t rig_batch(struct rig *g, uint8_t *out, int32_t records, uint32_t body_b
 struct rig_client {
     struct rig *g;
     struct sim_client *sim;
+    uint8_t *out; /* for the wire: bytes that the window has not taken yet */
+    size_t out_at, out_len, out_room;
+    uint32_t tx_until, rx_until; /* bytes before the filter's next marker */
     uint8_t *in;
     size_t in_len, in_room;
     bool reading; /* false: leaves everything unread */
@@ -132,10 +143,14 @@ struct rig_client {
     int32_t correlation;
 };
 
-void client_up(struct rig_client *c, struct rig *g, uint32_t shard);
+void client_up(struct rig_client *c, struct rig *g, uint32_t shard); /* at listener 0 */
+void client_up_at(struct rig_client *c, struct rig *g, uint32_t shard, uint32_t listener);
 void client_down(struct rig_client *c);
 void client_send(struct rig_client *c, const void *p,
                  size_t n); /* all of it, stepping if need be */
+
+/* Without stepping; returns how many bytes were taken, 0 while earlier ones have not left. */
+size_t client_send_some(struct rig_client *c, const void *p, size_t n);
 bool client_open(const struct rig_client *c);
 
 /* Bytes of a whole request, length word included; from an encoder of the generated codec. */
@@ -145,7 +160,7 @@ struct wire {
 };
 typedef int wire_encode(const void *message, struct writer *w, int version);
 struct wire wire_request(struct rig *g, int16_t key, int16_t version, int32_t correlation,
-                         struct str client_id, const void *message, wire_encode *encode);
+                         struct str client_id, const void *message, wire_encode *put);
 #define wire_of(g, api, key, version, correlation, message)                                        \
     wire_request(g, key, version, correlation, STR("rig"), message,                                \
                  (wire_encode *)(void *)api##_request_encode)

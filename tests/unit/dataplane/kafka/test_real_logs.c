@@ -180,24 +180,24 @@ static void write_and_read(uint32_t shards, enum plog_durability durability, uin
 
 static void durable(void)
 {
-    write_and_read(1, PLOG_FSYNC, 64, 400, 3000);
+    write_and_read(1, PLOG_FSYNC, 64, 250, 3000);
 }
 
 static void with_the_system(void)
 {
-    write_and_read(1, PLOG_OS, 64, 400, 3000);
+    write_and_read(1, PLOG_OS, 64, 250, 3000);
 }
 
 static void two_shards(void)
 {
-    write_and_read(2, PLOG_FSYNC, 64, 500, 20000);
+    write_and_read(2, PLOG_FSYNC, 64, 300, 20000);
 }
 
 /* Less log memory than is written: appends park, and what is old comes from the disk. */
 static void little_memory(void)
 {
-    write_and_read(1, PLOG_FSYNC, 24, 500, 60000);
-    write_and_read(2, PLOG_OS, 24, 500, 60000);
+    write_and_read(1, PLOG_FSYNC, 24, 300, 60000);
+    write_and_read(2, PLOG_OS, 24, 300, 60000);
 }
 
 /* Consumers that wait at the end get every batch, in order, while others write. */
@@ -212,7 +212,7 @@ static void tailing(void)
     client_up(&w.client, &rig, 0);
     for (uint32_t i = 0; i < 2; i++)
         client_up(&reader[i], &rig, i);
-    for (int round = 0; round < 1500; round++) {
+    for (int round = 0; round < 900; round++) {
         if (rng_below(&rig.rng, 3) == 0)
             write_some(&w, 2000);
         rig_pass(&rig, (int64_t)rng_below(&rig.rng, 2));

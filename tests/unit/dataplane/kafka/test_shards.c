@@ -262,7 +262,7 @@ static void crossing(void)
             for (int j = 0; j < 4; j++)
                 m.parts[j].fetch_offset = rig_log(topic, j)->end;
             struct wire w = wire_of(&rig, fetch, API_Fetch, 12, ++correlation[i], &m.request);
-            sim_client_send(readers[i].sim, w.p, w.n);
+            client_send_some(&readers[i], w.p, w.n);
             wire_free(&w);
             waiting[i] = true;
         }

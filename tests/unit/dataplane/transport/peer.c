@@ -11,6 +11,8 @@ bool peer_open(struct world *w, struct peer *p)
     *p = (struct peer){.w = w, .fd = -1};
     if (w->kind->sim)
         return sim_connect(w->sim, to, &p->client) == 0;
+    if (w->kind->dpdk)
+        return peer_dpdk_open(w, p);
     socklen_t len = w->kind->v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
     p->fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     CU_ASSERT_TRUE_FATAL(p->fd >= 0);
@@ -22,6 +24,8 @@ static size_t put(struct peer *p, const uint8_t *bytes, size_t n)
 {
     if (p->client != NULL)
         return sim_client_send(p->client, bytes, n);
+    if (p->w->kind->dpdk)
+        return peer_dpdk_put(p, bytes, n);
     ssize_t done = p->fd < 0 ? 0 : send(p->fd, bytes, n, MSG_NOSIGNAL);
     if (done < 0 && errno != EAGAIN && errno != ENOTCONN)
         p->reset = true;
@@ -72,6 +76,8 @@ static size_t get(struct peer *p, uint8_t *bytes, size_t n)
         p->reset |= state == SIM_CLIENT_RESET;
         return done;
     }
+    if (p->w->kind->dpdk)
+        return peer_dpdk_get(p, bytes, n);
     ssize_t done = recv(p->fd, bytes, n, 0);
     p->ended |= done == 0;
     p->reset |= done < 0 && errno != EAGAIN;
@@ -107,7 +113,9 @@ void peer_shutdown(struct peer *p)
 {
     if (p->client != NULL)
         sim_client_shutdown(p->client);
-    else
+    else if (p->w->kind->dpdk && p->tcp != NULL)
+        tcp_shutdown(p->tcp);
+    else if (!p->w->kind->dpdk)
         shutdown(p->fd, SHUT_WR);
 }
 
@@ -115,6 +123,8 @@ void peer_close(struct peer *p)
 {
     if (p->client != NULL)
         sim_client_close(p->client);
+    else if (p->w->kind->dpdk)
+        peer_dpdk_close(p, false);
     else if (p->fd >= 0)
         close(p->fd);
     p->fd = -1;
@@ -125,6 +135,10 @@ void peer_reset(struct peer *p)
     struct linger hard = {.l_onoff = 1};
     if (p->client != NULL) {
         sim_client_reset(p->client);
+        return;
+    }
+    if (p->w->kind->dpdk) {
+        peer_dpdk_close(p, true);
         return;
     }
     if (p->fd >= 0)

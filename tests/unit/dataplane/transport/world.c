@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "core/eal.h"
 
-#define eal_mb          160
+#define eal_mb          320
 #define until_steps_max 200000
 
 static void eal_once(void)
@@ -209,8 +209,9 @@ static void listen_at(struct world *w)
     else
         *(struct sockaddr_in *)address =
             (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int err = w->kind->sim ? sim_transport_listen(w->simt, address, 7, &port)
-                           : uring_transport_listen(w->uring, address, 7, &port, &errnum);
+    int err = w->kind->dpdk  ? world_dpdk_listen(w, address, 7, &port)
+              : w->kind->sim ? sim_transport_listen(w->simt, address, 7, &port)
+                             : uring_transport_listen(w->uring, address, 7, &port, &errnum);
     CU_ASSERT_EQUAL_FATAL(err, 0);
     CU_ASSERT_NOT_EQUAL_FATAL(port, 0);
     if (w->kind->v6)
@@ -289,7 +290,9 @@ void world_init(struct world *w, const struct world_kind *kind, const struct wor
         CU_ASSERT_EQUAL_FATAL(filter_new(&w->filter, &options), 0);
         events = filter_lower_events(w->filter);
     }
-    if (kind->sim)
+    if (kind->dpdk)
+        world_dpdk_up(w);
+    else if (kind->sim)
         sim_up(w, events);
     else
         uring_up(w, events);
@@ -299,7 +302,9 @@ void world_init(struct world *w, const struct world_kind *kind, const struct wor
 
 void world_fini(struct world *w)
 {
-    if (w->kind->sim) {
+    if (w->kind->dpdk) {
+        world_dpdk_down(w);
+    } else if (w->kind->sim) {
         sim_transport_free(w->simt);
         sim_free(w->sim);
     } else {
@@ -326,6 +331,10 @@ static void sim_pass(struct world *w)
 
 void world_step(struct world *w)
 {
+    if (w->kind->dpdk) {
+        world_dpdk_pass(w);
+        return;
+    }
     if (w->kind->sim) {
         sim_pass(w);
         return;
@@ -358,6 +367,8 @@ bool world_until(struct world *w, bool (*cond)(void *ctx), void *ctx)
 
 uint32_t world_rx_used(const struct world *w)
 {
+    if (w->kind->dpdk)
+        return world_dpdk_rx_used(w);
     return w->rx_before - rte_mempool_avail_count(w->mem.rx_pool);
 }
 
@@ -365,6 +376,8 @@ uint32_t world_open(const struct world *w)
 {
     if (w->filter != NULL)
         return filter_open(w->filter);
+    if (w->kind->dpdk)
+        return dpdk_transport_counters(world_dpdk_transport(w))->open;
     return w->kind->sim ? sim_transport_open(w->simt) : uring_transport_counters(w->uring)->open;
 }
 
@@ -372,6 +385,8 @@ static int open_lower(void *ctx, void *user, struct tconn **out)
 {
     struct world *w = ctx;
     const struct sockaddr *to = (const struct sockaddr *)&w->address;
+    if (w->kind->dpdk)
+        return dpdk_transport_connect(world_dpdk_transport(w), to, user, out);
     return w->kind->sim ? sim_transport_connect(w->simt, to, user, out)
                         : uring_transport_connect(w->uring, to, user, out);
 }

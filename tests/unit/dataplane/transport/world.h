@@ -1,7 +1,8 @@
 /*
  * world: a transport under test with its consumer (app) and the clients at the other end (peers).
  *
- * The same tests run against every kind of world: kernel sockets, the simulated network, and filters
+ * The same tests run against every kind of world: kernel sockets, the simulated network, and
+ * filters
  * over both. Everything happens in one thread; world_step lets each part do what it can.
  */
 #ifndef TESTS_UNIT_DATAPLANE_TRANSPORT_WORLD_H
@@ -12,6 +13,7 @@
 #include "base/rng.h"
 #include "core/mem.h"
 #include "core/ring.h"
+#include "dataplane/transport/dpdk.h"
 #include "dataplane/transport/filter_mark.h"
 #include "dataplane/transport/sim.h"
 #include "dataplane/transport/uring.h"
@@ -19,7 +21,7 @@
 
 struct world_kind {
     const char *name;
-    bool sim, v6;
+    bool sim, dpdk, v6;
     bool single;    /* uring without bundles and byte caps, as on older kernels */
     bool fragments; /* sim */
     enum sim_delivery delivery;
@@ -72,6 +74,7 @@ struct world {
     struct uring_transport *uring;
     struct sim *sim;
     struct sim_transport *simt;
+    struct world_dpdk *dpdk; /* see world_dpdk.c */
     struct filter *filter;
     struct sockaddr_storage address; /* where it listens */
     int64_t now_ns, skip_ns;
@@ -109,6 +112,16 @@ static inline uint8_t pattern(uint64_t i)
     return (uint8_t)((i * 2654435761u) >> 13);
 }
 
+/* world_dpdk.c: two stacks of ours, joined by rings: a transport, and bare connections. */
+struct world_dpdk;
+void world_dpdk_up(struct world *w);
+void world_dpdk_down(struct world *w);
+void world_dpdk_pass(struct world *w);
+int world_dpdk_listen(struct world *w, const struct sockaddr *address, uint32_t listener,
+                      uint16_t *port);
+struct dpdk_transport *world_dpdk_transport(const struct world *w);
+uint32_t world_dpdk_rx_used(const struct world *w);
+
 /* ---- peers ---- */
 
 #define peer_out_bytes 4096
@@ -117,12 +130,22 @@ struct peer {
     struct world *w;
     int fd;
     struct sim_client *client;
+    struct tcp_conn *tcp;
+    uint64_t tcp_held;               /* given to tcp, not acknowledged */
+    bool tcp_finished;               /* its peer's end was seen */
+    struct chain tcp_rest;           /* not read when it closed */
     uint8_t out[2 * peer_out_bytes]; /* encoded, not taken yet */
     size_t out_at, out_len;
     uint32_t tx_until, rx_until; /* the filter's markers */
     uint64_t sent, received;     /* plain bytes; what was sent and came is pattern(i) */
     bool ended, reset, wrong;    /* seen: FIN, reset, bytes that are not the pattern */
 };
+
+/* world_dpdk.c: the same for a bare connection of ours */
+bool peer_dpdk_open(struct world *w, struct peer *p);
+size_t peer_dpdk_put(struct peer *p, const uint8_t *bytes, size_t n);
+size_t peer_dpdk_get(struct peer *p, uint8_t *bytes, size_t n);
+void peer_dpdk_close(struct peer *p, bool reset);
 
 bool peer_open(struct world *w, struct peer *p); /* false: refused at once */
 size_t peer_send(struct peer *p, size_t n);      /* the next pattern bytes; how many were taken */

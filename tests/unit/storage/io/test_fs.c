@@ -1,4 +1,5 @@
 /* The real file system: every op of the table, and its errors. */
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -144,5 +145,43 @@ static void test_permission(void)
     rmdir(dir);
 }
 
+/* What a process stored is there for the next one, with the size that it had. */
+static void test_named_memory(void)
+{
+    struct fs *fs = fs_real();
+    struct fs_named m;
+    char name[64];
+    snprintf(name, sizeof(name), "test-%d_x", (int)getpid());
+    CU_ASSERT_EQUAL(fs->ops->map_named(fs, "../x", 4096, &m), ERR_INVALID);
+    CU_ASSERT_EQUAL(fs->ops->map_named(fs, "", 4096, &m), ERR_INVALID);
+    CU_ASSERT_EQUAL(fs->ops->map_named(fs, name, 0, &m), ERR_NOT_FOUND);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        bool ok = fs->ops->map_named(fs, name, 100000, &m) == 0 && !m.existed;
+        for (uint64_t i = 0; ok && i < m.bytes; i++)
+            ok = m.p[i] == 0;
+        if (ok)
+            memset(m.p, 'k', 100000);
+        if (ok)
+            kill(getpid(), SIGKILL);
+        _exit(1);
+    }
+    int status = -1;
+    CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+    CU_ASSERT_FATAL(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    CU_ASSERT_EQUAL_FATAL(fs->ops->map_named(fs, name, 500, &m), 0);
+    CU_ASSERT(m.existed && m.bytes >= 100000 && (uintptr_t)m.p % 4096 == 0);
+    CU_ASSERT(m.p[0] == 'k' && m.p[99999] == 'k');
+    fs->ops->unmap_named(fs, &m);
+    CU_ASSERT_PTR_NULL(m.p);
+    fs->ops->unmap_named(fs, &m);
+    CU_ASSERT_EQUAL(fs->ops->remove_named(fs, name), 0);
+    CU_ASSERT_EQUAL(fs->ops->remove_named(fs, name), ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(fs->ops->map_named(fs, name, 0, &m), ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(fs->ops->map_named(fs, name, 1ULL << 50, &m), ERR_NO_SPACE);
+    CU_ASSERT_EQUAL(fs->ops->map_named(fs, name, 0, &m), ERR_NOT_FOUND); /* nothing is left */
+}
+
 UNIT_MAIN("io/fs", UNIT_CASE(test_files), UNIT_CASE(test_directories), UNIT_CASE(test_lock),
-          UNIT_CASE(test_permission))
+          UNIT_CASE(test_permission), UNIT_CASE(test_named_memory))

@@ -216,6 +216,129 @@ static void test_order_replays(void)
     CU_ASSERT(different > 10);
 }
 
+/* Named memory: kept as it was when the process died; gone after a power cut. */
+static void test_named_memory(void)
+{
+    struct io_sim s;
+    struct fs_named m;
+    up(&s, 4);
+    CU_ASSERT_EQUAL(s.fs.ops->map_named(&s.fs, "a", 0, &m), ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL_FATAL(s.fs.ops->map_named(&s.fs, "a", 5000, &m), 0);
+    CU_ASSERT(!m.existed && m.bytes == 8192 && m.p[8191] == 0);
+    m.p[0] = 'a';
+    io_sim_crash(&s, SIM_PROCESS_DEATH);
+    m.p[0] = 'z'; /* by the dead */
+    s.fs.ops->unmap_named(&s.fs, &m);
+    io_sim_revive(&s);
+    CU_ASSERT_EQUAL_FATAL(s.fs.ops->map_named(&s.fs, "a", 1, &m), 0);
+    CU_ASSERT(m.existed && m.bytes == 8192 && m.p[0] == 'a');
+    io_sim_crash(&s, SIM_POWER_CUT);
+    s.fs.ops->unmap_named(&s.fs, &m);
+    io_sim_revive(&s);
+    CU_ASSERT_EQUAL(s.fs.ops->map_named(&s.fs, "a", 0, &m), ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL_FATAL(s.fs.ops->map_named(&s.fs, "b", 1, &m), 0);
+    s.fs.ops->unmap_named(&s.fs, &m);
+    CU_ASSERT_EQUAL(s.fs.ops->remove_named(&s.fs, "b"), 0);
+    CU_ASSERT_EQUAL(s.fs.ops->remove_named(&s.fs, "b"), ERR_NOT_FOUND);
+    io_sim_free(&s);
+}
+
+/* A name is on the medium when its own directory was synced, and not when another one was. */
+static void test_names_by_directory(void)
+{
+    int lost = 0, kept = 0;
+    for (uint64_t seed = 0; seed < 100; seed++) {
+        struct io_sim s;
+        up(&s, seed);
+        CU_ASSERT_EQUAL(s.fs.ops->mkdir(&s.fs, "/d/in"), 0);
+        struct io_file *f = open_file(&s, "/d/in/a");
+        CU_ASSERT_EQUAL(s.fs.ops->sync(&s.fs, f), 0);
+        CU_ASSERT_EQUAL(s.fs.ops->sync_dir(&s.fs, seed % 2 ? "/d" : "/d/in"), 0);
+        io_sim_crash(&s, SIM_POWER_CUT);
+        s.fs.ops->close(&s.fs, f);
+        io_sim_revive(&s);
+        if (seed % 2)
+            CU_ASSERT(size_of(&s, "/d/in") == 0);
+        lost += size_of(&s, "/d/in/a") == ERR_NOT_FOUND;
+        kept += size_of(&s, "/d/in/a") == 0;
+        io_sim_free(&s);
+    }
+    CU_ASSERT(lost > 10 && kept > 10);
+}
+
+/* What a failed flush left looks written, and no later flush makes it so; dropping the cache tells. */
+static void test_failed_flush_is_suspect(void)
+{
+    int lies = 0;
+    for (uint64_t seed = 0; seed < 100; seed++) {
+        struct io_sim s;
+        uint8_t data[sim_sector_bytes], buf[sim_sector_bytes];
+        memset(data, 'a', sizeof(data));
+        up(&s, seed);
+        struct io_file *f = open_file(&s, "/d/a");
+        CU_ASSERT_EQUAL(s.fs.ops->sync_dir(&s.fs, "/d"), 0);
+        CU_ASSERT_EQUAL(s.fs.ops->pwrite(&s.fs, f, data, sizeof(data), 0), 0);
+        io_sim_fail(&s, SIM_SYNC, 1, ERR_IO);
+        CU_ASSERT_EQUAL(s.fs.ops->sync(&s.fs, f), ERR_IO);
+        CU_ASSERT_EQUAL(s.fs.ops->sync(&s.fs, f), 0); /* says nothing about what was before */
+        CU_ASSERT_EQUAL(s.fs.ops->pread(&s.fs, f, buf, sizeof(buf), 0), sim_sector_bytes);
+        CU_ASSERT_EQUAL(memcmp(buf, data, sizeof(buf)), 0);
+        CU_ASSERT_EQUAL(s.fs.ops->drop_cache(&s.fs, f), 0);
+        CU_ASSERT_EQUAL(s.fs.ops->pread(&s.fs, f, buf, sizeof(buf), 0), sim_sector_bytes);
+        uint8_t told = buf[0];
+        lies += told != 'a';
+        io_sim_crash(&s, SIM_POWER_CUT);
+        s.fs.ops->close(&s.fs, f);
+        io_sim_revive(&s);
+        f = open_file(&s, "/d/a");
+        CU_ASSERT_EQUAL(s.fs.ops->pread(&s.fs, f, buf, sizeof(buf), 0), sim_sector_bytes);
+        CU_ASSERT_EQUAL(buf[0], told);
+        s.fs.ops->close(&s.fs, f);
+        io_sim_free(&s);
+    }
+    CU_ASSERT(lies > 10 && lies < 90);
+}
+
+/* What O_DIRECT asks for is asked for. */
+static void test_direct_wants_alignment(void)
+{
+    static _Alignas(4096) uint8_t data[8192];
+    struct io_sim s;
+    struct io_file *f;
+    up(&s, 5);
+    CU_ASSERT_EQUAL_FATAL(
+        s.fs.ops->open(&s.fs, "/d/a",
+                       IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_DIRECT, &f),
+        0);
+    static const struct {
+        uint32_t at, bytes, offset;
+        bool good;
+    } cases[] = {{0, 4096, 0, true},
+                 {512, 512, 512, true},
+                 {0, 100, 0, false},
+                 {8, 512, 0, false},
+                 {0, 512, 100, false}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct iovec iov = {data + cases[i].at, cases[i].bytes};
+        struct waited w = {.req = {.op = IO_WRITE,
+                                   .file = f,
+                                   .iov = &iov,
+                                   .iov_count = 1,
+                                   .offset = cases[i].offset,
+                                   .bytes = cases[i].bytes,
+                                   .done = on_done}};
+        io_submit(&s.io, &w.req);
+        CU_ASSERT_TRUE(io_sim_step(&s));
+        CU_ASSERT_EQUAL(w.result, cases[i].good ? (int64_t)cases[i].bytes : ERR_INVALID);
+        CU_ASSERT_EQUAL(s.fs.ops->pwrite(&s.fs, f, iov.iov_base, iov.iov_len, cases[i].offset),
+                        cases[i].good ? 0 : ERR_INVALID);
+    }
+    s.fs.ops->close(&s.fs, f);
+    io_sim_free(&s);
+}
+
 UNIT_MAIN("io/sim", UNIT_CASE(test_files_and_names), UNIT_CASE(test_process_death_keeps_written),
           UNIT_CASE(test_power_cut_loses_unflushed), UNIT_CASE(test_durable_write_survives),
-          UNIT_CASE(test_faults_and_space), UNIT_CASE(test_order_replays))
+          UNIT_CASE(test_faults_and_space), UNIT_CASE(test_order_replays),
+          UNIT_CASE(test_named_memory), UNIT_CASE(test_names_by_directory),
+          UNIT_CASE(test_failed_flush_is_suspect), UNIT_CASE(test_direct_wants_alignment))

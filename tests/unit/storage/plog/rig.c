@@ -38,6 +38,60 @@ struct plog_config rig_config(void)
     };
 }
 
+static enum tail_missing on_missing(void *ctx, const struct uuid *topic_id, int32_t partition)
+{
+    return TAIL_DROP;
+}
+
+static const struct uuid named_id = {{9, 9, 9}};
+
+/* True if there was something, and it is in the files now. */
+static bool named_replay(struct rig *r)
+{
+    struct region left;
+    char why[512] = "";
+    int err = region_open(&left, r->fs, &named_id, 0, why, sizeof(why));
+    CHECK(err == 0 || err == ERR_NOT_FOUND || r->sim.dead);
+    if (err)
+        return !r->sim.dead;
+    struct tail_options o = {
+        .fs = r->fs,
+        .regions = &left,
+        .region_count = 1,
+        .dirs = &r->log_dir,
+        .dir_count = 1,
+        .missing = on_missing,
+    };
+    err = tail_replay(&o, &r->tail, why, sizeof(why));
+    if (r->sim.dead) {
+        region_close(&left);
+        return false;
+    }
+    if (err || r->tail.refused)
+        printf("[tail: %s]", why);
+    CHECK(err == 0 && r->tail.refused == 0);
+    CHECK(region_remove(&left) == 0 || r->sim.dead);
+    return !r->sim.dead;
+}
+
+/* As the composition root does at a start, which may be cut short. */
+static void named_up(struct rig *r)
+{
+    if (rng_below(&r->rng, 3) == 0)
+        io_sim_crash_at(&r->sim, 1 + rng_below(&r->rng, 30), SIM_PROCESS_DEATH);
+    while (!named_replay(r))
+        io_sim_revive(&r->sim);
+    r->sim.die_at = 0;
+    CHECK(region_make(&r->region, r->fs, &named_id, 0, 1, cache_size(r->cache)) == 0);
+    cache_use_region(r->cache, &r->region);
+}
+
+void rig_use_named(struct rig *r)
+{
+    r->named = true;
+    named_up(r);
+}
+
 static void shard_up(struct rig *r, enum plog_durability durability)
 {
     CHECK(agent_init(&r->agent, "shard", 0, 256, NULL, NULL) == 0);
@@ -125,9 +179,12 @@ void rig_crash(struct rig *r, struct plog *p, enum sim_crash crash)
     }
     struct plog_env env = r->env;
     shard_down(r);
+    region_close(&r->region);
     shard_up(r, env.durability);
     r->env.retention_check_ms = env.retention_check_ms;
     io_sim_revive(&r->sim);
+    if (r->named)
+        named_up(r);
 }
 
 void rig_down(struct rig *r)
@@ -135,6 +192,7 @@ void rig_down(struct rig *r)
     if (r->real)
         ring_fini(&r->ring);
     shard_down(r);
+    region_close(&r->region);
     rte_mempool_free(r->pool);
     mem_fini(&r->mem);
     io_sim_free(&r->sim);

@@ -15,6 +15,7 @@
 #include "storage/io/sim.h"
 #include "storage/plog/batch.h"
 #include "storage/plog/plog.h"
+#include "storage/plog/tail.h"
 #include "tests/unit/core/with_eal.h"
 
 #define rig_dir     "/data"
@@ -37,7 +38,10 @@ struct rig {
     struct plog_config config;
     const char *log_dir;
     struct fs *fs;
-    bool real; /* on the machine's file system, through io_uring */
+    bool real;               /* on the machine's file system, through io_uring */
+    bool named;              /* the log memory has a name */
+    struct region region;    /* while it has */
+    struct tail_report tail; /* of the last start */
     struct ring ring;
     struct io_uring_backend uring;
 };
@@ -48,6 +52,12 @@ void rig_down(struct rig *r);
 
 /* From now on in this directory of the machine's file system; false where io_uring is forbidden. */
 bool rig_use_real(struct rig *r, const char *dir);
+
+/*
+ * From now on the log memory has a name; before anything is open. Each shard that comes after a
+ * crash puts what was left into the files first, and may die while it does.
+ */
+void rig_use_named(struct rig *r);
 
 /*
  * The process dies (now, unless the disk did so by itself): takes p (may be NULL) and the shard

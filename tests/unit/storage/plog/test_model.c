@@ -57,6 +57,8 @@ static void collect_acks(struct model *m)
 static void append_one(struct model *m)
 {
     uint32_t slot = 0;
+    if (m->r.named && m->r.sim.dead)
+        return; /* the dead store nothing */
     while (slot < model_ops_max && m->op_end[slot] >= 0)
         slot++;
     if (slot == model_ops_max || m->count == model_batches_max)
@@ -262,13 +264,16 @@ static void step(struct model *m)
         crash(m);
 }
 
-static uint32_t run_model(uint64_t seed, enum plog_durability durability, uint32_t steps)
+static uint32_t run_model(uint64_t seed, enum plog_durability durability, bool named,
+                          uint32_t steps)
 {
     static struct model m;
     m = (struct model){0};
     for (uint32_t i = 0; i < model_ops_max; i++)
         m.op_end[i] = -1;
     rig_up(&m.r, seed, 8 + (uint32_t)(seed % 3) * 8, durability);
+    if (named)
+        rig_use_named(&m.r);
     m.r.config.segment_bytes = 20000 + (int64_t)rng_below(&m.r.rng, 400000);
     m.r.config.index_interval_bytes = (int64_t)rng_below(&m.r.rng, 8192);
     m.r.config.file_delete_delay_ms = 1000;
@@ -297,22 +302,28 @@ static uint32_t run_model(uint64_t seed, enum plog_durability durability, uint32
     return m.failures;
 }
 
-static void run_seeds(enum plog_durability durability)
+static void run_seeds(enum plog_durability durability, bool named)
 {
     const char *count = getenv("SLUICE_TEST_RUNS");
-    uint64_t runs = count ? strtoull(count, NULL, 0) : 40;
+    uint64_t runs = count ? strtoull(count, NULL, 0) : 12;
     for (uint64_t i = 0; i < runs; i++)
-        CU_ASSERT_EQUAL_FATAL(run_model(unit_seed() + i, durability, 400), 0);
+        CU_ASSERT_EQUAL_FATAL(run_model(unit_seed() + i, durability, named, 400), 0);
 }
 
 static void test_model_fsync(void)
 {
-    run_seeds(PLOG_FSYNC);
+    run_seeds(PLOG_FSYNC, false);
 }
 
 static void test_model_os(void)
 {
-    run_seeds(PLOG_OS);
+    run_seeds(PLOG_OS, false);
 }
 
-UNIT_MAIN("plog/model", UNIT_CASE(test_model_fsync), UNIT_CASE(test_model_os))
+static void test_model_named(void)
+{
+    run_seeds(PLOG_OS, true);
+}
+
+UNIT_MAIN("plog/model", UNIT_CASE(test_model_fsync), UNIT_CASE(test_model_os),
+          UNIT_CASE(test_model_named))

@@ -1,0 +1,47 @@
+#include "control/api/groups.h"
+
+struct single {
+    struct group_work work; /* first */
+    control_encode_fn *encode;
+};
+
+static void single_done(struct group_work *w)
+{
+    struct single *s = (struct single *)w;
+    struct control_request *rq = w->call.user;
+    if (w->call.response)
+        control_reply(rq, w->call.response, s->encode);
+    else
+        control_close(rq, "the request needs too much memory");
+}
+
+struct group_call *group_single(struct control_request *rq, control_encode_fn *encode)
+{
+    struct single *s = arena_calloc(&rq->arena, 1, sizeof(*s));
+    if (!s) {
+        control_close(rq, "the request needs too much memory");
+        return NULL;
+    }
+    groups_call_init(&s->work, rq, single_done);
+    s->encode = encode;
+    return &s->work.call;
+}
+
+static void item_done(struct group_work *w)
+{
+    struct group_item *item = (struct group_item *)w;
+    item->put(item, w->call.response);
+    fan_done(item->fan);
+}
+
+struct group_call *group_item_begin(struct group_item *item, struct fan *fan,
+                                    void (*put)(struct group_item *item, const void *response),
+                                    void *out)
+{
+    groups_call_init(&item->work, fan->rq, item_done);
+    item->fan = fan;
+    item->put = put;
+    item->out = out;
+    fan_add(fan);
+    return &item->work.call;
+}

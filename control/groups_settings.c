@@ -1,0 +1,69 @@
+/* groups_settings: the group.* and offsets.* properties as the coordinators want them. */
+#include <strings.h>
+
+#include "control/groups_impl.h"
+
+static enum group_migration migration(struct str name)
+{
+    static const char *const names[] = {[GROUP_MIGRATION_DISABLED] = "disabled",
+                                        [GROUP_MIGRATION_DOWNGRADE] = "downgrade",
+                                        [GROUP_MIGRATION_UPGRADE] = "upgrade",
+                                        [GROUP_MIGRATION_BIDIRECTIONAL] = "bidirectional"};
+    for (int i = 0; i < GROUP_MIGRATION_BIDIRECTIONAL; i++)
+        if (strlen(names[i]) == name.len && strncasecmp(names[i], name.p, name.len) == 0)
+            return (enum group_migration)i;
+    return GROUP_MIGRATION_BIDIRECTIONAL;
+}
+
+static bool list_has(struct config_list list, const char *word)
+{
+    for (uint32_t i = 0; i < list.count; i++)
+        if (str_eqz(list.items[i], word))
+            return true;
+    return false;
+}
+
+static void assignors(struct config_list list, struct group_settings *s)
+{
+    s->n_consumer_assignors = 0;
+    for (uint32_t i = 0; i < list.count && s->n_consumer_assignors < group_assignors_max; i++) {
+        if (str_eqz(list.items[i], "uniform"))
+            s->consumer_assignors[s->n_consumer_assignors++] = GROUP_ASSIGNOR_UNIFORM;
+        else if (str_eqz(list.items[i], "range"))
+            s->consumer_assignors[s->n_consumer_assignors++] = GROUP_ASSIGNOR_RANGE;
+    }
+}
+
+/* One batch: ours, or what the topic takes when that is less. */
+uint32_t groups_append_bytes_max(const struct groups *g)
+{
+    int32_t most = config_int(g->control->config, CONFIG_MESSAGE_MAX_BYTES) - 1024;
+    if (most >= group_append_bytes_max)
+        return group_append_bytes_max;
+    return most > 1024 ? (uint32_t)most : 1024;
+}
+
+void groups_settings_of(const struct groups *g, struct group_settings *out)
+{
+    const struct config *c = g->control->config;
+    group_settings_init(out);
+    out->min_session_timeout_ms = config_int(c, CONFIG_GROUP_MIN_SESSION_TIMEOUT_MS);
+    out->max_session_timeout_ms = config_int(c, CONFIG_GROUP_MAX_SESSION_TIMEOUT_MS);
+    out->initial_rebalance_delay_ms = config_int(c, CONFIG_GROUP_INITIAL_REBALANCE_DELAY_MS);
+    out->max_size = config_int(c, CONFIG_GROUP_MAX_SIZE);
+    out->offset_metadata_max_bytes = config_int(c, CONFIG_OFFSET_METADATA_MAX_BYTES);
+    out->offsets_retention_ms = (int64_t)config_int(c, CONFIG_OFFSETS_RETENTION_MINUTES) * 60000;
+    out->offsets_retention_check_ms = config_long(c, CONFIG_OFFSETS_RETENTION_CHECK_INTERVAL_MS);
+    out->append_bytes_max = groups_append_bytes_max(g);
+    out->consumer_session_timeout_ms = config_int(c, CONFIG_GROUP_CONSUMER_SESSION_TIMEOUT_MS);
+    out->consumer_heartbeat_interval_ms =
+        config_int(c, CONFIG_GROUP_CONSUMER_HEARTBEAT_INTERVAL_MS);
+    out->consumer_max_size = config_int(c, CONFIG_GROUP_CONSUMER_MAX_SIZE);
+    out->consumer_assignment_interval_ms =
+        config_int(c, CONFIG_GROUP_CONSUMER_ASSIGNMENT_INTERVAL_MS);
+    out->consumer_regex_refresh_ms = config_int(c, CONFIG_GROUP_CONSUMER_REGEX_REFRESH_INTERVAL_MS);
+    out->consumer_migration = migration(config_string(c, CONFIG_GROUP_CONSUMER_MIGRATION_POLICY));
+    assignors(config_list(c, CONFIG_GROUP_CONSUMER_ASSIGNORS), out);
+    out->consumer_enabled =
+        list_has(config_list(c, CONFIG_GROUP_COORDINATOR_REBALANCE_PROTOCOLS), "consumer");
+}

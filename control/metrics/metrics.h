@@ -1,0 +1,47 @@
+/*
+ * metrics: the broker's figures in Prometheus' text format.
+ *
+ * Purpose: one table (metrics.def) of what is exported; the values are read where they are counted.
+ * Owner: whoever renders, on a thread of its own: the shards' counters only grow and are read
+ * without asking the shards, so that a scrape costs them nothing; a reader sees totals that are a
+ * moment apart at worst.
+ * Memory: the text is malloc'd. Failure: ERR_NO_MEMORY, ERR_TOO_LARGE (metrics_text_bytes_max).
+ */
+#ifndef CONTROL_METRICS_METRICS_H
+#define CONTROL_METRICS_METRICS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+
+#define metrics_text_bytes_max (4u << 20)
+
+struct cache;
+struct kafka;
+struct shard;
+
+/* The parts of one shard; they outlive the metrics. */
+struct metrics_shard {
+    const struct shard *shard;
+    const struct kafka *kafka;
+    const struct cache *cache;
+};
+
+enum metrics_state { METRICS_STARTING, METRICS_READY, METRICS_STOPPING };
+
+struct metrics {
+    struct metrics_shard shards[shard_count_max];
+    uint32_t shard_count;
+    struct clock *clock;
+    int64_t started_ns;
+    _Atomic int state; /* enum metrics_state, set by the broker */
+};
+
+/* *out: a text that the caller frees with free, *len its bytes. */
+int metrics_render(const struct metrics *m, char **out, size_t *len);
+
+#endif

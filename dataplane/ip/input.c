@@ -1,0 +1,224 @@
+/* input: from a frame to a TCP segment; everything else is answered or dropped here. */
+#include <string.h>
+
+#include "dataplane/ip/ip_impl.h"
+#include "dataplane/nic/checksum.h"
+
+#define extensions_max 8 /* IPv6 extension headers of one packet */
+
+#define next_hop_by_hop  0
+#define next_routing     43
+#define next_fragment    44
+#define next_destination 60
+
+static bool bad_source(const struct ip *ip, const struct ip_addr *src)
+{
+    return ip_addr_is_any(src) || ip_addr_is_multicast(src) || ip_is_local(ip, src);
+}
+
+static enum ip_verdict tcp_for_us(struct ip *ip, struct rte_mbuf *m, uint32_t header,
+                                  struct ip_packet *out)
+{
+    rte_pktmbuf_adj(m, (uint16_t)header);
+    ip->counters.tcp_in++;
+    (void)out;
+    return IP_TCP;
+}
+
+static enum ip_verdict done(struct rte_mbuf *m, enum ip_verdict v)
+{
+    rte_pktmbuf_free(m);
+    return v;
+}
+
+static enum ip_verdict drop(struct rte_mbuf *m, uint64_t *counter)
+{
+    ip_drop(m, counter);
+    return IP_DONE;
+}
+
+static bool for_us(const struct ip *ip, uint32_t iface, const struct ip_addr *dst)
+{
+    return ip_address_of((struct ip_iface *)&ip->ifaces[iface], dst) != NULL;
+}
+
+/* ---- IPv4 ---- */
+
+static enum ip_verdict deliver_v4(struct ip *ip, uint32_t iface, struct rte_mbuf *m,
+                                  uint32_t header, struct ip_packet *out)
+{
+    const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
+    if (p[9] == proto_tcp)
+        return tcp_for_us(ip, m, header, out);
+    if (p[9] == proto_icmp) {
+        struct icmp_in in = {m, iface, header, out->remote, out->local};
+        return done(m, icmp_input_v4(ip, &in, out));
+    }
+    icmp_refuse(ip, iface, m, &out->remote, &out->local, p[9] == 17 ? 3 : 2);
+    return drop(m, &ip->counters.drop_protocol);
+}
+
+static enum ip_verdict input_v4(struct ip *ip, uint32_t iface, struct rte_mbuf *m,
+                                struct ip_packet *out)
+{
+    const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
+    if (m->data_len < v4_bytes)
+        return drop(m, &ip->counters.drop_short);
+    uint32_t header = (uint32_t)(p[0] & 15) * 4, total = bytes_get_u16(p + 2);
+    if (p[0] >> 4 != 4 || header < v4_bytes || total < header)
+        return drop(m, &ip->counters.drop_header);
+    if (m->data_len < header || m->pkt_len < total)
+        return drop(m, &ip->counters.drop_short);
+    bool checked = (m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD &&
+                   ip->ifaces[iface].o.rx_checksum;
+    if (!checked && checksum_fold(checksum_add(0, p, header)) != 0xffff)
+        return drop(m, &ip->counters.drop_checksum);
+    if ((bytes_get_u16(p + 6) & 0x3fff) != 0) /* more fragments, or not the first */
+        return drop(m, &ip->counters.drop_fragment);
+    out->remote = ip_addr_v4(p + 12);
+    out->local = ip_addr_v4(p + 16);
+    out->ecn = p[1] & 3;
+    if (!for_us(ip, iface, &out->local))
+        return drop(m, &ip->counters.drop_not_for_us);
+    if (bad_source(ip, &out->remote))
+        return drop(m, &ip->counters.drop_source);
+    frame_cut(m, total);
+    return deliver_v4(ip, iface, m, header, out);
+}
+
+/* ---- IPv6 ---- */
+
+/* Walks the extension headers: the upper protocol and its offset. False: counted by *counter. */
+static bool upper_v6(struct ip *ip, const struct rte_mbuf *m, uint8_t *protocol, uint32_t *offset,
+                     uint64_t **counter)
+{
+    const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
+    uint8_t next = p[6];
+    uint32_t at = v6_bytes;
+    for (int i = 0; i < extensions_max; i++) {
+        bool skipped = next == next_hop_by_hop || next == next_destination ||
+                       next == next_routing || next == next_fragment;
+        if (!skipped) {
+            *protocol = next;
+            *offset = at;
+            return true;
+        }
+        *counter = &ip->counters.drop_short;
+        if (m->data_len < at + 8)
+            return false;
+        /* a fragment that is the whole packet is none (RFC 6946) */
+        *counter = &ip->counters.drop_fragment;
+        if (next == next_fragment && (bytes_get_u16(p + at + 2) & 0xfff9) != 0)
+            return false;
+        *counter = &ip->counters.drop_header;
+        if (next == next_routing && p[at + 3] != 0) /* we are not its last hop */
+            return false;
+        uint32_t more = next == next_fragment ? 0 : p[at + 1] * 8u; /* a reserved byte there */
+        next = p[at];
+        at += 8 + more;
+    }
+    *counter = &ip->counters.drop_header;
+    return false;
+}
+
+static enum ip_verdict deliver_v6(struct ip *ip, uint32_t iface, struct rte_mbuf *m,
+                                  struct ip_packet *out, bool unicast)
+{
+    uint8_t protocol = 0;
+    uint32_t at = 0;
+    uint64_t *counter = NULL;
+    if (!upper_v6(ip, m, &protocol, &at, &counter))
+        return drop(m, counter);
+    if (m->data_len < at)
+        return drop(m, &ip->counters.drop_short);
+    if (protocol == proto_icmpv6) {
+        struct icmp_in in = {m, iface, at, out->remote, out->local};
+        return done(m, icmp_input_v6(ip, &in, out));
+    }
+    if (!unicast)
+        return drop(m, &ip->counters.drop_not_for_us);
+    if (protocol == proto_tcp)
+        return tcp_for_us(ip, m, at, out);
+    icmp_refuse(ip, iface, m, &out->remote, &out->local, protocol == 17 ? 4 : 3);
+    return drop(m, &ip->counters.drop_protocol);
+}
+
+/* Groups that we are in: all nodes, and the solicited-node groups of our addresses. */
+static bool group_of_ours(const struct ip *ip, uint32_t iface, const struct ip_addr *dst)
+{
+    static const struct ip_addr all_nodes = {{0xff, 0x02, [15] = 1}};
+    const struct ip_iface *f = &ip->ifaces[iface];
+    if (ip_addr_eq(dst, &all_nodes))
+        return true;
+    for (uint32_t i = 0; i < f->address_count; i++) {
+        struct ip_addr group = ip_addr_solicited(&f->addresses[i].addr);
+        if (!ip_addr_is_v4(&f->addresses[i].addr) && ip_addr_eq(dst, &group))
+            return true;
+    }
+    return false;
+}
+
+static enum ip_verdict input_v6(struct ip *ip, uint32_t iface, struct rte_mbuf *m,
+                                struct ip_packet *out)
+{
+    const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
+    if (m->data_len < v6_bytes)
+        return drop(m, &ip->counters.drop_short);
+    uint32_t total = v6_bytes + bytes_get_u16(p + 4);
+    if (p[0] >> 4 != 6)
+        return drop(m, &ip->counters.drop_header);
+    if (m->pkt_len < total)
+        return drop(m, &ip->counters.drop_short);
+    out->remote = ip_addr_v6(p + 8);
+    out->local = ip_addr_v6(p + 24);
+    out->ecn = (p[1] >> 4) & 3;
+    bool unicast = for_us(ip, iface, &out->local);
+    if (!unicast && !group_of_ours(ip, iface, &out->local))
+        return drop(m, &ip->counters.drop_not_for_us);
+    /* The unspecified address asks whether an address is taken, and nothing else. */
+    if (ip_addr_is_v4(&out->remote) ||
+        (bad_source(ip, &out->remote) && (!ip_addr_is_any(&out->remote) || unicast)))
+        return drop(m, &ip->counters.drop_source);
+    frame_cut(m, total);
+    return deliver_v6(ip, iface, m, out, unicast);
+}
+
+/* ---- frames ---- */
+
+static bool to_us(const struct ip_iface *f, const uint8_t *dst)
+{
+    return memcmp(dst, f->o.mac, 6) == 0 || (dst[0] & 1) != 0;
+}
+
+enum ip_verdict ip_input(struct ip *ip, uint32_t iface, struct rte_mbuf *m, int64_t now_ns,
+                         struct ip_packet *out)
+{
+    const struct ip_iface *f = &ip->ifaces[iface];
+    const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
+    uint32_t link = ether_bytes + (f->o.vlan != 0 ? vlan_bytes : 0);
+    ip->now_ns = now_ns;
+    ip->counters.frames_in++;
+    *out = (struct ip_packet){.checksum_good =
+                                  f->o.rx_checksum && (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) ==
+                                                          RTE_MBUF_F_RX_L4_CKSUM_GOOD};
+    if (m->data_len < link)
+        return drop(m, &ip->counters.drop_short);
+    if (!to_us(f, p))
+        return drop(m, &ip->counters.drop_not_for_us);
+    bool tagged = bytes_get_u16(p + 12) == ethertype_vlan;
+    if (tagged != (f->o.vlan != 0) || (tagged && (bytes_get_u16(p + 14) & 0x0fff) != f->o.vlan))
+        return drop(m, &ip->counters.drop_vlan);
+    bool multicast_frame = (p[0] & 1) != 0;
+    uint16_t type = bytes_get_u16(p + link - 2);
+    rte_pktmbuf_adj(m, (uint16_t)link);
+    if (type == ethertype_arp) {
+        arp_input(ip, iface, m);
+        return IP_DONE;
+    }
+    if (type == ethertype_v4 && !multicast_frame) /* RFC 1122, 3.3.6: no TCP to many */
+        return input_v4(ip, iface, m, out);
+    if (type == ethertype_v6)
+        return input_v6(ip, iface, m, out);
+    return drop(m, type == ethertype_v4 ? &ip->counters.drop_not_for_us
+                                        : &ip->counters.drop_ethertype);
+}

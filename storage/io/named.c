@@ -1,0 +1,174 @@
+/*
+ * Memory with a name: a file on hugetlbfs where there is one with free pages, else on /dev/shm,
+ * mapped shared. Its pages belong to the kernel, so they stay when the process dies; they go with
+ * the machine, and /dev/shm also with the container or, for an ordinary user, at logout.
+ */
+#include "storage/io/io.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <mntent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "base/err.h"
+
+#define shm_dir               "/dev/shm"
+#define initial_pid_namespace 0xEFFFFFFCU /* PROC_PID_INIT_INO, part of the kernel's ABI */
+#define ordinary_user_first   1000        /* login.defs, SYS_UID_MAX + 1 */
+#define named_page_bytes      4096
+
+struct place {
+    char dir[io_path_bytes_max];
+    uint64_t page; /* bytes */
+    enum fs_named_kind kind;
+};
+
+bool named_name_ok(const char *name)
+{
+    size_t n = strlen(name);
+    for (size_t i = 0; i < n; i++)
+        if (!isalnum((unsigned char)name[i]) && name[i] != '-' && name[i] != '_')
+            return false;
+    return n > 0 && n <= fs_named_name_bytes_max;
+}
+
+/* Writable hugetlbfs mounts come first, /dev/shm last; returns how many places there are. */
+static uint32_t places_find(struct place *out, uint32_t max)
+{
+    uint32_t n = 0;
+    FILE *mounts = setmntent("/proc/self/mounts", "r");
+    struct mntent *m;
+    while (mounts && n + 1 < max && (m = getmntent(mounts))) {
+        struct statfs st;
+        if (strcmp(m->mnt_type, "hugetlbfs") != 0 || strlen(m->mnt_dir) >= sizeof(out->dir) ||
+            access(m->mnt_dir, R_OK | W_OK | X_OK) < 0 || statfs(m->mnt_dir, &st) < 0)
+            continue;
+        out[n].page = (uint64_t)st.f_bsize;
+        out[n].kind = FS_NAMED_HUGE;
+        strcpy(out[n++].dir, m->mnt_dir);
+    }
+    if (mounts)
+        endmntent(mounts);
+    out[n] = (struct place){.page = named_page_bytes, .kind = FS_NAMED_SHM};
+    strcpy(out[n++].dir, shm_dir);
+    return n;
+}
+
+static int place_path(const struct place *place, const char *name, char out[io_path_bytes_max])
+{
+    int n = snprintf(out, io_path_bytes_max, "%s/sluice-%s", place->dir, name);
+    return n < 0 || n >= io_path_bytes_max ? ERR_TOO_LARGE : 0;
+}
+
+static const char *named_caveat(enum fs_named_kind kind)
+{
+    struct stat st;
+    if (stat("/proc/self/ns/pid", &st) < 0 || st.st_ino != initial_pid_namespace)
+        return "it may go with the container";
+    if (kind == FS_NAMED_SHM && geteuid() >= ordinary_user_first)
+        return "systemd may remove it when this user logs out (RemoveIPC)";
+    return NULL;
+}
+
+/* A regular file of this user, or the error. */
+static int file_ours(int fd, uint64_t *size)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return err_from_errno(errno);
+    if (!S_ISREG(st.st_mode) || st.st_uid != geteuid())
+        return ERR_PERMISSION;
+    *size = (uint64_t)st.st_size;
+    return 0;
+}
+
+static int file_grow(int fd, uint64_t bytes)
+{
+    int r;
+    do {
+        r = fallocate(fd, 0, 0, (off_t)bytes);
+    } while (r < 0 && errno == EINTR);
+    return r < 0 ? err_from_errno(errno) : 0;
+}
+
+static int map_file(const struct place *place, const char *path, uint64_t bytes,
+                    struct fs_named *out)
+{
+    uint64_t size = 0;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (bytes ? O_CREAT : 0), 0600);
+    if (fd < 0)
+        return err_from_errno(errno);
+    int err = file_ours(fd, &size);
+    bool existed = err == 0 && size > 0; /* size 0: whoever made it died before it had its pages */
+    if (err == 0 && !existed && bytes == 0)
+        err = ERR_NOT_FOUND;
+    if (err == 0 && !existed) {
+        size = (bytes + place->page - 1) / place->page * place->page;
+        err = file_grow(fd, size);
+        if (err)
+            unlink(path);
+    }
+    void *p = MAP_FAILED;
+    if (err == 0) {
+        p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+        if (p == MAP_FAILED)
+            err = err_from_errno(errno);
+    }
+    close(fd);
+    if (err)
+        return err;
+    *out = (struct fs_named){p, size, existed, place->kind, named_caveat(place->kind)};
+    return 0;
+}
+
+int named_map(struct fs *fs, const char *name, uint64_t bytes, struct fs_named *out)
+{
+    struct place places[4];
+    char path[io_path_bytes_max];
+    if (!named_name_ok(name))
+        return ERR_INVALID;
+    uint32_t n = places_find(places, sizeof(places) / sizeof(places[0]));
+    int err = ERR_NOT_FOUND;
+    for (int make = 0; make <= (bytes > 0); make++) { /* first what is there, wherever it is */
+        for (uint32_t i = 0; i < n; i++) {
+            err = place_path(&places[i], name, path);
+            if (err == 0)
+                err = map_file(&places[i], path, make ? bytes : 0, out);
+            bool next = make ? places[i].kind == FS_NAMED_HUGE : err == ERR_NOT_FOUND;
+            if (err == 0 || !next)
+                return err;
+        }
+    }
+    return err;
+}
+
+void named_unmap(struct fs *fs, struct fs_named *named)
+{
+    if (named->p)
+        munmap(named->p, named->bytes);
+    *named = (struct fs_named){0};
+}
+
+int named_remove(struct fs *fs, const char *name)
+{
+    struct place places[4];
+    char path[io_path_bytes_max];
+    if (!named_name_ok(name))
+        return ERR_INVALID;
+    uint32_t n = places_find(places, sizeof(places) / sizeof(places[0]));
+    int result = ERR_NOT_FOUND;
+    for (uint32_t i = 0; i < n; i++) {
+        int err = place_path(&places[i], name, path);
+        if (err == 0 && unlink(path) < 0)
+            err = err_from_errno(errno);
+        if (err != ERR_NOT_FOUND)
+            result = err;
+    }
+    return result;
+}

@@ -1,0 +1,67 @@
+/* flush.messages and flush.ms, which add to PLOG_OS: the medium has what was written until then. */
+#include "base/check.h"
+#include "base/clock.h"
+#include "storage/plog/plog_internal.h"
+
+static void flush_done(struct io_req *req, int64_t result)
+{
+    struct plog *p = (struct plog *)((char *)req - offsetof(struct plog, flush));
+    struct segment *s = p->flushing;
+    p->flushing = NULL;
+    segment_unpin(s);
+    if (result < 0)
+        plog_fail(p, (int)result, "flushing");
+    else if (p->flush_target > p->flushed)
+        p->flushed = p->flush_target;
+    plog_detach_try(p);
+}
+
+static void flush_start(struct plog *p)
+{
+    struct segment *s = p->visible;
+    if (p->flushing || p->failed || s->file == NULL || p->flushed >= p->high_watermark)
+        return;
+    if (p->flush_total == 0) {
+        p->flush_total = plog_store_acks(p) ? p->appended_total : p->written_total;
+        p->flush_target = p->high_watermark;
+    }
+    if (p->written_total < p->flush_total) { /* what is acknowledged goes to the file first */
+        plog_drain(p);
+        return;
+    }
+    p->flush_total = 0;
+    p->flushing = s;
+    s->pins++;
+    /* earlier segments are flushed by their seal, or not yet: then the mark stays before them */
+    for (uint32_t i = p->segment_count; i-- > 0;)
+        if (p->segments[i]->base < s->base && !p->segments[i]->sealed)
+            p->flush_target = p->flushed;
+    p->flush = (struct io_req){.op = IO_FLUSH, .file = s->file, .done = flush_done};
+    io_submit(p->env->io, &p->flush);
+}
+
+static void flush_arm(struct plog *p)
+{
+    const int64_t longest_ms = INT64_MAX / CLOCK_NS_PER_MS / 4;
+    if (p->state != PLOG_ATTACHED || p->config.flush_ms > longest_ms ||
+        wheel_armed(&p->flush_timer))
+        return;
+    p->flush_timer.fire = plog_flush_timer;
+    wheel_arm(p->env->wheel, &p->flush_timer,
+              *p->env->now_ns + p->config.flush_ms * CLOCK_NS_PER_MS);
+}
+
+void plog_flush_check(struct plog *p)
+{
+    if (p->env->durability != PLOG_OS)
+        return;
+    flush_arm(p);
+    if (p->flush_total ? p->written_total >= p->flush_total
+                       : p->high_watermark - p->flushed >= p->config.flush_messages)
+        flush_start(p);
+}
+
+void plog_flush_timer(struct wheel_timer *timer, int64_t now_ns)
+{
+    flush_start((struct plog *)((char *)timer - offsetof(struct plog, flush_timer)));
+}

@@ -1,0 +1,68 @@
+/* shard: what the plogs of a shard share: reads and writes under way. For plog_internal.h alone. */
+#ifndef STORAGE_PLOG_SHARD_H
+#define STORAGE_PLOG_SHARD_H
+
+#include "core/wheel.h"
+#include "storage/cache/cache.h"
+#include "storage/io/io.h"
+#include "storage/plog/plog.h"
+
+/* Bytes of a segment by position: the cached ones, or those just read. */
+struct window {
+    struct chunk **chunks;
+    uint32_t base; /* position of chunks[0]'s first byte */
+    uint32_t end;  /* position behind the last byte that is there */
+};
+
+/* A read that needs the disk or must wait; taken from the shard's pool. */
+struct read_op {
+    struct plog *plog;
+    struct plog_read *read;
+    struct segment *segment;
+    struct io_req req;
+    struct iovec iov[read_chunks_max];
+    struct chunk *chunks[read_chunks_max];
+    uint32_t chunk_count;
+    struct window window;
+    uint32_t position;  /* next byte to look at (searching) or to hand out (found) */
+    uint32_t want;      /* bytes of the read under way */
+    uint32_t limit;     /* position that may not be passed */
+    bool found;         /* position is in the answer's range */
+    uint32_t batch_end; /* end of the answer's first batch */
+    uint32_t end;       /* where the answer ends at the latest */
+    struct cache_waiter waiter;
+    struct read_op *next;
+};
+
+/*
+ * A write: bytes [from, to) of a segment. Its first block may begin before `from`, its last one is
+ * filled up with zeros in memory of its own, so that the device never reads what is being appended.
+ */
+struct write_op {
+    struct io_req req;
+    struct plog *plog;
+    struct segment *segment;
+    uint32_t from, to;
+    bool done;
+    struct iovec iov[plog_write_chunks_max + 1];
+    uint8_t *block; /* write_block_bytes */
+    struct write_op *next;
+};
+
+/* What the plogs of a shard share. */
+struct plog_shard {
+    struct unzip *unzip;
+    struct validate_result result;
+    struct read_op *ops, *ops_free;
+    struct plog_read *waiting, *waiting_tail; /* for a read_op */
+    struct segment *open, **open_tail;        /* sealed and open, longest unused first */
+    uint32_t open_count;
+    struct write_op *writes, *writes_free;
+    uint8_t *write_blocks;
+    struct plog *starved;           /* dirty, but there was no write_op; linked by dirty_next */
+    struct plog *lazy, **lazy_tail; /* oldest first */
+    struct wheel_timer lazy_timer;
+    bool pressed; /* an append found no log memory: write everything */
+};
+
+#endif

@@ -1,0 +1,70 @@
+"""What runs inside the namespace: echo requests, a check of a MAC address, offloads of an interface."""
+import fcntl
+import os
+import socket
+import struct
+import sys
+
+
+def checksum(data):
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def ping(host, *sizes):
+    six = ":" in host
+    family, proto = (socket.AF_INET6, socket.IPPROTO_ICMPV6) if six else (socket.AF_INET, socket.IPPROTO_ICMP)
+    sock = socket.socket(family, socket.SOCK_RAW, proto)
+    sock.settimeout(3)
+    for sequence, size in enumerate(map(int, sizes)):
+        body = os.urandom(size)
+        head = struct.pack("!BBHHH", 128 if six else 8, 0, 0, 4242, sequence)
+        if not six:
+            head = struct.pack("!BBHHH", 8, 0, checksum(head + body), 4242, sequence)
+        sock.sendto(head + body, (host, 0))
+        while True:
+            data = sock.recv(65535)
+            icmp = data if six else data[(data[0] & 15) * 4:]
+            if icmp[0] == (129 if six else 0) and struct.unpack("!HH", icmp[4:8]) == (4242, sequence):
+                break
+        if icmp[8:] != body:
+            sys.exit(f"{size} bytes came back changed")
+    print(len(sizes))
+
+
+def closed(host, port):
+    """A port that nobody listens on is refused at once."""
+    try:
+        socket.create_connection((host, int(port)), timeout=3)
+    except ConnectionRefusedError:
+        return
+    sys.exit("not refused")
+
+
+def tx_off(name):
+    """ethtool -K <name> tx off: the kernel must send whole checksums to a port without offloads."""
+    SIOCETHTOOL, ETHTOOL_STXCSUM = 0x8946, 0x17
+    value = bytearray(struct.pack("II", ETHTOOL_STXCSUM, 0))
+    import ctypes
+    buffer = (ctypes.c_char * len(value)).from_buffer(value)
+    request = struct.pack("16sP", name.encode(), ctypes.addressof(buffer)).ljust(40, b"\0")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        fcntl.ioctl(sock, SIOCETHTOOL, request)
+
+
+def half_request(host, port):
+    """A client that announces a request, sends a part, and vanishes; another that resets."""
+    for way in range(2):
+        sock = socket.create_connection((host, int(port)), timeout=3)
+        sock.sendall(struct.pack("!i", 1000000) + b"x" * 50000)
+        if way:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])

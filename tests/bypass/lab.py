@@ -1,0 +1,111 @@
+"""A network namespace, a broker on a port of ours inside it, and what goes wrong told in one line."""
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+START_S = 30
+STOP_S = 20
+
+
+class Failed(Exception):
+    pass
+
+
+def check(condition, text):
+    if not condition:
+        raise Failed(text)
+
+
+def run(*args, stdin=None, timeout=30, ok=True):
+    done = subprocess.run(args, input=stdin, capture_output=True, timeout=timeout)
+    if ok and done.returncode != 0:
+        raise Failed(f"{' '.join(args)}: {done.stderr.decode(errors='replace').strip()}")
+    return done
+
+
+class Namespace:
+    """Made and removed by the test; everything in it goes with it."""
+
+    def __init__(self, name):
+        self.name = name
+        run("ip", "netns", "add", name)
+        self.ip("link", "set", "lo", "up")
+
+    def ip(self, *args, ok=True):
+        return run("ip", "-n", self.name, *args, ok=ok).stdout.decode()
+
+    def sysctl(self, **values):
+        for key, value in values.items():
+            self.run("sysctl", "-qw", f"{key.replace('__', '.')}={value}")
+
+    def run(self, *args, **kw):
+        return run("ip", "netns", "exec", self.name, *args, **kw)
+
+    def python(self, *args, **kw):
+        here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inside.py")
+        return self.run(sys.executable, here, *args, **kw)
+
+    def kcat(self, broker, *args, **kw):
+        return self.run("kcat", "-b", broker, "-X", "socket.timeout.ms=10000", *args, **kw)
+
+    def remove(self):
+        subprocess.run(["ip", "netns", "del", self.name], capture_output=True)
+
+
+class Broker:
+    def __init__(self, binary, *overrides, user=None):
+        self.dir = tempfile.mkdtemp(prefix="sluice-bypass-")
+        if user:
+            os.chmod(self.dir, 0o777)
+        args = [binary, "--override", f"log.dirs={self.dir}/data"]
+        for text in overrides:
+            args += ["--override", text]
+        self.log_path = os.path.join(self.dir, "log")
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=log,
+                                            user=user, extra_groups=[] if user else None)
+
+    def log(self):
+        with open(self.log_path, errors="replace") as f:
+            return f.read()
+
+    def wait_ready(self):
+        os.set_blocking(self.process.stdout.fileno(), False)
+        end = time.monotonic() + START_S
+        text = b""
+        while time.monotonic() < end:
+            text += self.process.stdout.read() or b""
+            if b"sluiced ready" in text:
+                return text.decode()
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise Failed(f"the broker did not start:\n{self.log()}")
+
+    def refused(self):
+        """The line with which a start was refused."""
+        try:
+            code = self.process.wait(START_S)
+        except subprocess.TimeoutExpired:
+            raise Failed("the start was not refused")
+        check(code == 1, f"exit code {code} instead of 1")
+        said = [line for line in self.log().splitlines() if "the start is refused" in line]
+        check(len(said) == 1, f"{len(said)} lines say why:\n{self.log()}")
+        return said[0]
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise Failed("the broker did not stop")
+        code = self.process.returncode
+        shutil.rmtree(self.dir, ignore_errors=True)
+        return code

@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+"""The broker on network ports of its own, with Linux's TCP as the client, in namespaces made here.
+
+usage: run.py [--binary PATH] [pattern]      needs root; without it everything is skipped
+"""
+import argparse
+import os
+import random
+import sys
+import traceback
+
+from lab import Broker, Failed, Namespace, check, run
+
+LISTEN = ("listeners=TAP://10.99.0.2:9092,SIX://[fd99::2]:9093,HOST://127.0.0.1:0",
+          "listener.security.protocol.map=TAP:PLAINTEXT,SIX:PLAINTEXT,HOST:PLAINTEXT",
+          "inter.broker.listener.name=TAP",
+          "sluice.transport=dpdk", "listener.name.host.sluice.transport=uring",
+          "sluice.memory=512m")
+
+
+def lines(seed, count, most):
+    rng = random.Random(seed)
+    return b"".join(b"%d:" % i + bytes(rng.choices(b"abcdefgh", k=rng.randrange(most))) + b"\n"
+                    for i in range(count))
+
+
+def round_trip(ns, broker, topic, data):
+    ns.kcat(broker, "-P", "-t", topic, stdin=data, timeout=60)
+    got = ns.kcat(broker, "-C", "-t", topic, "-e", "-q", timeout=60).stdout
+    check(got == data, f"{topic}: {len(got)} bytes came back of {len(data)}, or others")
+
+
+class Tap:
+    """One broker on a tap for all tests of this class."""
+
+    def __init__(self, binary, shards):
+        self.ns = Namespace(f"sluice-tap{shards}")
+        try:
+            self.broker = Broker(
+                binary, *LISTEN, f"sluice.shards={shards}",
+                "sluice.dpdk.ports=net_tap0,iface=slt0;address=10.99.0.2/24;address=fd99::2/64;"
+                f"netns={self.ns.name}")
+            self.ready = self.broker.wait_ready()
+            self.ns.ip("addr", "add", "10.99.0.1/24", "dev", "slt0")
+            self.ns.ip("addr", "add", "fd99::1/64", "dev", "slt0", "nodad")
+            self.ns.ip("link", "set", "slt0", "up")
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self):
+        code = self.broker.stop() if hasattr(self, "broker") else 0
+        self.ns.remove()
+        return code
+
+    def test_arp(self):
+        self.ns.kcat("10.99.0.2:9092", "-L")
+        table = self.ns.ip("neigh", "show", "10.99.0.2")
+        check("lladdr" in table, f"no ARP entry: {table}")
+
+    def test_ping(self):
+        self.ns.python("ping", "10.99.0.2", "0", "56", "1000", "1472")
+
+    def test_ping_v6(self):
+        self.ns.python("ping", "fd99::2", "0", "56", "1000", "1452")
+
+    def test_refuses_closed_port(self):
+        self.ns.python("closed", "10.99.0.2", "9999")
+
+    def test_content(self):
+        round_trip(self.ns, "10.99.0.2:9092", "content", lines(1, 20000, 200))
+
+    def test_content_v6(self):
+        round_trip(self.ns, "[fd99::2]:9093", "six", lines(2, 5000, 200))
+
+    def test_large_messages(self):
+        round_trip(self.ns, "10.99.0.2:9092", "large", lines(3, 12, 1000000))
+
+    def test_small_mtu(self):
+        for mtu in (576, 1280):
+            self.ns.ip("route", "replace", "10.99.0.0/24", "dev", "slt0", "mtu", "lock", str(mtu))
+            round_trip(self.ns, "10.99.0.2:9092", f"mtu{mtu}", lines(mtu, 3000, 300))
+        self.ns.ip("route", "replace", "10.99.0.0/24", "dev", "slt0")
+
+    def test_peers_options(self):
+        for i, values in enumerate(({"net__ipv4__tcp_sack": 0}, {"net__ipv4__tcp_timestamps": 0},
+                                    {"net__ipv4__tcp_window_scaling": 0}, {"net__ipv4__tcp_ecn": 1})):
+            self.ns.sysctl(**values)
+            round_trip(self.ns, "10.99.0.2:9092", f"options{i}", lines(10 + i, 3000, 300))
+
+    def test_clients_that_vanish(self):
+        for _ in range(20):
+            self.ns.python("half_request", "10.99.0.2", "9092")
+        round_trip(self.ns, "10.99.0.2:9092", "vanish", lines(20, 1000, 300))
+
+    def test_link_down_and_up(self):
+        self.ns.ip("link", "set", "slt0", "down")
+        self.ns.ip("link", "set", "slt0", "up")
+        self.ns.ip("addr", "add", "fd99::1/64", "dev", "slt0", "nodad")  # Linux drops them with the link
+        round_trip(self.ns, "10.99.0.2:9092", "updown", lines(21, 1000, 300))
+
+    def test_kernel_listener_beside(self):
+        port = self.ready.split("HOST://127.0.0.1:")[1].split()[0]
+        text = run("kcat", "-b", f"127.0.0.1:{port}", "-L").stdout.decode()
+        check("broker 1" in text, text)
+
+
+class Xdp:
+    """AF_XDP on one end of a veth pair whose other end is in the namespace."""
+
+    def __init__(self, binary):
+        self.ns = Namespace("sluice-xdp")
+        try:
+            self.ns.ip("link", "add", "slx0", "type", "veth", "peer", "name", "slx1")
+            self.ns.ip("link", "set", "slx0", "up")
+            self.ns.ip("link", "set", "slx1", "up")
+            self.ns.python("tx_off", "slx1")
+            self.ns.ip("addr", "add", "10.99.0.1/24", "dev", "slx1")
+            self.broker = Broker(
+                binary, "listeners=PLAINTEXT://10.99.0.2:9092", "sluice.transport=dpdk",
+                "sluice.shards=2", "sluice.memory=512m",
+                f"sluice.dpdk.ports=net_af_xdp0,iface=slx0;address=10.99.0.2/24;netns={self.ns.name}")
+            self.broker.wait_ready()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self):
+        code = self.broker.stop() if hasattr(self, "broker") else 0
+        self.ns.remove()
+        return code
+
+    def test_ping(self):
+        self.ns.python("ping", "10.99.0.2", "0", "56", "1000", "1472")
+
+    def test_content(self):
+        round_trip(self.ns, "10.99.0.2:9092", "content", lines(31, 20000, 200))
+
+    def test_large_messages(self):
+        round_trip(self.ns, "10.99.0.2:9092", "large", lines(32, 12, 1000000))
+
+
+class Refusals:
+    """Starts that are refused, with one line that says why."""
+
+    def __init__(self, binary):
+        self.binary = binary
+
+    def close(self):
+        return 0
+
+    def refused(self, ports, part, user=None, extra=()):
+        broker = Broker(self.binary, "listeners=PLAINTEXT://10.99.0.2:9092", "sluice.transport=dpdk",
+                        f"sluice.dpdk.ports={ports}", *extra, user=user)
+        try:
+            line = broker.refused()
+        finally:
+            broker.stop()
+        check(part in line, f"{ports}: {line}")
+
+    def test_no_ports(self):
+        self.refused("", "sluice.dpdk.ports is empty")
+
+    def test_unknown_driver(self):
+        self.refused("eth0;address=10.99.0.2/24", "no such driver; known: net_tap")
+
+    def test_unknown_field(self):
+        self.refused("net_tap0;adress=10.99.0.2/24", "no such field")
+
+    def test_unknown_namespace(self):
+        self.refused("net_tap0,iface=slt9;address=10.99.0.2/24;netns=sluice-none", "no such network namespace")
+
+    def test_mtu_over_the_device(self):
+        self.refused("net_tap0,iface=slt9;address=10.99.0.2/24;mtu=9000", "over this device's 1500")
+
+    def test_no_interface(self):
+        self.refused("net_af_xdp0,iface=sluice-none;address=10.99.0.2/24", "an interface that exists")
+
+    def test_no_card(self):
+        self.refused("0000:ff:1f.7;address=10.99.0.2/24", "bound to vfio-pci")
+
+    def test_address_of_no_port(self):
+        self.refused("net_tap0,iface=slt9;address=10.99.0.3/24", "is no address of a port")
+
+    def test_gateway_out_of_reach(self):
+        self.refused("net_tap0,iface=slt9;address=10.99.0.2/24;gateway=10.98.0.1", "no address of the port reaches it")
+
+    def test_no_permission(self):
+        self.refused("net_tap0,iface=slt9;address=10.99.0.2/24", "CAP_NET_ADMIN", user="nobody")
+
+
+GROUPS = (("tap", lambda binary: Tap(binary, 1)), ("tap-shards", lambda binary: Tap(binary, 2)),
+          ("xdp", Xdp), ("refusals", Refusals))
+
+
+def run_group(name, make, binary, pattern, counts):
+    tests = [t for t in dir(make(None) if make is Refusals else (Tap if name.startswith("tap") else Xdp))
+             if t.startswith("test_") and pattern in f"{name}.{t[5:]}"]
+    if not tests:
+        return
+    group = None
+    try:
+        group = make(binary)
+        for test in tests:
+            title = f"{name}.{test[5:]}"
+            try:
+                getattr(group, test)()
+                counts["passed"] += 1
+                print(f"ok    {title}", flush=True)
+            except Exception as e:
+                counts["failed"] += 1
+                print(f"FAIL  {title}: {e if isinstance(e, Failed) else traceback.format_exc()}", flush=True)
+        code = group.close()
+        group = None
+        counts["passed" if code == 0 else "failed"] += 1
+        print(f"{'ok   ' if code == 0 else 'FAIL '} {name}.stops_with_0{'' if code == 0 else f': {code}'}", flush=True)
+    except Exception as e:
+        counts["failed"] += 1
+        print(f"FAIL  {name}: {e if isinstance(e, Failed) else traceback.format_exc()}", flush=True)
+    finally:
+        if group:
+            group.close()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--binary", default="build/sluiced")
+    parser.add_argument("pattern", nargs="?", default="")
+    args = parser.parse_args()
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
+        print("skipped: network namespaces and taps need root and /dev/net/tun")
+        counts["skipped"] = 1
+    else:
+        for name, make in GROUPS:
+            run_group(name, make, args.binary, args.pattern, counts)
+    print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
+    return 1 if counts["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

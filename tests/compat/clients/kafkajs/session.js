@@ -1,0 +1,138 @@
+// A session with kafkajs: node session.js <address> <prefix of topic names>
+// Prints one line per step: "ok <step>" or "FAIL <step>: <reason>"; exit status 1 if one failed.
+const { Kafka, CompressionTypes, logLevel } = require('kafkajs')
+
+const [address, prefix] = process.argv.slice(2)
+const kafka = new Kafka({ clientId: 'session', brokers: [address], logLevel: logLevel.NOTHING, retry: { retries: 8 } })
+const lines = Array.from({ length: 300 }, (_, i) => `${i} line with ünïcode and { "json": true }`)
+const WAIT_MS = 60000
+
+function same(got, wanted, what) {
+  const [a, b] = [JSON.stringify(got), JSON.stringify(wanted)]
+  if (a !== b) throw new Error(`${what}: got ${a.slice(0, 300)}, wanted ${b.slice(0, 300)}`)
+}
+
+async function create(name, numPartitions = 1) {
+  const admin = kafka.admin()
+  await admin.connect()
+  await admin.createTopics({ topics: [{ topic: `${prefix}-${name}`, numPartitions, replicationFactor: 1 }], waitForLeaders: true })
+  await admin.disconnect()
+  return `${prefix}-${name}`
+}
+
+async function produce(topic, messages, options = {}, send = {}) {
+  const producer = kafka.producer({ allowAutoTopicCreation: false, ...options })
+  await producer.connect()
+  const result = await producer.send({ topic, acks: -1, messages, ...send })
+  await producer.disconnect()
+  return result
+}
+
+// Runs a consumer until done(received) is true; returns what it received.
+async function consume(groupId, subscription, done, options = {}, auto = true) {
+  const consumer = kafka.consumer({ groupId, sessionTimeout: 10000, heartbeatInterval: 500, maxWaitTimeInMs: 200, ...options })
+  const received = []
+  await consumer.connect()
+  await consumer.subscribe({ fromBeginning: true, ...subscription })
+  await new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`only ${received.length} messages in ${WAIT_MS} ms`)), WAIT_MS)
+    consumer.on(consumer.events.CRASH, e => reject(e.payload.error))
+    consumer.run({
+      autoCommit: auto,
+      eachMessage: async ({ topic, partition, message }) => {
+        if (done(received)) return
+        received.push({ topic, partition, offset: Number(message.offset), key: message.key && message.key.toString(), value: message.value.toString() })
+        if (!auto) await consumer.commitOffsets([{ topic, partition, offset: String(Number(message.offset) + 1) }])
+        if (done(received)) { clearTimeout(timer); resolve() }
+      }
+    }).catch(reject)
+  })
+  await consumer.disconnect()
+  return received
+}
+
+const steps = {
+  async produce_and_read() {
+    const topic = await create('plain')
+    const [meta] = await produce(topic, lines.map(value => ({ value })))
+    same([meta.errorCode, meta.baseOffset], [0, '0'], 'answer')
+    const got = await consume(`${prefix}-plain`, { topics: [topic] }, r => r.length === lines.length)
+    same(got.map(m => m.value), lines, 'values')
+  },
+  async gzip_and_idempotent() {
+    const topic = await create('gzip')
+    await produce(topic, lines.map(value => ({ value })), { idempotent: true, maxInFlightRequests: 1 }, { compression: CompressionTypes.GZIP })
+    const got = await consume(`${prefix}-gzip`, { topics: [topic] }, r => r.length === lines.length)
+    same(got.map(m => m.value), lines, 'values')
+  },
+  async keys_stay_together() {
+    const topic = await create('keyed', 3)
+    await produce(topic, lines.map((value, i) => ({ key: `k${i % 7}`, value })))
+    const got = await consume(`${prefix}-keyed`, { topics: [topic] }, r => r.length === lines.length)
+    const where = {}
+    for (const m of got) (where[m.key] = where[m.key] || new Set()).add(m.partition)
+    same(Object.values(where).map(s => s.size), Array(7).fill(1), 'partitions of each key')
+  },
+  async commit_and_resume() {
+    const topic = await create('resume')
+    await produce(topic, lines.slice(0, 60).map(value => ({ value })))
+    const first = await consume(`${prefix}-resume`, { topics: [topic] }, r => r.length === 25, {}, false)
+    const admin = kafka.admin()
+    await admin.connect()
+    const [{ partitions }] = await admin.fetchOffsets({ groupId: `${prefix}-resume`, topics: [topic] })
+    same(partitions[0].offset, '25', 'committed offset')
+    const second = await consume(`${prefix}-resume`, { topics: [topic] }, r => r.length === 35, {}, false)
+    same(first.concat(second).map(m => m.value), lines.slice(0, 60), 'values over both')
+    const { groups } = await admin.listGroups()
+    same(groups.some(g => g.groupId === `${prefix}-resume`), true, 'group is listed')
+    const described = await admin.describeGroups([`${prefix}-resume`])
+    same([described.groups[0].errorCode, described.groups[0].state], [0, 'Empty'], 'description')
+    await admin.disconnect()
+  },
+  async two_share() {
+    const topic = await create('pair', 4)
+    const assigned = [new Set(), new Set()], consumers = []
+    for (const i of [0, 1]) {
+      const c = kafka.consumer({ groupId: `${prefix}-pair`, sessionTimeout: 10000, heartbeatInterval: 300, rebalanceTimeout: 10000 })
+      c.on(c.events.GROUP_JOIN, e => { assigned[i] = new Set(e.payload.memberAssignment[topic] || []) })
+      await c.connect()
+      await c.subscribe({ topics: [topic], fromBeginning: true })
+      await c.run({ eachMessage: async () => {} })
+      consumers.push(c)
+    }
+    const until = Date.now() + WAIT_MS
+    while (!(assigned[0].size === 2 && assigned[1].size === 2)) {
+      if (Date.now() > until) throw new Error(`assigned ${[...assigned[0]]} and ${[...assigned[1]]}`)
+      await new Promise(r => setTimeout(r, 100))
+    }
+    same([...assigned[0], ...assigned[1]].sort(), [0, 1, 2, 3], 'partitions of both')
+    await consumers[0].disconnect()
+    while (assigned[1].size !== 4) {
+      if (Date.now() > until) throw new Error(`left alone with ${[...assigned[1]]}`)
+      await new Promise(r => setTimeout(r, 100))
+    }
+    await consumers[1].disconnect()
+  },
+  async pattern() {
+    const topic = await create('by-pattern-1')
+    await produce(topic, lines.slice(0, 10).map(value => ({ value })))
+    const got = await consume(`${prefix}-pattern`, { topics: [new RegExp(`^${prefix}-by-pattern-.*`)] }, r => r.length === 10)
+    same(got.map(m => m.value), lines.slice(0, 10), 'values')
+  }
+}
+
+async function main() {
+  let failed = 0
+  for (const [name, step] of Object.entries(steps)) {
+    try {
+      await step()
+      console.log(`ok ${name}`)
+    } catch (e) {
+      failed = 1
+      console.log(`FAIL ${name}: ${e.name}: ${e.message}`)
+    }
+  }
+  process.exit(failed)
+}
+
+main()

@@ -1,0 +1,198 @@
+"""Disks that end: full, or gone; each with a second log dir that goes on. Mounts need root."""
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import brokers
+import client
+import records
+from runner import check, equal, needs
+from test_start import run_until_ready
+
+STORAGE_ERROR = 56
+
+
+class Mounted:
+    """A broker in a mount namespace of its own: the metadata and log dir a on the disk, log dir b
+    on a tmpfs of `size`. It can be started again on what it left while the namespace lives."""
+
+    def __init__(self, size):
+        self.folder = Path(tempfile.mkdtemp(prefix="compat-disk-"))
+        for name in ("a", "b"):
+            (self.folder / name).mkdir()
+        self.port = brokers.free_ports()[0]
+        script = 'mount -t tmpfs -o size="$1" tmpfs "$2" && echo sluiced ready && exec sleep 600'
+        self.holder = run_until_ready(["unshare", "-m", "sh", "-c", script, "sh", size,
+                                       str(self.folder / "b")], self.folder, "the mount")
+        self.process = None
+
+    def start(self):
+        (self.folder / "out").write_text("")
+        settings = {"listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+                    "log.dirs": f"{self.folder}/a,{self.folder}/b",
+                    "metadata.log.dir": f"{self.folder}/a", "log.segment.bytes": "8388608",
+                    **brokers.SLUICE_SETTINGS}
+        overrides = [x for k, v in settings.items() for x in ("--override", f"{k}={v}")]
+        self.process = run_until_ready(["nsenter", "-m", "-t", str(self.holder.pid),
+                                        str(brokers.SLUICED), *overrides], self.folder, "ready")
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def connect(self):
+        return client.Client(f"127.0.0.1:{self.port}", 20)
+
+    def destroy(self):
+        for process in (self.process, self.holder):
+            if process is not None:
+                process.kill()
+                process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def mounted(size):
+    broker = Mounted(size)
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.destroy()
+
+
+def put(c, topic, partition, value):
+    answer = c.request("Produce", 9, client.produce_body(
+        topic, {partition: records.batch([value])}))
+    return answer["responses"][0]["partitionResponses"][0]
+
+
+def get(c, topic, partition, offset):
+    answer = c.request("Fetch", 12, client.fetch_body(topic, partition, offset, max_wait=0,
+                                                      max_bytes=1 << 22))
+    return answer["responses"][0]["partitions"][0]
+
+
+def values(c, topic, partition):
+    out = []
+    while True:
+        part = get(c, topic, partition, len(out))
+        equal(part["errorCode"], 0, "fetch error")
+        batches = records.parse(part["records"])
+        if not batches:
+            return out
+        out += [r.value for b in batches for r in b.records]
+
+
+def dirs_of(c, folder, topic):
+    """{partition: "a" or "b"}"""
+    answer = c.request("DescribeLogDirs", 4, {"topics": None})
+    return {p["partitionIndex"]: Path(d["logDir"]).relative_to(folder).name
+            for d in answer["results"] for t in d["topics"] if t["name"] == topic
+            for p in t["partitions"]}
+
+
+@needs("sluice")
+def test_disk_full(context):
+    """Produce answers KAFKA_STORAGE_ERROR; the other log dir goes on; what was acked is kept."""
+    with mounted("40m") as broker:
+        with broker.connect() as c:
+            client.create_topic(c, "full", 2)
+            where = dirs_of(c, broker.folder, "full")
+            equal(sorted(where.values()), ["a", "b"], "a partition in each log dir")
+            good, bad = sorted(where, key=where.get)
+            acked = {good: [], bad: []}
+            error = 0
+            for number in range(200):
+                value = b"%d " % number + os.urandom(300_000)
+                part = put(c, "full", bad, value)
+                if part["errorCode"]:
+                    error = part["errorCode"]
+                    break
+                acked[bad].append(value)
+            equal(error, STORAGE_ERROR, f"error after {len(acked[bad])} batches")
+            equal(put(c, "full", bad, b"again")["errorCode"] in (STORAGE_ERROR, 6), True, "again")
+            for number in range(20):
+                acked[good].append(b"good %d" % number)
+                equal(put(c, "full", good, acked[good][-1])["errorCode"], 0, "the other dir")
+            equal(values(c, "full", good), acked[good], "the other dir's records")
+            answer = c.request("DescribeLogDirs", 4, {"topics": []})
+            equal({Path(d["logDir"]).name: d["errorCode"] for d in answer["results"]},
+                  {"a": 0, "b": STORAGE_ERROR}, "DescribeLogDirs")
+        equal(broker.stop(), 0, "exit status")
+        subprocess.run(["nsenter", "-m", "-t", str(broker.holder.pid), "mount", "-o",
+                        "remount,size=200m", str(broker.folder / "b")], check=True)
+        broker.start()
+        with broker.connect() as c:
+            client.wait_topic(c, "full", 2)
+            equal(values(c, "full", good), acked[good], "acked records of the good dir")
+            kept = values(c, "full", bad)
+            equal(kept[:len(acked[bad])] == acked[bad], True, "acked records of the full dir")
+            equal(put(c, "full", bad, b"room again")["errorCode"], 0, "with room again")
+
+
+@needs("sluice")
+def test_disk_vanishes(context):
+    """A log dir that is not the metadata's goes away: noticed when a file is to be made in it."""
+    folder = Path(tempfile.mkdtemp(prefix="compat-vanish-"))
+    try:
+        broker = context.fresh(overrides={
+            "log.dirs": f"{folder}/a,{folder}/b", "metadata.log.dir": f"{folder}/a",
+            "log.segment.bytes": "1048576"})
+        with broker.connect() as c:
+            client.create_topic(c, "gone", 2)
+            where = dirs_of(c, folder, "gone")
+            good, bad = sorted(where, key=where.get)
+            equal(put(c, "gone", bad, b"before")["errorCode"], 0, "before")
+            shutil.rmtree(folder / "b")
+            errors = [put(c, "gone", bad, os.urandom(300_000))["errorCode"] for _ in range(12)]
+            check(errors[-1] in (STORAGE_ERROR, 6), f"it goes on as if nothing had been: {errors}")
+            check(STORAGE_ERROR in errors, f"no storage error: {errors}")
+            equal(put(c, "gone", good, b"still")["errorCode"], 0, "the other log dir")
+            equal(values(c, "gone", good), [b"still"], "the other log dir's records")
+        check(broker.running(), "the broker goes on without it")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@needs("sluice")
+def test_listener_ipv6(context):
+    """A listener on [::1], with a real client."""
+    port = brokers.free_ports()[0]
+    broker = context.fresh(overrides={"listeners": f"PLAINTEXT://[::1]:{port}"})
+    text = b"over IPv6\n" * 1000
+    done = subprocess.run(["kcat", "-b", f"[::1]:{port}", "-t", "six", "-P"], input=text,
+                          capture_output=True, timeout=60, check=False)
+    equal(done.returncode, 0, f"kcat -P: {done.stderr[-300:]}")
+    done = subprocess.run(["kcat", "-b", f"[::1]:{port}", "-t", "six", "-C", "-e", "-q"],
+                          capture_output=True, timeout=60, check=False)
+    equal(done.stdout == text, True, "what came back")
+    check(broker.running(), "running")
+
+
+@needs("sluice")
+def test_four_shards(context):
+    """sluice.shards=4, a client for each, partitions of all: everybody sees everything."""
+    broker = context.fresh(overrides={"sluice.shards": "4", "sluice.memory": "512m"})
+    clients = [broker.connect() for _ in range(12)]
+    client.create_topic(clients[0], "four", 8)
+    sent = {p: [] for p in range(8)}
+    for number in range(240):
+        p = number % 8
+        value = b"%d" % number
+        part = put(clients[number % 12], "four", p, value)
+        equal((part["errorCode"], part["baseOffset"]), (0, len(sent[p])), f"record {number}")
+        sent[p].append(value)
+    for c in clients:
+        for p in range(8):
+            equal(values(c, "four", p), sent[p], f"partition {p}")
+        c.close()
+    equal(broker.stop(), 0, "exit status")
+    broker.start()
+    with broker.connect() as c:
+        client.wait_topic(c, "four", 8)
+        equal({p: values(c, "four", p) for p in range(8)}, sent, "after a restart")

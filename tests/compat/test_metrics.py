@@ -1,0 +1,74 @@
+"""/metrics, /healthz and /readyz of sluice.metrics.listener, and `sluice stages` on top of them."""
+import re
+import subprocess
+import urllib.error
+import urllib.request
+
+import brokers
+import client
+import records
+from runner import check, equal, needs
+
+
+def get(port, path):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as e:
+        return e.code, e.read().decode()
+
+
+def samples(page):
+    """{name{labels}: value}; every line must be one of the format's."""
+    found = {}
+    for line in page.splitlines():
+        if re.fullmatch(r"# (HELP|TYPE) [a-zA-Z_:][a-zA-Z0-9_:]* .+", line):
+            continue
+        m = re.fullmatch(r"([a-zA-Z_:][a-zA-Z0-9_:]*(?:\{.*\})?) ([-+0-9.eE]+)", line)
+        check(m, f"not a line of the format: {line!r}")
+        check(m[1] not in found, f"{m[1]} stands there twice")
+        found[m[1]] = float(m[2])
+    return found
+
+
+def total(values, prefix):
+    return sum(v for k, v in values.items() if k == prefix or k.startswith(prefix + "{"))
+
+
+@needs("sluice")
+def test_metrics_count_what_happened(context):
+    port = brokers.free_ports()[0]
+    broker = context.fresh(overrides={"sluice.metrics.listener": f"127.0.0.1:{port}"})
+    equal(get(port, "/healthz")[0], 200, "/healthz")
+    equal(get(port, "/readyz"), (200, "ready\n"), "/readyz")
+    before = samples(get(port, "/metrics")[1])
+    equal(total(before, "kafka_server_brokertopicmetrics_messagesin_total"), 0, "records at the start")
+    with broker.connect() as raw:
+        client.create_topic(raw, "counted", 1)
+        batch = records.batch([b"x" * 100] * 7)
+        for _ in range(3):
+            answer = raw.request("Produce", 9, client.produce_body("counted", {0: batch}))
+            equal(answer["responses"][0]["partitionResponses"][0]["errorCode"], 0, "produce")
+        answer = raw.request("Produce", 9, client.produce_body("not-there", {0: batch}))
+        check(answer["responses"][0]["partitionResponses"][0]["errorCode"] != 0, "no such topic")
+        after = samples(get(port, "/metrics")[1])
+        equal(total(after, "kafka_server_socket_server_metrics_connection_count"), 1, "connections")
+    equal(total(after, "kafka_server_brokertopicmetrics_messagesin_total"), 21, "records")
+    equal(after['kafka_network_requestmetrics_requests_total{request="Produce"}'], 4, "requests")
+    check(after["process_resident_memory_bytes"] > 1 << 20, "resident memory")
+    equal(after['sluice_stage_seconds_count{class="produce",stage="durable"}'], 3, "durable appends")
+    check(get(port, "/nothing")[0] == 404, "a page that is not there")
+    done = subprocess.run([brokers.SLUICED.with_name("sluice"), "stages", f"127.0.0.1:{port}"],
+                          capture_output=True, text=True, timeout=20)
+    check(done.returncode == 0 and re.search(r"^produce +durable +3 ", done.stdout, re.M), done)
+
+
+@needs("sluice")
+def test_metrics_address_is_checked(context):
+    for address in ("nowhere", "127.0.0.1:notaport", f"127.0.0.1:{context.broker.port}"):
+        try:
+            context.fresh(overrides={"sluice.metrics.listener": address})
+        except brokers.StartFailed as e:
+            check("sluice.metrics.listener" in str(e), f"{address}: {e}")
+        else:
+            check(False, f"started with {address}")

@@ -1,0 +1,16 @@
+/*
+ * sim: one run of the simulator of classic groups (test_sim.c says what it checks).
+ */
+#ifndef TESTS_UNIT_CONTROL_GROUP_SIM_H
+#define TESTS_UNIT_CONTROL_GROUP_SIM_H
+
+#include <stdint.h>
+
+struct sim_totals {
+    uint64_t runs, calls, rebalances, commits, crashes, comparisons, records;
+};
+
+/* NULL, or what went wrong (static storage). */
+const char *sim_run(uint64_t seed, struct sim_totals *totals);
+
+#endif
