@@ -6,6 +6,7 @@ usage: run.py [--binary PATH] [pattern]      needs root; without it everything i
 import argparse
 import os
 import random
+import subprocess
 import sys
 import traceback
 
@@ -222,14 +223,33 @@ def run_group(name, make, binary, pattern, counts):
             group.close()
 
 
+def cannot():
+    """Why there can be no namespace with a tap here; None if there can."""
+    if os.geteuid() != 0:
+        return "not root"
+    name = f"sluice-probe-{os.getpid()}"
+    try:
+        for command in (["ip", "netns", "add", name],
+                        ["ip", "-n", name, "tuntap", "add", "mode", "tap", "name", "probe0"]):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+            if done.returncode != 0:
+                return f"{' '.join(command)}: {done.stderr.strip()}"
+    except (OSError, subprocess.TimeoutExpired) as e:
+        return str(e)
+    finally:
+        subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+    return None
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", default="build/sluiced")
     parser.add_argument("pattern", nargs="?", default="")
     args = parser.parse_args()
     counts = {"passed": 0, "failed": 0, "skipped": 0}
-    if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
-        print("skipped: network namespaces and taps need root and /dev/net/tun")
+    missing = cannot()
+    if missing:
+        print(f"skipped: network namespaces and taps need root and /dev/net/tun ({missing})")
         counts["skipped"] = 1
     else:
         for name, make in GROUPS:
