@@ -242,10 +242,31 @@ void client_close(struct client *c)
     client_spin(c, 5, all_closed, c);
 }
 
-double client_cpu_s(void)
+static double cpu_s(void)
 {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
     return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
            (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+void client_meter_begin(struct client_meter *m, const struct client *c, int broker_pid)
+{
+    *m = (struct client_meter){.start_ns = clock_mono_ns(clock_system()),
+                               .cpu_s = cpu_s(),
+                               .busy_s = c->busy_s,
+                               .broker_cpu_s = process_cpu_s(broker_pid)};
+}
+
+int64_t client_meter_end(const struct client_meter *m, const struct client *c, int broker_pid,
+                         struct result *r)
+{
+    int64_t end = clock_mono_ns(clock_system());
+    r->seconds = (double)(end - m->start_ns) / 1e9;
+    r->client_cpu_s = cpu_s() - m->cpu_s;
+    r->client_busy_s = c->busy_s - m->busy_s;
+    if (m->broker_cpu_s >= 0)
+        r->broker_cpu_s = process_cpu_s(broker_pid) - m->broker_cpu_s;
+    r->broker_rss_kb = process_rss_kb(broker_pid);
+    return end;
 }

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/result.h"
 #include "core/mem.h"
 #include "core/ring.h"
 #include "dataplane/transport/uring.h"
@@ -81,7 +82,15 @@ void client_spin(struct client *c, double seconds, bool (*until)(void *ctx), voi
 /* Orderly end of all connections, at most 5 s. */
 void client_close(struct client *c);
 
-/* CPU seconds of this process so far, user and system. */
-double client_cpu_s(void);
+/* What a measured stretch costs: the load's time and the broker's (broker_pid 0: unknown). */
+struct client_meter {
+    int64_t start_ns;
+    double cpu_s, busy_s, broker_cpu_s;
+};
+void client_meter_begin(struct client_meter *m, const struct client *c, int broker_pid);
+
+/* Fills r's seconds, CPU and memory; returns the end's time. */
+int64_t client_meter_end(const struct client_meter *m, const struct client *c, int broker_pid,
+                         struct result *r);
 
 #endif

@@ -1,6 +1,5 @@
 #include "bench/e2e.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,6 +10,7 @@
 #include "bench/admin.h"
 #include "bench/client.h"
 #include "bench/fetch.h"
+#include "bench/pace.h"
 #include "bench/produce.h"
 
 #define hiccup_spin_s    0.3
@@ -59,9 +59,7 @@ static void send_record(struct e2e *l)
     }
     l->due[l->sent % e2e_behind_max] = l->due_ns;
     l->sent++;
-    double mean = 1e9 / l->o->rate;
-    double u = ((double)(rng_u64(&l->rng) >> 11) + 1) / 9007199254740993.0; /* (0, 1) */
-    l->due_ns += (int64_t)(l->o->poisson ? -log(u) * mean : mean);
+    l->due_ns += pace_gap_ns(&l->rng, l->o->rate, l->o->poisson);
     tconn_send(l->client->conns[CONN_PRODUCE].t, &out);
 }
 
@@ -131,19 +129,13 @@ static int measure(struct e2e *l, char *why, size_t why_size)
     l->due_ns = clock_mono_ns(clock_system());
     l->opened = true;
     client_spin(l->client, o->warmup_s, NULL, NULL);
-    double cpu = client_cpu_s(), busy = l->client->busy_s,
-           broker_cpu = process_cpu_s(o->broker_pid);
-    int64_t start = clock_mono_ns(clock_system());
+    struct client_meter meter;
+    client_meter_begin(&meter, l->client, o->broker_pid);
     l->counted_from = l->sent;
     l->measuring = true;
     client_spin(l->client, o->seconds, NULL, NULL);
-    r->seconds = (double)(clock_mono_ns(clock_system()) - start) / 1e9;
+    client_meter_end(&meter, l->client, o->broker_pid, r);
     l->stopping = true;
-    r->client_cpu_s = client_cpu_s() - cpu;
-    r->client_busy_s = l->client->busy_s - busy;
-    if (broker_cpu >= 0)
-        r->broker_cpu_s = process_cpu_s(o->broker_pid) - broker_cpu;
-    r->broker_rss_kb = process_rss_kb(o->broker_pid);
     if (!l->client->broken)
         client_spin(l->client, answer_wait_s, all_there, l);
     if (l->client->broken || !all_there(l)) {

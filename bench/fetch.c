@@ -91,19 +91,13 @@ static int measure(struct fetch *l, char *why, size_t why_size)
     for (uint32_t i = 0; i < o->connections; i++)
         send_next(l, &l->client->conns[i], now);
     client_spin(l->client, o->warmup_s, NULL, NULL);
-    double cpu = client_cpu_s(), busy = l->client->busy_s,
-           broker_cpu = process_cpu_s(o->broker_pid);
-    int64_t start = clock_mono_ns(clock_system());
+    struct client_meter meter;
+    client_meter_begin(&meter, l->client, o->broker_pid);
     l->measuring = true;
     client_spin(l->client, o->seconds, NULL, NULL);
     l->measuring = false;
     l->stopping = true;
-    r->seconds = (double)(clock_mono_ns(clock_system()) - start) / 1e9;
-    r->client_cpu_s = client_cpu_s() - cpu;
-    r->client_busy_s = l->client->busy_s - busy;
-    if (broker_cpu >= 0)
-        r->broker_cpu_s = process_cpu_s(o->broker_pid) - broker_cpu;
-    r->broker_rss_kb = process_rss_kb(o->broker_pid);
+    client_meter_end(&meter, l->client, o->broker_pid, r);
     if (!l->client->broken)
         client_spin(l->client, 30, all_answered, l);
     if (l->client->broken || l->waiting) {

@@ -1,6 +1,5 @@
 #include "bench/produce.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "base/rng.h"
 #include "bench/admin.h"
 #include "bench/client.h"
+#include "bench/pace.h"
 
 #define frame_copy_max     1400 /* frames up to this are copied, longer ones refer to the batch */
 #define extbuf_bytes_max   32768
@@ -154,15 +154,6 @@ static void fill_window(struct produce *l, struct client_conn *cc, int64_t now)
         tconn_send(cc->t, &out);
 }
 
-static int64_t next_gap_ns(struct produce *l)
-{
-    double mean = 1e9 / l->o->rate;
-    if (!l->o->poisson)
-        return (int64_t)mean;
-    double u = ((double)(rng_u64(&l->rng) >> 11) + 1) / 9007199254740993.0; /* (0, 1) */
-    return (int64_t)(-log(u) * mean);
-}
-
 /* Sends what is due. A request that finds every window full keeps its place: it is late, and counted so. */
 static void send_due(struct produce *l, int64_t now)
 {
@@ -181,7 +172,7 @@ static void send_due(struct produce *l, int64_t now)
             return;
         tconn_send(cc->t, &out);
         l->next_conn = (cc->index + 1) % l->o->connections;
-        l->due_ns += next_gap_ns(l);
+        l->due_ns += pace_gap_ns(&l->rng, l->o->rate, l->o->poisson);
     }
 }
 
@@ -247,22 +238,15 @@ static int measure(struct produce *l, char *why, size_t why_size)
     for (uint32_t i = 0; i < o->connections && o->rate == 0; i++)
         fill_window(l, &l->client->conns[i], now);
     client_spin(l->client, o->warmup_s, NULL, NULL);
-    double cpu = client_cpu_s(), busy = l->client->busy_s,
-           broker_cpu = process_cpu_s(o->broker_pid);
-    int64_t start = clock_mono_ns(clock_system());
-    l->first_ns = start;
+    struct client_meter meter;
+    client_meter_begin(&meter, l->client, o->broker_pid);
+    l->first_ns = meter.start_ns;
     l->measuring = true;
     client_spin(l->client, o->seconds, enough, l);
-    int64_t end = clock_mono_ns(clock_system());
+    int64_t end = client_meter_end(&meter, l->client, o->broker_pid, r);
     l->measuring = false;
     l->stopping = o->rate == 0;
     l->last_ns = end;
-    r->seconds = (double)(end - start) / 1e9;
-    r->client_cpu_s = client_cpu_s() - cpu;
-    r->client_busy_s = l->client->busy_s - busy;
-    if (broker_cpu >= 0)
-        r->broker_cpu_s = process_cpu_s(o->broker_pid) - broker_cpu;
-    r->broker_rss_kb = process_rss_kb(o->broker_pid);
     if (!l->client->broken)
         client_spin(l->client, answer_wait_s, all_answered, l);
     if (l->client->broken) {

@@ -119,27 +119,12 @@ void api_leave_group(struct control_request *rq)
     groups_pump(p);
 }
 
-/*
- * The decoder leaves no pointer to an array without elements; the coordinator tells null ("as
- * before") from empty by the pointer.
- */
-static void mark_empty_arrays(struct consumer_group_heartbeat_request *req)
-{
-    static struct consumer_group_heartbeat_request_topic no_topic;
-    static struct str no_name;
-    if (req->n_topic_partitions == 0)
-        req->topic_partitions = &no_topic;
-    if (req->n_subscribed_topic_names == 0)
-        req->subscribed_topic_names = &no_name;
-}
-
 void api_consumer_group_heartbeat(struct control_request *rq)
 {
     struct consumer_group_heartbeat_request *req;
     struct group_partition *p;
     API_ALLOC(rq, req, 1);
     API_DECODE(rq, consumer_group_heartbeat_request, req);
-    mark_empty_arrays(req);
     int16_t error = req->group_id.len == 0 ? 0 : groups_find(api_groups(rq), req->group_id, &p);
     if (error || req->group_id.len == 0) {
         struct consumer_group_heartbeat_response res;
