@@ -134,10 +134,15 @@ static void pass_free(struct checkpoint_pass *pass)
     free(pass);
 }
 
-/* A full disk leaves the old files: a later recovery scans more, nothing is lost. */
-static void pass_errors(struct checkpoint_pass *pass)
+/*
+ * A full disk leaves the old files: a later recovery scans more, nothing is lost. False: a dir in
+ * use still has its old files. (A dir that failed is read again at a start only, and that ends with
+ * a pass.)
+ */
+static bool pass_errors(struct checkpoint_pass *pass)
 {
     struct topics *t = pass->topics;
+    bool all = true;
     for (uint32_t dir = 0; dir < t->o.logdirs->data_count; dir++) {
         int err = pass->dir_error[dir];
         if (err == 0)
@@ -146,6 +151,30 @@ static void pass_errors(struct checkpoint_pass *pass)
                  err_text(err));
         if (topics_dir_error(err))
             topics_dir_failed(t, dir, err);
+        else
+            all = false;
+    }
+    return all;
+}
+
+/*
+ * Deletions whose entries are in no file any more end. The others wait for the next pass, and a stop
+ * does not wait for them: the next start begins them again.
+ */
+static void forget(struct topics *t, struct topic_work *w, bool written)
+{
+    while (w) {
+        struct topic_work *next = w->checkpoint_next;
+        if (written) {
+            topic_delete_forget(w);
+        } else {
+            if (w->busy)
+                t->busy_count--;
+            w->busy = false;
+            w->checkpoint_next = t->checkpoint_wait;
+            t->checkpoint_wait = w;
+        }
+        w = next;
     }
 }
 
@@ -155,15 +184,11 @@ static void write_done(struct call *call)
         (struct checkpoint_pass *)((char *)call - offsetof(struct checkpoint_pass, write));
     struct topics *t = pass->topics;
     t->pass = NULL;
-    pass_errors(pass);
-    struct topic_work *w = pass->forget;
+    bool written = pass_errors(pass);
+    struct topic_work *gone = pass->forget;
     void (*then)(struct topics *) = pass->then;
     pass_free(pass);
-    while (w) {
-        struct topic_work *next = w->checkpoint_next;
-        topic_delete_forget(w);
-        w = next;
-    }
+    forget(t, gone, written);
     if (t->pass_again && !t->pass)
         topics_checkpoint(t);
     if (then)

@@ -35,7 +35,7 @@ void topic_delete_forget(struct topic_work *w)
     t->partition_count -= (uint32_t)topic->partition_count;
     queue_flush(w);
     topic_work_free(w);
-    /* If it cannot be appended control has failed; the next start does this step again. */
+    /* If it cannot be appended (a full disk) the next start does this step again. */
     topics_append(t, &removed, 1);
     while (reborn) {
         struct topic_op *op = reborn;

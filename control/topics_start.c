@@ -173,7 +173,7 @@ static void partition_missing(struct topics *t, struct image_topic *topic, int32
     p->log_dir = logdirs_by_id(t->o.logdirs, &p->directory);
     if (p->log_dir == image_no_log_dir)
         log_error("topics", "%s-%d is in a log dir that is not in log.dirs", topic->name, i);
-    else if (t->o.logdirs->dirs[p->log_dir].online)
+    else if (t->o.logdirs->dirs[p->log_dir].online && topic->state != IMAGE_TOPIC_DELETING)
         log_warn("topics", "%s-%d has no directory in %s: an empty one is made", topic->name, i,
                  t->o.logdirs->dirs[p->log_dir].path);
 }

@@ -45,16 +45,23 @@ void topics_stop_check(struct topics *t)
         close_all(t);
 }
 
-static void queue_refuse(struct topic_work *w)
+static void refuse(struct topic_op *op)
 {
-    struct topic_op *op = w->queue;
-    w->queue = NULL;
-    w->queue_tail = &w->queue;
     while (op) {
         struct topic_op *next = op->next;
         topic_op_finish(op, KERR_BROKER_NOT_AVAILABLE, "The broker is stopping.");
         op = next;
     }
+}
+
+static void queue_refuse(struct topic_work *w)
+{
+    struct topic_op *queued = w->queue, *reborn = w->reborn;
+    w->queue = NULL;
+    w->queue_tail = &w->queue;
+    w->reborn = NULL;
+    refuse(queued);
+    refuse(reborn);
 }
 
 /* A start that is not over goes to its end first. */

@@ -3,6 +3,8 @@
 
 #include "base/err.h"
 #include "base/kerr.h"
+#include "control/config/config.h"
+#include "storage/plog/checkpoint.h"
 #include "tests/unit/control/rig.h"
 
 /* What both shards see of a topic; NULL unless they agree. */
@@ -274,6 +276,73 @@ static void a_disk_that_is_full_leaves_no_topic(void)
     rig_free(&r);
 }
 
+/* Whether a checkpoint file still names partition 0 of the topic. */
+static bool checkpoint_names(struct rig *r, const char *name)
+{
+    const char *dirs[] = {"/data/a", "/data/b"};
+    bool found = false;
+    for (int i = 0; i < 2; i++) {
+        struct checkpoint c = {0};
+        CU_ASSERT_EQUAL_FATAL(checkpoint_read(&r->sim.fs, dirs[i], CHECKPOINT_RECOVERY_POINT, &c),
+                              0);
+        found = found || checkpoint_find(&c, str_from(name), 0) >= 0;
+        checkpoint_free(&c);
+    }
+    return found;
+}
+
+/*
+ * While a file names a partition of it a deleted topic's name is not free: the next topic of that
+ * name would begin at the old one's offsets. The pass that could not be written is repeated, and
+ * nobody waits for it at a stop.
+ */
+static bool name_is_held(uint64_t nth, bool stop_early)
+{
+    struct rig r;
+    struct waiting gone, back;
+    rig_make(&r, unit_seed() + nth);
+    int64_t pass_ms = 0;
+    CU_ASSERT_EQUAL_FATAL(rig_start(&r), 0);
+    CU_ASSERT_EQUAL(rig_create(&r, "t", 1), 0);
+    pass_ms = config_int(r.config, CONFIG_LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS) + 1;
+    rig_sleep(&r, pass_ms);
+    CU_ASSERT_TRUE_FATAL(checkpoint_names(&r, "t"));
+    struct uuid id = rig_topic(&r, "t")->id;
+    io_sim_fail(&r.sim, SIM_PWRITE, nth, ERR_NO_SPACE);
+    start_op(&r, &gone, TOPIC_DELETE, "t", 0);
+    rig_settle(&r);
+    r.sim.fault_count = 0;
+    bool named = checkpoint_names(&r, "t");
+    bool held = named && rig_topic(&r, "t") == NULL;
+    CU_ASSERT_TRUE(gone.done);
+    CU_ASSERT_TRUE(!named || image_by_id(&r.control.image, &id) != NULL);
+    if (held) {
+        start_op(&r, &back, TOPIC_CREATE, "t", 1);
+        rig_settle(&r);
+        CU_ASSERT_FALSE(back.done);
+    }
+    if (held && !stop_early) {
+        rig_sleep(&r, pass_ms);
+        CU_ASSERT_TRUE(back.done && back.op.error == 0);
+    }
+    CU_ASSERT_TRUE(rig_stop(&r));
+    CU_ASSERT_TRUE(!held || back.done);
+    CU_ASSERT_EQUAL_FATAL(rig_start(&r), 0);
+    CU_ASSERT_TRUE(rig_topic(&r, "t") != NULL || !checkpoint_names(&r, "t"));
+    CU_ASSERT_TRUE(rig_stop(&r));
+    rig_free(&r);
+    return held;
+}
+
+static void a_name_is_free_when_no_checkpoint_has_it(void)
+{
+    uint32_t held = 0;
+    for (uint64_t nth = 1; nth < 12; nth++)
+        for (int stop_early = 0; stop_early < 2; stop_early++)
+            held += name_is_held(nth, stop_early);
+    CU_ASSERT_TRUE(held >= 2);
+}
+
 static void a_failed_dir_takes_its_partitions_offline(void)
 {
     struct rig r;
@@ -463,6 +532,7 @@ UNIT_MAIN("control/topics", UNIT_CASE(created_topics_are_seen_by_all),
           UNIT_CASE(files_wait_for_requests), UNIT_CASE(topics_grow),
           UNIT_CASE(settings_are_stored_and_applied), UNIT_CASE(calls_keep_a_topic_open),
           UNIT_CASE(a_disk_that_is_full_leaves_no_topic),
+          UNIT_CASE(a_name_is_free_when_no_checkpoint_has_it),
           UNIT_CASE(a_failed_dir_takes_its_partitions_offline),
           UNIT_CASE(a_clean_stop_is_picked_up), UNIT_CASE(strangers_are_put_aside),
           UNIT_CASE(moved_partitions_are_found), UNIT_CASE(producer_ids_never_repeat))
