@@ -91,7 +91,7 @@ def turn(broker, row, seconds, topic):
     elif row["load"] == "produce":
         options["setup"] = 0
     if "fill" in row:
-        bench("produce", broker, dict(row["fill"], topic=topic), 60)
+        bench("produce", broker, dict(row["fill"], topic=topic, warmup=0), 60)
     try:
         r = bench(row["load"], broker, dict(options, warmup=1), seconds)
     finally:
