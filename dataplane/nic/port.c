@@ -1,11 +1,13 @@
 #include "dataplane/nic/port.h"
 
 #include <errno.h>
+#include <rte_alarm.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_malloc.h>
 #include <rte_mempool.h>
 #include <rte_ring.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -350,6 +352,57 @@ static void ring_drain(struct rte_ring *ring)
     rte_ring_free(ring);
 }
 
+static void device_stop(struct port *p)
+{
+    if (p->started)
+        rte_eth_dev_stop(p->id);
+}
+
+static void device_close(struct port *p)
+{
+    if (p->probed && p->id < RTE_MAX_ETHPORTS)
+        rte_eth_dev_close(p->id);
+}
+
+struct alarm {
+    struct port *port; /* NULL: nothing to do */
+    sem_t done;
+};
+
+static void alarm_run(void *ctx)
+{
+    struct alarm *a = ctx;
+    if (a->port != NULL) {
+        device_stop(a->port);
+        device_close(a->port);
+    }
+    sem_post(&a->done);
+}
+
+/* Alarms run on the thread that also answers the peer: one after the other. */
+static bool alarm_wait(struct port *p)
+{
+    struct alarm a = {.port = p};
+    sem_init(&a.done, 0, 0);
+    bool set = rte_eal_alarm_set(1, alarm_run, &a) == 0;
+    while (set && sem_wait(&a.done) != 0)
+        ; /* a signal came */
+    sem_destroy(&a.done);
+    return set;
+}
+
+/*
+ * Then that thread reads its list of descriptors anew, and a clean-up of EAL would free that
+ * meanwhile. One alarm may come in the same burst as the order to do so; the next is behind it.
+ */
+static bool device_end_serial(struct port *p)
+{
+    bool ended = alarm_wait(p);
+    for (int i = 0; i < 2 && ended && alarm_wait(NULL); i++)
+        ;
+    return ended;
+}
+
 void port_close(struct port *p)
 {
     if (p == NULL)
@@ -357,14 +410,15 @@ void port_close(struct port *p)
     struct rte_eth_dev_info info = {0};
     if (p->id < RTE_MAX_ETHPORTS)
         rte_eth_dev_info_get(p->id, &info);
-    if (p->started)
-        rte_eth_dev_stop(p->id);
+    bool ended = p->probed && p->quirks->close_races && device_end_serial(p);
+    if (!ended)
+        device_stop(p);
     for (uint32_t i = 0; i < shard_count_max; i++) {
         ring_drain(p->rx_handover[i]);
         ring_drain(p->tx_handover[i]);
     }
-    if (p->probed && p->id < RTE_MAX_ETHPORTS)
-        rte_eth_dev_close(p->id);
+    if (!ended)
+        device_close(p);
     if (p->probed && info.device != NULL)
         rte_dev_remove(info.device);
     for (uint32_t q = 0; q < port_queues_max; q++)

@@ -31,6 +31,8 @@ struct quirks {
     bool has_fd;
     /* The kernel's end of it has the same MAC address: ours differs by one bit. */
     bool shared_mac;
+    /* A peer that leaves makes EAL's interrupt thread free what a close frees: closed there. */
+    bool close_races;
     /* max_rx_pktlen says less than it takes: not believed. */
     bool understates_length;
 };
