@@ -1,16 +1,19 @@
 #include "bench/admin.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/kerr.h"
 #include "dataplane/proto/apis.h"
 #include "dataplane/proto/gen/create_topics.h"
+#include "dataplane/proto/gen/init_producer_id.h"
 #include "dataplane/proto/gen/list_offsets.h"
 #include "dataplane/proto/gen/metadata.h"
 #include "dataplane/proto/header.h"
@@ -20,6 +23,7 @@
 #define admin_create_version       5
 #define admin_metadata_version     9
 #define admin_list_offsets_version 5
+#define admin_producer_id_version  1
 
 struct admin {
     int fd;
@@ -31,6 +35,8 @@ static int send_all(int fd, const uint8_t *p, size_t n)
 {
     while (n > 0) {
         ssize_t r = send(fd, p, n, MSG_NOSIGNAL);
+        if (r < 0 && errno == EINTR) /* io_uring's own work on this thread, too */
+            continue;
         if (r <= 0)
             return ERR_CLOSED;
         p += r;
@@ -43,6 +49,8 @@ static int recv_all(int fd, uint8_t *p, size_t n)
 {
     while (n > 0) {
         ssize_t r = recv(fd, p, n, 0);
+        if (r < 0 && errno == EINTR)
+            continue;
         if (r <= 0)
             return ERR_CLOSED;
         p += r;
@@ -239,6 +247,8 @@ static int connect_to(struct admin *a, const char *host, uint16_t port, char *wh
     a->fd = socket(found->ai_family, SOCK_STREAM, 0);
     int err = a->fd >= 0 && connect(a->fd, found->ai_addr, found->ai_addrlen) == 0 ? 0 : ERR_CLOSED;
     freeaddrinfo(found);
+    struct timeval patience = {.tv_sec = admin_answer_wait_s};
+    setsockopt(a->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     if (err)
         snprintf(why, why_size, "no broker answers at %s port %u", host, port);
     return err;
@@ -277,6 +287,47 @@ int admin_list_offset(const char *host, uint16_t port, struct rte_mempool *pool,
     int err = admin_open(&a, host, port, pool, why, why_size);
     if (!err)
         err = list_offset(&a, topic, partition, timestamp, out, why, why_size);
+    admin_close(&a);
+    return err;
+}
+
+static int producer_id(struct admin *a, int64_t *id, int16_t *epoch, char *why, size_t why_size)
+{
+    struct init_producer_id_request req;
+    struct init_producer_id_response res;
+    struct writer w;
+    struct writer_frame f;
+    struct reader r;
+    struct arena arena;
+    init_producer_id_request_init(&req);
+    req.transactional_id = STR_NULL;
+    req.transaction_timeout_ms = 60000;
+    begin(a, &w, &f, API_InitProducerId, admin_producer_id_version);
+    init_producer_id_request_encode(&req, &w, admin_producer_id_version);
+    arena_init(&arena, 1u << 16);
+    int err = exchange(a, &w, f, API_InitProducerId, admin_producer_id_version, &r);
+    if (!err)
+        err = init_producer_id_response_decode(&res, &r, admin_producer_id_version, &arena);
+    arena_free(&arena);
+    if (err) {
+        snprintf(why, why_size, "InitProducerId failed: %s", err_text(err));
+    } else if (res.error_code) {
+        snprintf(why, why_size, "InitProducerId: %s", kerr_name(res.error_code));
+        err = ERR_INVALID;
+    } else {
+        *id = res.producer_id;
+        *epoch = res.producer_epoch;
+    }
+    return err;
+}
+
+int admin_producer_id(const char *host, uint16_t port, struct rte_mempool *pool, int64_t *id,
+                      int16_t *epoch, char *why, size_t why_size)
+{
+    struct admin a;
+    int err = admin_open(&a, host, port, pool, why, why_size);
+    if (!err)
+        err = producer_id(&a, id, epoch, why, why_size);
     admin_close(&a);
     return err;
 }

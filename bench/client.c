@@ -85,23 +85,24 @@ static int on_accepted(void *ctx, struct tconn *t, uint32_t listener)
     return ERR_UNSUPPORTED;
 }
 
-static int plan_memory(struct mem_plan *plan)
+static int plan_memory(uint32_t threads, struct mem_plan *plan)
 {
-    return mem_plan_make(client_memory_bytes, 1, plan);
+    return mem_plan_make(threads > 1 ? client_memory_bytes / 2 : client_memory_bytes, 1, plan);
 }
 
-uint32_t client_eal_mb(void)
+uint32_t client_eal_mb(uint32_t threads)
 {
     struct mem_plan plan;
-    return plan_memory(&plan) < 0 ? 0 : mem_plan_eal_mb(&plan);
+    return plan_memory(threads, &plan) < 0 ? 0 : threads * mem_plan_eal_mb(&plan);
 }
 
 static int make_parts(struct client *c, char *why, size_t why_size)
 {
     struct mem_plan plan;
-    int err = plan_memory(&plan);
+    const struct crew_member *m = c->o.member;
+    int err = plan_memory(m ? m->crew->threads : 1, &plan);
     if (!err)
-        err = mem_init(&c->mem, &plan, 0);
+        err = mem_init(&c->mem, &plan, m ? m->index : 0);
     if (err) {
         snprintf(why, why_size, "memory: %s", err_text(err));
         return err;
@@ -173,7 +174,18 @@ void client_spin(struct client *c, double seconds, bool (*until)(void *ctx), voi
     int64_t end = clock_mono_ns(clock_system()) + (int64_t)(seconds * 1e9);
     do {
         step(c);
-    } while (c->now_ns < end && !c->broken && !(until && until(ctx)));
+    } while (c->now_ns < end && !c->broken && !(until && until(ctx)) &&
+             !crew_stopping(c->o.member));
+}
+
+void client_drain(struct client *c, double seconds, bool (*until)(void *ctx), void *ctx)
+{
+    int64_t now = clock_mono_ns(clock_system()), end = now + (int64_t)(seconds * 1e9);
+    int64_t soon = now + CLOCK_NS_PER_S;
+    do {
+        step(c);
+    } while (c->now_ns < end && !c->broken && !until(ctx) &&
+             !(c->now_ns > soon && crew_stopping(c->o.member)));
 }
 
 static bool none_opening(void *ctx)
@@ -224,6 +236,8 @@ int client_open(struct client *c, char *why, size_t why_size)
             client_spin(c, client_connect_wait_s, none_opening, c);
     }
     client_spin(c, client_connect_wait_s, none_opening, c);
+    if (c->open != c->o.connections && crew_stopping(c->o.member))
+        return ERR_CANCELLED;
     if (c->open != c->o.connections) {
         snprintf(why, why_size, "only %u of %u connections to %s port %u opened", c->open,
                  c->o.connections, c->o.host, c->o.port);
@@ -239,23 +253,25 @@ void client_close(struct client *c)
         if (c->conns[i].t)
             tconn_close(c->conns[i].t, false);
     c->broken = 0;
-    client_spin(c, 5, all_closed, c);
+    client_drain(c, 5, all_closed, c);
 }
 
 static double cpu_s(void)
 {
     struct rusage u;
-    getrusage(RUSAGE_SELF, &u);
+    getrusage(RUSAGE_THREAD, &u);
     return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
            (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-void client_meter_begin(struct client_meter *m, const struct client *c, int broker_pid)
+void client_meter_begin(struct client_meter *m, const struct client *c, int broker_pid,
+                        double seconds, struct result *r)
 {
     *m = (struct client_meter){.start_ns = clock_mono_ns(clock_system()),
                                .cpu_s = cpu_s(),
                                .busy_s = c->busy_s,
                                .broker_cpu_s = process_cpu_s(broker_pid)};
+    result_window(r, m->start_ns, seconds);
 }
 
 int64_t client_meter_end(const struct client_meter *m, const struct client *c, int broker_pid,

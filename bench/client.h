@@ -3,7 +3,7 @@
  *
  * Purpose: opens n connections to one address, cuts what arrives into Kafka frames and hands each to
  * the work that uses them; keeps time and CPU. It knows nothing of what the frames say.
- * Owner: the bench's main thread. Memory: mbufs from one plan, one block per connection; nothing is
+ * Owner: its thread. Memory: mbufs from one plan, one block per connection; nothing is
  * allocated while a load runs. Failure: a negative err with one line in `why`; a connection that
  * breaks ends the run (client.broken).
  */
@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/crew.h"
 #include "bench/result.h"
 #include "core/mem.h"
 #include "core/ring.h"
@@ -21,7 +22,7 @@
 
 #define client_conns_max        20000
 #define client_frame_bytes_max  (128u << 20)
-#define client_memory_bytes     (384 * MIB)
+#define client_memory_bytes     (384 * MIB) /* of a single thread; of several, half of it each */
 #define client_connect_wait_s   30
 #define client_connecting_max   256 /* opens under way at once */
 #define client_quick_recv_bytes 4096
@@ -51,6 +52,7 @@ struct client_options {
     uint16_t port;
     uint32_t connections;
     struct client_work work;
+    struct crew_member *member; /* whose thread this is; NULL: alone */
 };
 
 struct client {
@@ -71,23 +73,29 @@ struct client {
 int client_new(struct client **out, const struct client_options *options, char *why,
                size_t why_size);
 void client_free(struct client *c);
-uint32_t client_eal_mb(void);
+uint32_t client_eal_mb(uint32_t threads);
 
 /* Opens all connections. ERR_CLOSED: not all of them in client_connect_wait_s. */
 int client_open(struct client *c, char *why, size_t why_size);
 
-/* Runs until the time is over, `until` is true (may be NULL), or a connection broke. */
+/* Runs until the time is over, `until` is true (may be NULL), a connection broke, or the crew stops. */
 void client_spin(struct client *c, double seconds, bool (*until)(void *ctx), void *ctx);
+
+/* The same at the end of a run: when the crew stops, it still waits a second. */
+void client_drain(struct client *c, double seconds, bool (*until)(void *ctx), void *ctx);
 
 /* Orderly end of all connections, at most 5 s. */
 void client_close(struct client *c);
 
-/* What a measured stretch costs: the load's time and the broker's (broker_pid 0: unknown). */
+/* What a measured stretch costs: the thread's time and the broker's (broker_pid 0: unknown). */
 struct client_meter {
     int64_t start_ns;
     double cpu_s, busy_s, broker_cpu_s;
 };
-void client_meter_begin(struct client_meter *m, const struct client *c, int broker_pid);
+
+/* The stretch should take that long; r's latency over time begins here. */
+void client_meter_begin(struct client_meter *m, const struct client *c, int broker_pid,
+                        double seconds, struct result *r);
 
 /* Fills r's seconds, CPU and memory; returns the end's time. */
 int64_t client_meter_end(const struct client_meter *m, const struct client *c, int broker_pid,

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/rng.h"
@@ -13,7 +12,6 @@
 #include "bench/pace.h"
 #include "bench/produce.h"
 
-#define hiccup_spin_s    0.3
 #define fetch_wait_ms    500
 #define fetch_part_bytes (1u << 20)
 #define answer_wait_s    10
@@ -50,8 +48,7 @@ static void send_record(struct e2e *l)
 {
     struct chain out;
     chain_init(&out);
-    bytes_put_u32(l->head.bytes + l->head.correlation_at, (uint32_t)l->sent);
-    bytes_put_u32(l->head.bytes + l->head.partition_at, 0);
+    produce_head_set(&l->head, (int32_t)l->sent, 0, l->batch.len);
     if (chain_append_bytes(&out, l->client->mem.tx_pool, l->head.bytes, l->head.len) < 0 ||
         chain_append_bytes(&out, l->client->mem.tx_pool, l->batch.bytes, l->batch.len) < 0) {
         chain_free(&out);
@@ -78,8 +75,8 @@ static int on_produced(struct e2e *l, const struct chain *rx, uint32_t len)
 {
     int16_t error = produce_reply_error(rx, len, l->o->topic, (int32_t)l->answered);
     l->answered++;
-    if (error && !l->result->errors++)
-        l->result->first_error = error;
+    if (error)
+        result_error(l->result, error);
     return 0;
 }
 
@@ -90,8 +87,7 @@ static int on_fetched(struct e2e *l, const struct chain *rx, uint32_t len, int64
         return ERR_MALFORMED;
     l->fetching = false;
     if (reply.error) {
-        if (!l->result->errors++)
-            l->result->first_error = reply.error;
+        result_error(l->result, reply.error);
         return 0;
     }
     l->result->faults += reply.faults;
@@ -102,7 +98,8 @@ static int on_fetched(struct e2e *l, const struct chain *rx, uint32_t len, int64
         if (l->received < l->counted_from || !l->measuring)
             continue;
         l->result->records++;
-        hist_record(&l->result->latency, (uint64_t)(now - l->due[l->received % e2e_behind_max]));
+        result_slot_at(l->result, now)->records++;
+        result_latency(l->result, now, l->due[l->received % e2e_behind_max]);
     }
     l->result->requests += l->measuring && reply.batches;
     l->result->bytes += l->measuring ? reply.bytes : 0;
@@ -130,14 +127,17 @@ static int measure(struct e2e *l, char *why, size_t why_size)
     l->opened = true;
     client_spin(l->client, o->warmup_s, NULL, NULL);
     struct client_meter meter;
-    client_meter_begin(&meter, l->client, o->broker_pid);
+    client_meter_begin(&meter, l->client, o->broker_pid, o->seconds, r);
     l->counted_from = l->sent;
     l->measuring = true;
     client_spin(l->client, o->seconds, NULL, NULL);
     client_meter_end(&meter, l->client, o->broker_pid, r);
     l->stopping = true;
     if (!l->client->broken)
-        client_spin(l->client, answer_wait_s, all_there, l);
+        client_drain(l->client, answer_wait_s, all_there, l);
+    result_close(r);
+    if (crew_stopping(o->member) && !l->client->broken)
+        return ERR_CANCELLED;
     if (l->client->broken || !all_there(l)) {
         snprintf(why, why_size, "%s (sent %llu, answered %llu, received %llu)",
                  l->client->broken ? "a connection broke" : "records did not come back",
@@ -152,9 +152,9 @@ static int prepare(struct e2e *l, char *why, size_t why_size)
 {
     const struct e2e_options *o = l->o;
     rng_seed(&l->rng, o->seed);
-    struct client_options co = {o->host, o->port, CONN_COUNT, {on_frame, on_turn, l}};
-    int err =
-        bench_batch_make(&l->batch, 1, o->record_bytes, clock_wall_ms(clock_system()), &l->rng);
+    struct client_options co = {o->host, o->port, CONN_COUNT, {on_frame, on_turn, l}, o->member};
+    struct bench_batch_spec spec = {.records = 1, .value_bytes = o->record_bytes};
+    int err = bench_batch_make(&l->batch, &spec, clock_wall_ms(clock_system()), &l->rng);
     if (!err)
         err = client_new(&l->client, &co, why, why_size);
     if (!err)
@@ -182,14 +182,13 @@ int e2e_run(const struct e2e_options *options, struct result *out, char *why, si
     l->o = options;
     l->result = out;
     out->rate = options->rate;
-    result_hiccups(out, hiccup_spin_s);
     int err = prepare(l, why, why_size);
     if (!err)
         err = measure(l, why, why_size);
-    if (!err)
+    if (l->client && (!err || err == ERR_CANCELLED))
         client_close(l->client);
     client_free(l->client);
-    free(l->batch.bytes);
+    bench_batch_free(&l->batch);
     free(l);
     return err;
 }

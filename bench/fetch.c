@@ -10,7 +10,7 @@
 #include "bench/admin.h"
 #include "bench/client.h"
 
-#define hiccup_spin_s 0.3
+#define answer_wait_s 30
 
 struct fetch_conn {
     struct fetch_ask q;
@@ -55,18 +55,15 @@ static int on_frame(struct client_conn *cc, const struct chain *rx, uint32_t len
     c->waiting = false;
     l->waiting--;
     if (reply.error) {
-        if (!r->errors++)
-            r->first_error = reply.error;
+        result_error(r, reply.error);
         return 0;
     }
-    c->q.offset = reply.batches && reply.next_offset < reply.high_watermark ? reply.next_offset
-                                                                            : c->start_offset;
+    bool more = reply.batches && reply.next_offset < reply.high_watermark;
+    c->q.offset = more || l->o->follow ? reply.next_offset : c->start_offset;
     r->faults += reply.faults;
     if (l->measuring) {
-        r->requests++;
-        r->records += reply.records;
-        r->bytes += reply.bytes;
-        hist_record(&r->latency, (uint64_t)(now - c->sent_ns));
+        result_count(r, now, reply.records, reply.bytes);
+        result_latency(r, now, c->sent_ns);
     }
     return 0;
 }
@@ -92,14 +89,17 @@ static int measure(struct fetch *l, char *why, size_t why_size)
         send_next(l, &l->client->conns[i], now);
     client_spin(l->client, o->warmup_s, NULL, NULL);
     struct client_meter meter;
-    client_meter_begin(&meter, l->client, o->broker_pid);
+    client_meter_begin(&meter, l->client, o->broker_pid, o->seconds, r);
     l->measuring = true;
     client_spin(l->client, o->seconds, NULL, NULL);
     l->measuring = false;
     l->stopping = true;
     client_meter_end(&meter, l->client, o->broker_pid, r);
     if (!l->client->broken)
-        client_spin(l->client, 30, all_answered, l);
+        client_drain(l->client, answer_wait_s, all_answered, l);
+    result_close(r);
+    if (crew_stopping(o->member) && !l->client->broken)
+        return ERR_CANCELLED;
     if (l->client->broken || l->waiting) {
         snprintf(why, why_size, "%s",
                  l->client->broken ? "a connection broke, or an answer was malformed"
@@ -117,12 +117,15 @@ static int measure(struct fetch *l, char *why, size_t why_size)
 static int prepare(struct fetch *l, char *why, size_t why_size)
 {
     const struct fetch_options *o = l->o;
-    struct client_options co = {o->host, o->port, o->connections, {on_frame, on_turn, l}};
+    struct client_options co = {
+        o->host, o->port, o->connections, {on_frame, on_turn, l}, o->member};
     int err = client_new(&l->client, &co, why, why_size);
+    if (!err)
+        err = crew_meet(o->member); /* the topic is there */
     for (uint32_t i = 0; i < o->connections && !err; i++) {
         struct fetch_conn *c = &l->conns[i];
         c->q = (struct fetch_ask){.topic = o->topic,
-                                  .partition = i % o->partitions,
+                                  .partition = (o->first_conn + i) % o->partitions,
                                   .bytes_max = o->bytes_max,
                                   .max_wait_ms = o->max_wait_ms,
                                   .bytes_min = o->bytes_min};
@@ -135,7 +138,7 @@ static int prepare(struct fetch *l, char *why, size_t why_size)
     if (!err)
         err = client_open(l->client, why, why_size);
     l->stopping = false;
-    return err;
+    return err ? err : crew_meet(o->member);
 }
 
 int fetch_run(const struct fetch_options *options, struct result *out, char *why, size_t why_size)
@@ -145,11 +148,10 @@ int fetch_run(const struct fetch_options *options, struct result *out, char *why
     int err = l && conns ? 0 : ERR_NO_MEMORY;
     if (!err) {
         *l = (struct fetch){.o = options, .result = out, .conns = conns};
-        result_hiccups(out, hiccup_spin_s);
         err = prepare(l, why, why_size);
         if (!err)
             err = measure(l, why, why_size);
-        if (!err)
+        if (l->client && (!err || err == ERR_CANCELLED))
             client_close(l->client);
         client_free(l->client);
     }

@@ -1,9 +1,9 @@
 /*
- * fetch: a load of Fetch requests, from the log's start over and over, and its parts for others.
+ * fetch: a load of Fetch requests, from the log's start over and over (or along its end), and its parts for others.
  *
  * Purpose: each connection reads one partition at a time, one request in flight (as a consumer
  * does); batches are counted from their headers and, if asked, verified: offsets dense, checksums
- * right. Works against any broker that speaks Fetch v11. Owner: the bench's main thread.
+ * right. Works against any broker that speaks Fetch v11. Owner: its thread.
  * Memory: fixed per connection. Failure: a negative err with one line in `why`.
  */
 #ifndef BENCH_FETCH_H
@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/crew.h"
 #include "bench/result.h"
 #include "core/chain.h"
 
@@ -28,8 +29,11 @@ struct fetch_options {
     uint32_t bytes_max; /* of a partition in one reply */
     uint32_t max_wait_ms, bytes_min;
     bool verify;
+    bool follow;         /* at the end of the log wait for more, instead of beginning anew */
+    uint32_t first_conn; /* of several threads: the number of this one's first connection */
     double warmup_s, seconds;
     int broker_pid;
+    struct crew_member *member; /* NULL: alone */
 };
 
 int fetch_run(const struct fetch_options *options, struct result *out, char *why, size_t why_size);

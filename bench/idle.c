@@ -23,7 +23,8 @@ static void no_turn(void *ctx, struct client_conn *c, int64_t now_ns)
 static void hold(struct client *c, double seconds)
 {
     struct timespec nap = {0, sleep_ns};
-    for (double t = 0; t < seconds && !c->broken; t += (double)sleep_ns / 1e9) {
+    for (double t = 0; t < seconds && !c->broken && !crew_stopping(c->o.member);
+         t += (double)sleep_ns / 1e9) {
         nanosleep(&nap, NULL);
         client_spin(c, pass_s, NULL, NULL);
     }
@@ -32,7 +33,8 @@ static void hold(struct client *c, double seconds)
 int idle_run(const struct idle_options *o, bool json, char *why, size_t why_size)
 {
     struct client *c;
-    struct client_options co = {o->host, o->port, o->connections, {no_frames, no_turn, NULL}};
+    struct client_options co = {
+        o->host, o->port, o->connections, {no_frames, no_turn, NULL}, o->member};
     uint64_t before = process_rss_kb(o->broker_pid);
     int err = client_new(&c, &co, why, why_size);
     if (err)
@@ -43,6 +45,8 @@ int idle_run(const struct idle_options *o, bool json, char *why, size_t why_size
     hold(c, o->seconds);
     double used = process_cpu_s(o->broker_pid) - cpu;
     uint64_t after = process_rss_kb(o->broker_pid);
+    if (!err && crew_stopping(o->member))
+        err = ERR_CANCELLED;
     if (!err && c->broken) {
         snprintf(why, why_size, "%u connections were closed", c->broken);
         err = ERR_CLOSED;

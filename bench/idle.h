@@ -1,7 +1,7 @@
 /*
  * idle: connections that are opened and do nothing.
  *
- * Purpose: what an open connection costs the broker in memory and CPU. Owner: the bench's main
+ * Purpose: what an open connection costs the broker in memory and CPU. Owner: its
  * thread. Memory: a block per connection. Failure: a negative err with one line in `why`; a
  * connection that the broker closes ends the run.
  */
@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/crew.h"
 #include "bench/result.h"
 
 struct idle_options {
@@ -19,6 +20,7 @@ struct idle_options {
     uint32_t connections;
     double seconds;
     int broker_pid;
+    struct crew_member *member; /* NULL: alone */
 };
 
 /* Prints its own line (JSON or text), since it has no requests to count. */

@@ -37,6 +37,7 @@ struct null_broker {
     int epoll, listener;
     uint8_t *ring;
     uint64_t ring_at, offset, crc;
+    bool echo;
     struct null_conn *conns[null_conn_max];
 };
 
@@ -120,19 +121,31 @@ static uint32_t answer(struct null_broker *b, const uint8_t *req, uint32_t len, 
     return total;
 }
 
-static bool flush(struct null_conn *c)
+static bool send_all(int fd, const uint8_t *p, uint32_t len)
 {
-    uint32_t sent = 0;
-    while (sent < c->out_len) {
-        ssize_t n = send(c->fd, c->out + sent, c->out_len - sent, MSG_NOSIGNAL);
+    for (uint32_t sent = 0; sent < len;) {
+        ssize_t n = send(fd, p + sent, len - sent, MSG_NOSIGNAL);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             continue;
         if (n <= 0)
             return false;
         sent += (uint32_t)n;
     }
-    c->out_len = 0;
     return true;
+}
+
+static bool flush(struct null_conn *c)
+{
+    bool sent = send_all(c->fd, c->out, c->out_len);
+    c->out_len = 0;
+    return sent;
+}
+
+static bool send_back(struct null_conn *c)
+{
+    bool sent = send_all(c->fd, c->buf, c->have);
+    c->have = 0;
+    return sent;
 }
 
 /* Answers every whole request in the buffer and keeps the rest. */
@@ -169,7 +182,7 @@ static void on_readable(struct null_broker *b, struct null_conn *c)
         return;
     }
     c->have += (uint32_t)n;
-    if (!serve(b, c))
+    if (!(b->echo ? send_back(c) : serve(b, c)))
         conn_free(b, c);
 }
 
@@ -220,6 +233,7 @@ int null_run(const struct null_options *options)
     struct null_broker *b = calloc(1, sizeof(*b));
     if (!b)
         return ERR_NO_MEMORY;
+    b->echo = options->echo;
     b->epoll = epoll_create1(0);
     b->ring = malloc(null_ring_bytes);
     int err = b->ring && b->epoll >= 0 ? listen_on(b, options->port) : ERR_NO_MEMORY;

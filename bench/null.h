@@ -4,16 +4,18 @@
  * Purpose: a yardstick in every report: one thread, epoll, plain sockets; reads Produce requests (any version without flexible
  * fields, one partition each), copies each batch once with CRC32C into a memory ring and answers. No log,
  * no disk, no order, no promise. Owner: the bench's main thread. Memory: one buffer per connection
- * and the ring, malloc'd. Failure: a malformed request closes its connection.
+ * and the ring, malloc'd. As an echo server it sends every byte back. Failure: a malformed request closes its connection.
  */
 #ifndef BENCH_NULL_H
 #define BENCH_NULL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct null_options {
     uint16_t port;    /* on 127.0.0.1; 0: the kernel's choice */
     uint32_t seconds; /* 0: until SIGINT or SIGTERM */
+    bool echo;        /* sends back what it receives, whatever that is */
 };
 
 /* Prints "null ready 127.0.0.1:<port>" and serves. 0 or a negative err. */

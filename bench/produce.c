@@ -10,41 +10,33 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/kerr.h"
-#include "base/rng.h"
 #include "bench/admin.h"
-#include "bench/client.h"
-#include "bench/pace.h"
 
 #define frame_copy_max     1400 /* frames up to this are copied, longer ones refer to the batch */
 #define extbuf_bytes_max   32768
 #define reply_bytes_max    512
-#define answer_wait_s      30
 #define produce_api        0
 #define produce_version    7
-#define hiccup_spin_s      0.3
 #define reply_fixed_before 18 /* correlation, topics, name's length, partitions, index */
 
 struct produce_conn {
-    struct produce *load;
     uint32_t partition;
-    int32_t next_correlation, next_reply;
-    int64_t due_ns[produce_in_flight_max];
+    int64_t producer_id;
+    int16_t epoch;
+    int32_t *sequence;                      /* of the next record, by partition */
+    uint8_t batch[flow_in_flight_max];      /* which one each request carries */
     struct rte_mbuf_ext_shared_info shared; /* one per conn: its count has 16 bits */
 };
 
 struct produce {
     const struct produce_options *o;
     struct result *result;
-    struct client *client;
+    struct flow *flow;
     struct produce_conn *conns;
+    int32_t *sequences;
     struct produce_head head;
-    struct bench_batch batch;
-    struct rng rng;
-    bool measuring, stopping;
-    uint64_t in_flight;
-    /* open loop: of the next request, of the first one measured, of the last one */
-    int64_t due_ns, first_ns, last_ns;
-    uint32_t next_conn;
+    struct bench_batch batch[produce_batches_max];
+    uint32_t batches;
 };
 
 void produce_head_make(struct produce_head *h, const char *topic, int16_t acks, uint32_t batch_len)
@@ -66,10 +58,18 @@ void produce_head_make(struct produce_head *h, const char *topic, int16_t acks, 
     p += 14 + topic_len;
     bytes_put_u32(p, 1);
     h->partition_at = (uint32_t)(p + 4 - h->bytes);
-    bytes_put_u32(p + 8, batch_len);
-    p += 12;
-    h->len = (uint32_t)(p - h->bytes);
+    h->batch_len_at = h->partition_at + 4;
+    h->len = h->batch_len_at + 4;
+    produce_head_set(h, 0, 0, batch_len);
+}
+
+void produce_head_set(struct produce_head *h, int32_t correlation, uint32_t partition,
+                      uint32_t batch_len)
+{
     bytes_put_u32(h->bytes, h->len - 4 + batch_len);
+    bytes_put_u32(h->bytes + h->correlation_at, (uint32_t)correlation);
+    bytes_put_u32(h->bytes + h->partition_at, partition);
+    bytes_put_u32(h->bytes + h->batch_len_at, batch_len);
 }
 
 int16_t produce_reply_error(const struct chain *rx, uint32_t len, const char *topic,
@@ -86,16 +86,17 @@ int16_t produce_reply_error(const struct chain *rx, uint32_t len, const char *to
 
 /* ---- sending ---- */
 
-static bool attach_batch(struct produce_conn *c, struct chain *out)
+/* Refers to the batch from byte `off` on. */
+static bool attach_batch(struct produce *l, struct produce_conn *c, const struct bench_batch *b,
+                         uint32_t off, struct chain *out)
 {
-    struct produce *l = c->load;
-    for (uint32_t off = 0; off < l->batch.len;) {
-        uint32_t left = l->batch.len - off, n = left < extbuf_bytes_max ? left : extbuf_bytes_max;
-        struct rte_mbuf *m = rte_pktmbuf_alloc(l->client->mem.ref_pool);
+    while (off < b->len) {
+        uint32_t left = b->len - off, n = left < extbuf_bytes_max ? left : extbuf_bytes_max;
+        struct rte_mbuf *m = rte_pktmbuf_alloc(flow_client(l->flow)->mem.ref_pool);
         if (!m)
             return false;
         rte_mbuf_ext_refcnt_update(&c->shared, 1);
-        rte_pktmbuf_attach_extbuf(m, l->batch.bytes + off, RTE_BAD_IOVA, (uint16_t)n, &c->shared);
+        rte_pktmbuf_attach_extbuf(m, b->bytes + off, RTE_BAD_IOVA, (uint16_t)n, &c->shared);
         m->data_off = 0;
         m->data_len = (uint16_t)n;
         m->pkt_len = n;
@@ -105,209 +106,144 @@ static bool attach_batch(struct produce_conn *c, struct chain *out)
     return true;
 }
 
-/* Appends one request to out; false: no mbufs (nothing was appended). */
-static bool put_request(struct produce_conn *c, struct chain *out, int64_t due_ns)
+/* The request's head and, if it is stamped, the batch's header go as a copy; the rest if it is short. */
+static bool put_frame(struct produce *l, struct produce_conn *c, const struct bench_batch *b,
+                      struct chain *out)
 {
-    struct produce *l = c->load;
+    struct rte_mempool *pool = flow_client(l->flow)->mem.tx_pool;
+    uint8_t frame[frame_copy_max];
+    uint32_t n = l->head.len, from = 0;
+    memcpy(frame, l->head.bytes, n);
+    if (l->o->idempotent) {
+        bench_batch_stamp(b, c->producer_id, c->epoch, c->sequence[c->partition], frame + n);
+        from = batch_header_bytes;
+        n += from;
+    }
+    if (l->head.len + b->len <= frame_copy_max) {
+        memcpy(frame + n, b->bytes + from, b->len - from);
+        return chain_append_bytes(out, pool, frame, l->head.len + b->len) == 0;
+    }
     struct chain one;
     chain_init(&one);
-    if (l->o->keyed)
-        c->partition = (uint32_t)rng_below(&l->rng, l->o->partitions);
-    bytes_put_u32(l->head.bytes + l->head.correlation_at, (uint32_t)c->next_correlation);
-    bytes_put_u32(l->head.bytes + l->head.partition_at, c->partition);
-    struct rte_mempool *pool = l->client->mem.tx_pool;
-    if (l->head.len + l->batch.len <= frame_copy_max) {
-        uint8_t frame[frame_copy_max];
-        memcpy(frame, l->head.bytes, l->head.len);
-        memcpy(frame + l->head.len, l->batch.bytes, l->batch.len);
-        if (chain_append_bytes(out, pool, frame, l->head.len + l->batch.len) < 0)
-            return false;
-    } else {
-        if (chain_append_bytes(&one, pool, l->head.bytes, l->head.len) < 0 ||
-            !attach_batch(c, &one)) {
-            chain_free(&one);
-            return false;
-        }
-        chain_join(out, &one);
+    if (chain_append_bytes(&one, pool, frame, n) < 0 || !attach_batch(l, c, b, from, &one)) {
+        chain_free(&one);
+        return false;
     }
-    c->due_ns[c->next_correlation % produce_in_flight_max] = due_ns;
-    c->next_correlation++;
-    if (!l->o->keyed)
-        c->partition = (c->partition + l->o->connections) % l->o->partitions;
-    l->in_flight++;
+    chain_join(out, &one);
     return true;
 }
 
-static bool has_room(const struct produce_conn *c)
-{
-    return (uint32_t)(c->next_correlation - c->next_reply) < c->load->o->in_flight;
-}
-
-static void fill_window(struct produce *l, struct client_conn *cc, int64_t now)
-{
-    struct produce_conn *c = cc->work;
-    struct chain out;
-    chain_init(&out);
-    while (has_room(c) && put_request(c, &out, now))
-        ;
-    if (out.bytes)
-        tconn_send(cc->t, &out);
-}
-
-/* Sends what is due. A request that finds every window full keeps its place: it is late, and counted so. */
-static void send_due(struct produce *l, int64_t now)
-{
-    while (l->due_ns <= now && l->due_ns <= l->last_ns) {
-        struct client_conn *cc = NULL;
-        for (uint32_t i = 0; i < l->o->connections && !cc; i++) {
-            struct client_conn *try = &l->client->conns[(l->next_conn + i) % l->o->connections];
-            if (has_room(try->work))
-                cc = try;
-        }
-        if (!cc)
-            return;
-        struct chain out;
-        chain_init(&out);
-        if (!put_request(cc->work, &out, l->due_ns))
-            return;
-        tconn_send(cc->t, &out);
-        l->next_conn = (cc->index + 1) % l->o->connections;
-        l->due_ns += pace_gap_ns(&l->rng, l->o->rate, l->o->poisson);
-    }
-}
-
-static void on_turn(void *ctx, struct client_conn *cc, int64_t now)
+static bool put(void *ctx, uint32_t conn, uint32_t n, struct chain *out)
 {
     struct produce *l = ctx;
-    if (l->stopping)
-        return;
-    if (l->o->rate > 0)
-        send_due(l, now);
-    else if (cc)
-        fill_window(l, cc, now);
+    struct produce_conn *c = &l->conns[conn];
+    const struct produce_options *o = l->o;
+    uint32_t which = l->batches > 1 ? (uint32_t)rng_below(flow_rng(l->flow), l->batches) : 0;
+    const struct bench_batch *b = &l->batch[which];
+    if (o->keyed)
+        c->partition = (uint32_t)rng_below(flow_rng(l->flow), o->partitions);
+    produce_head_set(&l->head, (int32_t)n, c->partition, b->len);
+    if (!put_frame(l, c, b, out))
+        return false;
+    if (o->idempotent) /* wraps from INT32_MAX to 0 */
+        c->sequence[c->partition] =
+            (int32_t)((uint32_t)(c->sequence[c->partition] + (int64_t)b->records) & INT32_MAX);
+    c->batch[n % flow_in_flight_max] = (uint8_t)which;
+    if (!o->keyed)
+        c->partition = (c->partition + o->all_conns) % o->partitions;
+    return true;
 }
 
-/* ---- replies ---- */
-
-static int on_frame(struct client_conn *cc, const struct chain *rx, uint32_t len, int64_t now)
+static struct flow_worth answer(void *ctx, uint32_t conn, uint32_t n, const struct chain *rx,
+                                uint32_t len)
 {
-    struct produce_conn *c = cc->work;
-    struct produce *l = c->load;
-    struct result *r = l->result;
-    int16_t error = produce_reply_error(rx, len, l->o->topic, c->next_reply);
-    int64_t due = c->due_ns[c->next_reply % produce_in_flight_max];
-    c->next_reply++;
-    l->in_flight--;
-    if (error) {
-        if (!r->errors++)
-            r->first_error = error;
-        return 0;
-    }
-    if (l->measuring) {
-        r->requests++;
-        r->records += l->batch.records;
-        r->bytes += l->batch.len;
-    }
-    /* In an open loop the wait of what was due but came later than the end belongs to the figure. */
-    if (l->o->rate > 0 ? due >= l->first_ns : l->measuring)
-        hist_record(&r->latency, (uint64_t)(now - due));
-    return 0;
+    struct produce *l = ctx;
+    const struct bench_batch *b = &l->batch[l->conns[conn].batch[n % flow_in_flight_max]];
+    return (struct flow_worth){.error = produce_reply_error(rx, len, l->o->topic, (int32_t)n),
+                               .records = b->records,
+                               .bytes = b->len};
 }
 
 /* ---- the run ---- */
 
-static bool all_answered(void *ctx)
-{
-    const struct produce *l = ctx;
-    return l->in_flight == 0 && (l->o->rate == 0 || l->due_ns > l->last_ns);
-}
-
-static bool enough(void *ctx)
-{
-    const struct produce *l = ctx;
-    return l->o->bytes_max > 0 && l->result->bytes >= l->o->bytes_max;
-}
-
-static int measure(struct produce *l, char *why, size_t why_size)
+static int make_batches(struct produce *l, char *why, size_t why_size)
 {
     const struct produce_options *o = l->o;
-    struct result *r = l->result;
-    int64_t now = clock_mono_ns(clock_system());
-    l->due_ns = now;
-    l->first_ns = l->last_ns = INT64_MAX;
-    for (uint32_t i = 0; i < o->connections && o->rate == 0; i++)
-        fill_window(l, &l->client->conns[i], now);
-    client_spin(l->client, o->warmup_s, NULL, NULL);
-    struct client_meter meter;
-    client_meter_begin(&meter, l->client, o->broker_pid);
-    l->first_ns = meter.start_ns;
-    l->measuring = true;
-    client_spin(l->client, o->seconds, enough, l);
-    int64_t end = client_meter_end(&meter, l->client, o->broker_pid, r);
-    l->measuring = false;
-    l->stopping = o->rate == 0;
-    l->last_ns = end;
-    if (!l->client->broken)
-        client_spin(l->client, answer_wait_s, all_answered, l);
-    if (l->client->broken) {
-        snprintf(why, why_size, "a connection broke during the run");
-        return ERR_CLOSED;
+    bool vary = o->batch_spread != SPREAD_FIXED || o->batch.value_spread != SPREAD_FIXED;
+    int64_t wall_ms = clock_wall_ms(clock_system());
+    int err = 0;
+    for (uint32_t i = 0; i < (vary ? produce_batches_max : 1) && !err; i++) {
+        struct bench_batch_spec spec = o->batch;
+        spec.records = spread_draw(o->batch_spread, o->batch.records, flow_rng(l->flow));
+        err = bench_batch_make(&l->batch[i], &spec, wall_ms, flow_rng(l->flow));
+        l->batches += !err;
     }
-    if (!all_answered(l)) {
-        snprintf(why, why_size, "%llu requests were never answered%s",
-                 (unsigned long long)l->in_flight,
-                 o->rate > 0 ? ", or never sent: the rate is beyond the broker" : "");
-        return ERR_TIMEOUT;
+    if (err)
+        snprintf(why, why_size, "batches cannot be made: %s", err_text(err));
+    return err;
+}
+
+static int make_producers(struct produce *l, char *why, size_t why_size)
+{
+    const struct produce_options *o = l->o;
+    uint32_t conns = o->flow.connections;
+    if ((uint64_t)conns * o->partitions > produce_sequences_max) {
+        snprintf(why, why_size,
+                 "connections times partitions is over %u, the limit of --idempotent",
+                 produce_sequences_max);
+        return ERR_TOO_LARGE;
     }
-    return 0;
+    l->sequences = calloc((size_t)conns * o->partitions, sizeof(*l->sequences));
+    int err = l->sequences ? 0 : ERR_NO_MEMORY;
+    for (uint32_t i = 0; i < conns && !err; i++) {
+        struct produce_conn *c = &l->conns[i];
+        c->sequence = l->sequences + (size_t)i * o->partitions;
+        err = admin_producer_id(o->flow.host, o->flow.port, flow_client(l->flow)->mem.tx_pool,
+                                &c->producer_id, &c->epoch, why, why_size);
+    }
+    return err;
 }
 
 static int prepare(struct produce *l, char *why, size_t why_size)
 {
     const struct produce_options *o = l->o;
-    rng_seed(&l->rng, o->seed);
-    int err = bench_batch_make(&l->batch, o->records, o->record_bytes,
-                               clock_wall_ms(clock_system()), &l->rng);
+    int err = make_batches(l, why, why_size);
     if (err)
         return err;
-    produce_head_make(&l->head, o->topic, o->acks, l->batch.len);
-    struct client_options co = {o->host, o->port, o->connections, {on_frame, on_turn, l}};
-    err = client_new(&l->client, &co, why, why_size);
-    if (err)
-        return err;
-    for (uint32_t i = 0; i < o->connections; i++) {
-        l->conns[i].load = l;
-        l->conns[i].partition = i % o->partitions;
-        l->client->conns[i].work = &l->conns[i];
+    produce_head_make(&l->head, o->topic, o->acks, l->batch[0].len);
+    for (uint32_t i = 0; i < o->flow.connections; i++) {
+        l->conns[i].partition = (o->first_conn + i) % o->partitions;
         rte_mbuf_ext_refcnt_set(&l->conns[i].shared, 1); /* our hold: the batch outlives mbufs */
     }
-    if (o->setup)
-        err = admin_prepare_topic(o->host, o->port, l->client->mem.tx_pool, o->topic, o->partitions,
-                                  why, why_size);
-    l->stopping = true; /* nothing is sent while connections open */
+    bool first = !o->flow.member || o->flow.member->index == 0;
+    if (o->setup && first)
+        err = admin_prepare_topic(o->flow.host, o->flow.port, flow_client(l->flow)->mem.tx_pool,
+                                  o->topic, o->partitions, why, why_size);
     if (!err)
-        err = client_open(l->client, why, why_size);
-    l->stopping = false;
+        err = crew_meet(o->flow.member); /* the topic is there */
+    if (!err && o->idempotent)
+        err = make_producers(l, why, why_size);
     return err;
 }
 
 int produce_run(const struct produce_options *options, struct result *out, char *why,
                 size_t why_size)
 {
+    static const struct flow_ops ops = {put, answer};
     struct produce *l = calloc(1, sizeof(*l));
-    struct produce_conn *conns = calloc(options->connections, sizeof(*conns));
+    struct produce_conn *conns = calloc(options->flow.connections, sizeof(*conns));
     int err = l && conns ? 0 : ERR_NO_MEMORY;
     if (!err) {
         *l = (struct produce){.o = options, .result = out, .conns = conns};
-        out->rate = options->rate;
-        result_hiccups(out, hiccup_spin_s);
-        err = prepare(l, why, why_size);
+        err = flow_new(&l->flow, &options->flow, &ops, l, out, why, why_size);
         if (!err)
-            err = measure(l, why, why_size);
+            err = prepare(l, why, why_size);
         if (!err)
-            client_close(l->client);
-        client_free(l->client);
-        free(l->batch.bytes);
+            err = flow_run(l->flow, why, why_size);
+        flow_free(l->flow);
+        for (uint32_t i = 0; i < l->batches; i++)
+            bench_batch_free(&l->batch[i]);
+        free(l->sequences);
     }
     free(conns);
     free(l);

@@ -18,8 +18,76 @@ void result_init(struct result *r, const char *load)
     memset(r, 0, sizeof(*r));
     hist_init(&r->latency);
     hist_init(&r->hiccup);
+    for (uint32_t i = 0; i < result_slots_max; i++)
+        hist_init(&r->slot[i].latency);
     r->load = load;
+    r->threads = 1;
     r->broker_cpu_s = -1;
+    r->slot_end_ns = INT64_MAX;
+}
+
+void result_window(struct result *r, int64_t start_ns, double seconds)
+{
+    r->start_ns = start_ns;
+    r->slot_ns = (int64_t)(seconds * 1e9 / result_slots_max) + 1;
+    r->slot_end_ns = start_ns + r->slot_ns;
+    r->slot_at = 0;
+}
+
+struct result_slot *result_next_slot(struct result *r, int64_t now_ns)
+{
+    int64_t at = (now_ns - r->start_ns) / r->slot_ns;
+    r->slot_at = at < result_slots_max ? (uint32_t)at : result_slots_max - 1;
+    r->slot_end_ns = at < result_slots_max - 1 ? r->start_ns + (at + 1) * r->slot_ns : INT64_MAX;
+    return &r->slot[r->slot_at];
+}
+
+void result_error(struct result *r, int16_t error)
+{
+    if (!r->errors++)
+        r->first_error = error;
+}
+
+void result_close(struct result *r)
+{
+    for (uint32_t i = 0; i < result_slots_max; i++)
+        hist_merge(&r->latency, &r->slot[i].latency);
+    r->busiest_s = r->client_busy_s;
+}
+
+void result_merge(struct result *into, const struct result *from)
+{
+    into->threads++;
+    if (from->seconds > into->seconds)
+        into->seconds = from->seconds;
+    into->requests += from->requests;
+    into->records += from->records;
+    into->bytes += from->bytes;
+    if (from->errors && !into->errors)
+        into->first_error = from->first_error;
+    into->errors += from->errors;
+    into->faults += from->faults;
+    into->unsent += from->unsent;
+    into->rate += from->rate;
+    into->client_cpu_s += from->client_cpu_s;
+    into->client_busy_s += from->client_busy_s;
+    if (from->busiest_s > into->busiest_s)
+        into->busiest_s = from->busiest_s;
+    hist_merge(&into->latency, &from->latency);
+    for (uint32_t i = 0; i < result_slots_max; i++) {
+        into->slot[i].records += from->slot[i].records;
+        hist_merge(&into->slot[i].latency, &from->slot[i].latency);
+    }
+}
+
+static double busy_share(const struct result *r)
+{
+    return r->seconds > 0 ? 100 * r->busiest_s / r->seconds : 0;
+}
+
+bool result_load_is_limit(const struct result *r)
+{
+    return busy_share(r) > result_busy_max;
 }
 
 static void quantiles_json(const char *name, const struct hist *h)
@@ -30,23 +98,57 @@ static void quantiles_json(const char *name, const struct hist *h)
     printf("\"max\": %.1f}", (double)h->max / 1e3);
 }
 
-void result_json(const struct result *r)
+/* [seconds from the start, records/s, p50, p99, max] of each piece in which something came. */
+static void timeline_json(const struct result *r)
 {
-    printf("{\"load\": \"%s\", \"seconds\": %.3f, \"requests\": %llu, \"records\": %llu, "
-           "\"bytes\": %llu, \"errors\": %llu, \"faults\": %llu, \"rate\": %.1f, "
-           "\"requests_per_s\": %.0f, \"records_per_s\": %.0f, \"client_cpu_s\": %.3f, "
-           "\"client_busy_s\": %.3f",
-           r->load, r->seconds, (unsigned long long)r->requests, (unsigned long long)r->records,
-           (unsigned long long)r->bytes, (unsigned long long)r->errors,
-           (unsigned long long)r->faults, r->rate, (double)r->requests / r->seconds,
-           (double)r->records / r->seconds, r->client_cpu_s, r->client_busy_s);
+    double piece_s = (double)r->slot_ns / 1e9;
+    const char *before = "";
+    printf(", \"timeline\": [");
+    for (uint32_t i = 0; i < result_slots_max && r->slot_ns > 0; i++) {
+        const struct hist *h = &r->slot[i].latency;
+        if (!h->count && i * piece_s > r->seconds)
+            continue;
+        printf("%s[%.3f, %.0f, %.1f, %.1f, %.1f]", before, i * piece_s,
+               (double)r->slot[i].records / piece_s, (double)hist_quantile(h, 0.5) / 1e3,
+               (double)hist_quantile(h, 0.99) / 1e3, (double)h->max / 1e3);
+        before = ", ";
+    }
+    printf("]");
+}
+
+static void fields_json(const struct result *r)
+{
+    double s = r->seconds > 0 ? r->seconds : 1;
+    printf("\"load\": \"%s\", \"threads\": %u, \"seconds\": %.3f, \"requests\": %llu, "
+           "\"records\": %llu, \"bytes\": %llu, \"errors\": %llu, \"faults\": %llu, "
+           "\"unsent\": %llu, \"rate\": %.1f, \"requests_per_s\": %.0f, \"records_per_s\": %.0f, "
+           "\"client_cpu_s\": %.3f, \"client_busy_s\": %.3f, \"client_is_limit\": %s",
+           r->load, r->threads, r->seconds, (unsigned long long)r->requests,
+           (unsigned long long)r->records, (unsigned long long)r->bytes,
+           (unsigned long long)r->errors, (unsigned long long)r->faults,
+           (unsigned long long)r->unsent, r->rate, (double)r->requests / s, (double)r->records / s,
+           r->client_cpu_s, r->client_busy_s, result_load_is_limit(r) ? "true" : "false");
+    if (r->partial)
+        printf(", \"partial\": \"%s\"", r->partial);
     if (r->errors)
         printf(", \"first_error\": \"%s\"", kerr_name(r->first_error));
     if (r->broker_cpu_s >= 0)
         printf(", \"broker_cpu_s\": %.3f, \"broker_rss_kb\": %llu", r->broker_cpu_s,
                (unsigned long long)r->broker_rss_kb);
     quantiles_json("latency_us", &r->latency);
+    timeline_json(r);
+}
+
+void result_json(const struct result *r, const struct result *second)
+{
+    printf("{");
+    fields_json(r);
     quantiles_json("hiccup_us", &r->hiccup);
+    if (second) {
+        printf(", \"%s\": {", second->load);
+        fields_json(second);
+        printf("}");
+    }
     printf("}\n");
 }
 
@@ -60,21 +162,28 @@ static void quantiles_line(const char *name, const struct hist *h)
 
 void result_table(const struct result *r)
 {
+    double s = r->seconds > 0 ? r->seconds : 1;
     printf("%s: %.1f s, %s loop", r->load, r->seconds, r->rate > 0 ? "open" : "closed");
     if (r->rate > 0)
         printf(" at %.0f requests/s", r->rate);
-    printf("\n  rate         %.0f requests/s, %.0f records/s, %.1f MB/s\n",
-           (double)r->requests / r->seconds, (double)r->records / r->seconds,
-           (double)r->bytes / r->seconds / 1e6);
+    if (r->threads > 1)
+        printf(", %u threads", r->threads);
+    if (r->partial)
+        printf("\n  PARTIAL      %s", r->partial);
+    printf("\n  rate         %.0f requests/s, %.0f records/s, %.1f MB/s\n", (double)r->requests / s,
+           (double)r->records / s, (double)r->bytes / s / 1e6);
     quantiles_line("latency us", &r->latency);
-    quantiles_line("hiccups us", &r->hiccup);
-    double share = 100 * r->client_busy_s / r->seconds;
-    printf("  CPU          load busy %.0f %%%s", share,
-           share > 95 ? " (it is the limit, not the broker)" : "");
+    if (r->hiccup.count)
+        quantiles_line("hiccups us", &r->hiccup);
+    printf("  CPU          load busy %.0f %% of its busiest thread%s", busy_share(r),
+           result_load_is_limit(r) ? " (it is the limit, not the broker)" : "");
     if (r->broker_cpu_s >= 0)
-        printf(", broker %.0f %%, resident %.1f MB", 100 * r->broker_cpu_s / r->seconds,
+        printf(", broker %.0f %%, resident %.1f MB", 100 * r->broker_cpu_s / s,
                (double)r->broker_rss_kb / 1024);
     printf("\n");
+    if (r->unsent)
+        printf("  unsent       %llu were due and could not be sent\n",
+               (unsigned long long)r->unsent);
     if (r->errors)
         printf("  errors       %llu, the first %s\n", (unsigned long long)r->errors,
                kerr_name(r->first_error));

@@ -2,7 +2,8 @@
  * result: what a load counted, and how it is told.
  *
  * Purpose: one struct for every load; a line of JSON for machines or a few lines for people.
- * Owner: the caller. Memory: fixed (histograms are large: keep it off the stack). Failure: none.
+ * Owner: the thread that counts; another may read the counts meanwhile (torn at worst). Memory: fixed (histograms are
+ * large: keep it off the stack). Failure: none.
  */
 #ifndef BENCH_RESULT_H
 #define BENCH_RESULT_H
@@ -12,24 +13,75 @@
 
 #include "base/hist.h"
 
+#define result_slots_max 40 /* pieces of the measured time, for latency over time */
+#define result_busy_max  95 /* per cent; busier than that, the load is what is measured */
+
+struct result_slot {
+    uint64_t records;
+    struct hist latency;
+};
+
 struct result {
     const char *load;
+    uint32_t threads;
     double seconds;
     uint64_t requests, records, bytes;
     uint64_t errors; /* replies with an error code: they are in no other count */
     int16_t first_error;
     uint64_t faults;     /* what --verify found wrong */
+    uint64_t unsent;     /* due, and not sent when the time was over (overload) */
     double rate;         /* requests a second asked for; 0: closed loop */
     struct hist latency; /* ns; in an open loop from the time at which the request was due */
     struct hist hiccup;  /* ns between two looks at the clock of an idle spin before the run */
-    double client_cpu_s, client_busy_s; /* the load spins: busy is what it needed */
+    double client_cpu_s, client_busy_s; /* the load spins: busy is what it needed; sum of threads */
+    double busiest_s;                   /* client_busy_s of the busiest thread */
     double broker_cpu_s;                /* -1: unknown */
     uint64_t broker_rss_kb;             /* 0: unknown */
+    const char *partial;                /* why it ended early, else NULL */
+    /* latency over time; latency above is their sum once result_close was called */
+    struct result_slot slot[result_slots_max];
+    int64_t slot_ns, slot_end_ns, start_ns;
+    uint32_t slot_at;
 };
 
 void result_init(struct result *r, const char *load);
-void result_json(const struct result *r);
+
+/* The measured time begins and should take that long. */
+void result_window(struct result *r, int64_t start_ns, double seconds);
+
+/* now_ns never goes back. */
+struct result_slot *result_next_slot(struct result *r, int64_t now_ns);
+static inline struct result_slot *result_slot_at(struct result *r, int64_t now_ns)
+{
+    return now_ns < r->slot_end_ns ? &r->slot[r->slot_at] : result_next_slot(r, now_ns);
+}
+
+/* One answer with so much in it; its latency is told apart: in an open loop it may count when this does not. */
+static inline void result_count(struct result *r, int64_t now_ns, uint64_t records, uint64_t bytes)
+{
+    r->requests++;
+    r->records += records;
+    r->bytes += bytes;
+    result_slot_at(r, now_ns)->records += records;
+}
+static inline void result_latency(struct result *r, int64_t now_ns, int64_t since_ns)
+{
+    hist_record(&result_slot_at(r, now_ns)->latency, (uint64_t)(now_ns - since_ns));
+}
+void result_error(struct result *r, int16_t error);
+
+/* Sums the slots up. Once, at the end. */
+void result_close(struct result *r);
+
+/* Adds another thread's closed result of the same stretch. */
+void result_merge(struct result *into, const struct result *from);
+
+/* second: what ran beside it (mixed), or NULL. */
+void result_json(const struct result *r, const struct result *second);
 void result_table(const struct result *r);
+
+/* True if the load could not have gone faster itself. */
+bool result_load_is_limit(const struct result *r);
 
 /* Spins for that long and records every gap between two looks at the clock. */
 void result_hiccups(struct result *r, double seconds);

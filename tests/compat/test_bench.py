@@ -68,7 +68,7 @@ def test_bench_idle(context):
 
 def test_bench_refusals(context):
     for args, word in ((("--records", "many"), "must be a number"), (("--nonsense", 1), "no option"),
-                       (("--acks", 0), "acks"), (("--arrival", "never"), "constant or poisson"),
+                       (("--acks", 0), "acks"), (("--arrival", "never"), "constant poisson"),
                        (("--host", "localhost"), "numeric address")):
         text = bench("produce", "--port", context.broker.port, *args, ok=False)
         check(word in text, f"{args}: {text}")
@@ -99,15 +99,22 @@ def test_bench_broker_dies(context):
 
 
 class StallingBroker(threading.Thread):
-    """Answers Produce v7 for one topic at once, but stops for STALL_S once, a while after the start."""
+    """Answers Produce v7 for one topic, each request after `pause`; stops for `stall` once, a while after the start."""
 
-    def __init__(self):
+    def __init__(self, pause=0, stall=STALL_S):
         super().__init__(daemon=True)
+        self.pause, self.stall = pause, stall
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
 
     def run(self):
-        conn, _ = self.listener.accept()
+        try:
+            while True:  # a ramp comes again and again
+                self.serve(self.listener.accept()[0])
+        except OSError:
+            pass
+
+    def serve(self, conn):
         with conn:
             conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             data, stall_at = b"", time.monotonic() + 1
@@ -119,9 +126,11 @@ class StallingBroker(threading.Thread):
                 while len(data) >= 4 and len(data) >= 4 + struct.unpack(">i", data[:4])[0]:
                     size = struct.unpack(">i", data[:4])[0]
                     frame, data = data[4:4 + size], data[4 + size:]
-                    if stall_at and time.monotonic() > stall_at:
-                        time.sleep(STALL_S)
+                    if self.stall and stall_at and time.monotonic() > stall_at:
+                        time.sleep(self.stall)
                         stall_at = None
+                    if self.pause:
+                        time.sleep(self.pause)
                     conn.sendall(self.answer(frame))
 
     @staticmethod
@@ -137,7 +146,7 @@ def stalled(*args):
     broker.start()
     r = bench("produce", "--port", broker.port, "--setup", 0, "--json", 1, "--connections", 1,
               "--partitions", 1, "--records", 1, "--warmup", 0, "--seconds", 3, *args)
-    broker.join(10)
+    broker.listener.close()
     return r["latency_us"]
 
 

@@ -124,11 +124,12 @@ static uint32_t two_batches(uint8_t *out, int64_t first, int64_t second)
     uint32_t n = 0;
     rng_seed(&rng, unit_seed());
     for (int i = 0; i < 2; i++) {
-        CU_ASSERT_EQUAL_FATAL(bench_batch_make(&b, i ? 7 : 5, 60, 1700000000000, &rng), 0);
+        struct bench_batch_spec spec = {.records = i ? 7 : 5, .value_bytes = 60};
+        CU_ASSERT_EQUAL_FATAL(bench_batch_make(&b, &spec, 1700000000000, &rng), 0);
         memcpy(out + n, b.bytes, b.len);
         bytes_put_u64(out + n, (uint64_t)(i ? second : first));
         n += b.len;
-        free(b.bytes);
+        bench_batch_free(&b);
     }
     return n;
 }

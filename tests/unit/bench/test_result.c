@@ -1,4 +1,4 @@
-/* result: another process is read, a missing one is said to be missing. */
+/* result: latency over time, merging; another process is read, a missing one is said to be missing. */
 #include <unistd.h>
 
 #include "bench/result.h"
@@ -25,4 +25,57 @@ static void test_hiccups(void)
     CU_ASSERT_EQUAL(r.latency.count, 0);
 }
 
-UNIT_MAIN("bench/result", UNIT_CASE(test_process), UNIT_CASE(test_hiccups))
+/* 100 answers, one every 10 ms of a second, then two that came late. */
+static void fill(struct result *x)
+{
+    result_init(x, "test");
+    result_window(x, 1000, 1.0);
+    for (int i = 0; i < 100; i++) {
+        int64_t now = 1000 + i * 10000000LL;
+        result_count(x, now, 2, 30);
+        result_latency(x, now, now - 1000 * (i + 1));
+    }
+    result_latency(x, 1000 + 1500000000LL, 1000);
+    result_latency(x, 1000 + 9500000000LL, 1000);
+    x->seconds = 1;
+    x->client_busy_s = 0.5;
+    result_close(x);
+}
+
+static void test_over_time(void)
+{
+    fill(&r);
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < result_slots_max; i++)
+        sum += r.slot[i].records;
+    CU_ASSERT_EQUAL(r.records, 200);
+    CU_ASSERT_EQUAL(sum, 200);
+    CU_ASSERT_EQUAL(r.latency.count, 102);
+    CU_ASSERT(r.slot[0].latency.max <= 3000);
+    CU_ASSERT(r.slot[result_slots_max - 1].latency.max >
+              9000000000); /* late ones: the last piece */
+    CU_ASSERT_EQUAL(r.slot[20].records, 2 * r.slot[20].latency.count);
+}
+
+static struct result other;
+
+static void test_merge(void)
+{
+    fill(&r);
+    fill(&other);
+    other.client_busy_s = other.busiest_s = 0.99;
+    other.errors = 3;
+    other.first_error = 7;
+    CU_ASSERT_FALSE(result_load_is_limit(&r));
+    result_merge(&r, &other);
+    CU_ASSERT_EQUAL(r.threads, 2);
+    CU_ASSERT_EQUAL(r.records, 400);
+    CU_ASSERT_EQUAL(r.latency.count, 204);
+    CU_ASSERT_EQUAL(r.errors, 3);
+    CU_ASSERT_EQUAL(r.first_error, 7);
+    CU_ASSERT_EQUAL(r.seconds, 1);
+    CU_ASSERT(result_load_is_limit(&r)); /* one thread that is always busy is enough */
+}
+
+UNIT_MAIN("bench/result", UNIT_CASE(test_process), UNIT_CASE(test_hiccups),
+          UNIT_CASE(test_over_time), UNIT_CASE(test_merge))

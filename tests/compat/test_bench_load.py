@@ -1,0 +1,285 @@
+"""The load generator's forms: threads, sizes, compression, idempotence, mixed, echo, ramp, overload, and what it does
+when something goes wrong in the middle."""
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+import client
+from runner import check, equal, skip
+from test_bench import BENCH, StallingBroker, bench, end_offsets
+
+
+def start(load, *args):
+    if not BENCH.exists():
+        skip("sluice-bench is not built")
+    return subprocess.Popen([BENCH, load, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+class Null:
+    """sluice-bench null for the time of a `with`."""
+
+    def __init__(self, *args):
+        self.args = args
+
+    def __enter__(self):
+        self.process = start("null", *self.args)
+        self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        equal(self.process.wait(10), 0, "exit status of null")
+
+
+def test_bench_threads_and_sizes(context):
+    """Two threads, sizes that vary, random partitions: the counts are still the broker's."""
+    topic = context.name("sizes")
+    made = bench("produce", "--port", context.broker.port, "--json", 1, "--topic", topic, "--threads", 2,
+                 "--connections", 6, "--partitions", 30, "--spread", "keyed", "--records", 20, "--batch-spread",
+                 "exponential", "--record-spread", "uniform", "--in-flight", 2, "--warmup", 0, "--seconds", 1)
+    equal(made["threads"], 2, "threads")
+    offsets = end_offsets(context.broker, topic, 30)
+    check(min(offsets) > 0, f"a partition got nothing: {offsets}")
+    check(0 <= sum(offsets) - made["records"] <= 6 * 2 * 200 * 2, f"{sum(offsets)} in the log, {made['records']} counted")
+    check(len(made["timeline"]) > 10 and made["timeline"][1][1] > 0, f"latency over time: {made['timeline']}")
+    read = bench("fetch", "--port", context.broker.port, "--json", 1, "--topic", topic, "--partitions", 30, "--threads", 2,
+                 "--connections", 30, "--verify", 1, "--warmup", 0, "--seconds", 1)
+    check(read["faults"] == 0 and read["records"] > 0, f"fetch: {read}")
+
+
+def test_bench_compression(context):
+    """The broker opens each batch and finds it right; it is smaller than the plain one."""
+    for codec in ("gzip", "snappy", "lz4", "zstd"):
+        topic = context.name(codec)
+        made = bench("produce", "--port", context.broker.port, "--json", 1, "--topic", topic, "--compression", codec,
+                     "--records", 50, "--random-pct", 20, "--warmup", 0, "--seconds", 0.4)
+        check(made["records"] > 0 and made["bytes"] / made["records"] < 70, f"{codec}: {made}")
+
+
+def test_bench_idempotent(context):
+    """More requests than a producer's state remembers, over 3 partitions: no sequence is refused."""
+    topic = context.name("idempotent")
+    made = bench("produce", "--port", context.broker.port, "--json", 1, "--topic", topic, "--idempotent", 1, "--acks", -1,
+                 "--connections", 3, "--partitions", 3, "--threads", 2, "--records", 10, "--warmup", 0, "--seconds", 0.6)
+    check(made["errors"] == 0 and made["requests"] > 50, f"idempotent: {made}")
+    check(sum(end_offsets(context.broker, topic, 3)) >= made["records"], "records are missing")
+
+
+def test_bench_mixed(context):
+    r = bench("mixed", "--port", context.broker.port, "--json", 1, "--topic", context.name("mixed"), "--rate", 300,
+              "--records", 10, "--verify", 1, "--warmup", 0.2, "--seconds", 1)
+    check(200 < r["requests"] < 400 and r["errors"] == 0, f"produce: {r}")
+    read = r["fetch"]
+    check(read["faults"] == 0 and 1000 < read["records"] < 5000, f"the followers saw something else: {read}")
+
+
+def test_bench_echo(context):
+    with Null("--echo", 1) as server:
+        args = ("--port", server.port, "--json", 1, "--warmup", 0, "--seconds", 0.5)
+        for more in (("--connections", 32, "--in-flight", 1), ("--threads", 2, "--rate", 2000), ("--frame-bytes", 5000)):
+            r = bench("echo", *args, *more)
+            check(r["records"] > 100 and r["faults"] == 0, f"echo {more}: {r}")
+
+
+class Changing(threading.Thread):
+    """An echo server that changes one byte now and then."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+
+    def run(self):
+        conn, _ = self.listener.accept()
+        while data := conn.recv(64):
+            conn.sendall(data[:-1] + bytes([data[-1] ^ 1]))
+
+
+def test_bench_echo_sees_changes(context):
+    server = Changing()
+    server.start()
+    text = bench("echo", "--port", server.port, "--connections", 1, "--in-flight", 1, "--warmup", 0, "--seconds", 0.3,
+                 ok=False)
+    check("faults" in text, text)
+
+
+def test_bench_ramp_and_overload(context):
+    """A server that answers about 500 requests a second: the ramp finds that, more does not bring more."""
+    slow = StallingBroker(pause=0.002)
+    slow.start()
+    r = bench("produce", "--port", slow.port, "--setup", 0, "--json", 1, "--connections", 1, "--partitions", 1,
+              "--records", 1, "--in-flight", 20, "--warmup", 0.2, "--seconds", 0.8, "--rate", 100, "--ramp", 2,
+              "--overload", 1.5)
+    check(150 < r["saturation_per_s"] < 520, f"saturation: {r}")
+    kinds = [s["kind"] for s in r["steps"]]
+    check(kinds.count("step") >= 2 and kinds[-1] == "overload", f"steps: {kinds}")
+    last = r["steps"][-1]
+    check(last["unsent"] > 0 and last["p99"] > 4 * r["steps"][0]["p50"], f"overload hides its wait: {r['steps']}")
+    check(0.5 < r["overload_share"] < 1.5, f"overload share: {r}")
+
+
+def test_bench_says_when_it_is_the_limit(context):
+    """The null broker on one core, heavy checks on the load's thread: busy time and the verdict agree."""
+    with Null() as server:
+        r = bench("produce", "--port", server.port, "--setup", 0, "--json", 1, "--records", 1, "--connections", 64,
+                  "--in-flight", 100, "--warmup", 0, "--seconds", 1)
+    share = r["client_busy_s"] / r["seconds"]
+    equal(r["client_is_limit"], share > 0.95, f"busy {share:.2f}: the verdict")
+    check(r["hiccup_us"]["max"] > 0, "no hiccup baseline")
+
+
+def test_bench_live_progress(context):
+    with Null() as server:
+        text = bench("produce", "--port", server.port, "--setup", 0, "--progress", "always", "--warmup", 0,
+                     "--seconds", 1.2)
+    check(text.count(" s: ") >= 2, f"no live line: {text!r}")
+
+
+# ---- when something goes wrong ----
+
+def finish(process, status):
+    out, err = process.communicate(timeout=60)
+    equal(process.returncode, status, f"exit status ({err})")
+    return json.loads(out) if out.strip() else None, err
+
+
+def test_bench_ctrl_c_keeps_what_was_measured(context):
+    for more in (("--threads", 2), ("--rate", 500)):
+        p = start("produce", "--port", context.broker.port, "--topic", context.name("ctrl-c"), "--json", 1, "--warmup", 0,
+                  "--seconds", 60, *more)
+        time.sleep(3)
+        p.send_signal(signal.SIGINT)
+        r, err = finish(p, 130)
+        check(r and r["partial"] == "interrupted" and r["records"] > 0 and r["seconds"] < 20, f"{more}: {r}")
+        check("interrupted" in err, err)
+
+
+def test_bench_ctrl_c_before_anything(context):
+    """A broker that accepts and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        p = start("produce", "--port", silent.getsockname()[1], "--json", 1)
+        time.sleep(1.5)
+        p.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        p.send_signal(signal.SIGINT)
+        r, _ = finish(p, 130)
+        check(r is None, f"a figure out of nothing: {r}")
+
+
+def test_bench_broker_dies_partial(context):
+    broker = context.fresh()
+    p = start("produce", "--port", broker.port, "--topic", "t", "--json", 1, "--threads", 2, "--warmup", 0, "--seconds", 60)
+    time.sleep(4)
+    broker.kill()
+    r, err = finish(p, 1)
+    check(r and r["partial"] == "a connection broke during the run" and r["records"] > 0, f"{r} {err}")
+
+
+def test_bench_too_few_partitions(context):
+    topic = context.name("narrow")
+    with context.broker.connect() as raw:
+        client.create_topic(raw, topic, 2)
+    text = bench("produce", "--port", context.broker.port, "--topic", topic, "--partitions", 8, ok=False, timeout=60)
+    check("has not 8 led partitions" in text, text)
+
+
+class Lying(StallingBroker):
+    """Answers with another correlation id."""
+
+    @staticmethod
+    def answer(frame):
+        good = StallingBroker.answer(frame)
+        return good[:4] + struct.pack(">i", struct.unpack(">i", good[4:8])[0] + 1) + good[8:]
+
+
+def test_bench_wrong_answers(context):
+    for kind, word in ((Lying, "UNKNOWN_SERVER_ERROR"), (Refusing, "NOT_ENOUGH_REPLICAS"), (Garbage, "a connection broke")):
+        broker = kind(stall=0)
+        broker.start()
+        text = bench("produce", "--port", broker.port, "--setup", 0, "--connections", 1, "--partitions", 1, "--records", 1,
+                     "--warmup", 0, "--seconds", 0.5, ok=False)
+        check(word in text, f"{kind.__name__}: {text}")
+
+
+class Refusing(StallingBroker):
+    """Answers each request with NOT_ENOUGH_REPLICAS (19)."""
+
+    @staticmethod
+    def answer(frame):
+        good = bytearray(StallingBroker.answer(frame))
+        at = 4 + 4 + 4 + 2 + 5 + 4 + 4
+        good[at:at + 2] = struct.pack(">h", 19)
+        return bytes(good)
+
+
+class Garbage(StallingBroker):
+    """Answers with a length that no frame has."""
+
+    @staticmethod
+    def answer(frame):
+        return b"\xff" * 64
+
+
+def test_bench_fetch_sees_damage(context):
+    """A proxy that flips one bit of what is fetched: --verify says so and the run is no clean figure."""
+    topic = context.name("damage")
+    bench("produce", "--port", context.broker.port, "--topic", topic, "--partitions", 1, "--records", 50, "--warmup", 0,
+          "--seconds", 0.3)
+    proxy = Flipping(context.broker.port)
+    proxy.start()
+    text = bench("fetch", "--port", proxy.port, "--topic", topic, "--partitions", 1, "--connections", 1, "--verify", 1,
+                 "--warmup", 0, "--seconds", 0.5, ok=False)
+    check("faults" in text, text)
+
+
+class Flipping(threading.Thread):
+    """Passes bytes on; in each large piece from the broker it flips a bit well behind the headers."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.upstream = port
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+
+    def run(self):
+        while True:
+            near, _ = self.listener.accept()
+            far = socket.create_connection(("127.0.0.1", self.upstream))
+            threading.Thread(target=self.pump, args=(near, far, False), daemon=True).start()
+            threading.Thread(target=self.pump, args=(far, near, True), daemon=True).start()
+
+    @staticmethod
+    def pump(source, sink, flip):
+        try:
+            while data := source.recv(1 << 16):
+                if flip and len(data) > 4000:
+                    data = data[:3000] + bytes([data[3000] ^ 1]) + data[3001:]
+                sink.sendall(data)
+        except OSError:
+            pass
+        for s in (source, sink):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+def test_bench_no_memory(context):
+    """An address space too small for EAL's heap."""
+    done = subprocess.run(["bash", "-c", f"ulimit -v 300000; exec {BENCH} produce --port {context.broker.port}"],
+                          capture_output=True, text=True, timeout=60, env=dict(os.environ))
+    equal(done.returncode, 1, "exit status")
+    check("sluice-bench: " in done.stderr, done.stderr)
+
+
+def test_bench_port_in_use(context):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        p = start("null", "--port", taken.getsockname()[1])
+        out, err = p.communicate(timeout=10)
+        equal(p.returncode, 1, "exit status")
+        check("busy" in err, f"{out} {err}")

@@ -1,0 +1,58 @@
+/* options: the table refuses what it says it refuses, and each default is within its own bounds. */
+#include <string.h>
+
+#include "bench/options.h"
+#include "tests/unit/unit.h"
+
+static bool takes(enum load load, const char *name, const char *value, struct settings *s)
+{
+    char *argv[] = {(char *)name, (char *)value};
+    return options_parse(s, load, 2, argv);
+}
+
+static void test_defaults(void)
+{
+    static const char *const names[] = {"produce", "fetch", "e2e", "idle", "null", "echo", "mixed"};
+    struct settings s;
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        enum load load = load_by_name(names[i]);
+        CU_ASSERT_FATAL(load != 0);
+        CU_ASSERT_STRING_EQUAL(load_name(load), names[i]);
+        CU_ASSERT(options_parse(&s, load, 0, NULL));
+    }
+    CU_ASSERT_EQUAL(load_by_name("nonsense"), 0);
+    CU_ASSERT_EQUAL(s.connections, 4);
+}
+
+static void test_bounds(void)
+{
+    struct settings s;
+    CU_ASSERT(takes(LOAD_PRODUCE, "--in-flight", "255", &s));
+    CU_ASSERT_FALSE(takes(LOAD_PRODUCE, "--in-flight", "256", &s));
+    CU_ASSERT_FALSE(takes(LOAD_PRODUCE, "--in-flight", "", &s));
+    CU_ASSERT_FALSE(takes(LOAD_PRODUCE, "--in-flight", "5x", &s));
+    CU_ASSERT_FALSE(takes(LOAD_PRODUCE, "--in-flight", "nan", &s));
+    CU_ASSERT_FALSE(takes(LOAD_PRODUCE, "in-flight", "5", &s));
+    CU_ASSERT_FALSE(takes(LOAD_FETCH, "--in-flight", "5", &s)); /* not an option of fetch */
+    CU_ASSERT_FALSE(takes(LOAD_PRODUCE, "--threads", "5", &s)); /* more than connections */
+    CU_ASSERT_FALSE(takes(LOAD_PRODUCE, "--acks", "0", &s));
+    CU_ASSERT_FALSE(takes(LOAD_PRODUCE, "--idempotent", "1", &s)); /* acks is 1 */
+    CU_ASSERT_FALSE(takes(LOAD_PRODUCE, "--ramp", "1", &s));
+    CU_ASSERT_FALSE(takes(LOAD_PRODUCE, "--topic", "", &s));
+    CU_ASSERT_FALSE(takes(LOAD_PRODUCE, "--seconds", "0", &s));
+    CU_ASSERT_FALSE(options_parse(&s, LOAD_PRODUCE, 1, (char *[]){"--seconds"}));
+}
+
+static void test_choices(void)
+{
+    struct settings s;
+    CU_ASSERT(takes(LOAD_PRODUCE, "--compression", "zstd", &s));
+    CU_ASSERT_EQUAL(options_choice(options_codecs, s.compression), 4);
+    CU_ASSERT_FALSE(takes(LOAD_PRODUCE, "--compression", "zst", &s));
+    CU_ASSERT_FALSE(takes(LOAD_PRODUCE, "--compression", "gzip snappy", &s));
+    CU_ASSERT_EQUAL(options_choice("a b", ""), -1);
+    CU_ASSERT_EQUAL(options_choice("a b", "b"), 1);
+}
+
+UNIT_MAIN("bench/options", UNIT_CASE(test_defaults), UNIT_CASE(test_bounds),
+          UNIT_CASE(test_choices))
