@@ -1,5 +1,5 @@
 /*
- * topics_checkpoint: the offset checkpoints of the log dirs.
+ * topics_checkpoint: the offset checkpoints of the log dirs; and the look whether they are still there.
  *
  * A pass asks every shard for the offsets of its plogs (one call each), then a worker writes the
  * files. Passes run one at a time: periodically, at the end of the start, and before a deleted
@@ -119,6 +119,12 @@ static void write_run(struct call *call)
         for (int which = 0; which < LOG_DIR_CHECKPOINT_COUNT; which++)
             if (pass->online[dir] && pass->dir_error[dir] == 0)
                 pass->dir_error[dir] = dir_write(pass, dir, (enum log_dir_checkpoint)which);
+    /* Only the metadata is in the others, and a file that is open does not say that its name went. */
+    struct fs *fs = pass->topics->o.fs;
+    struct fs_stat there;
+    for (uint32_t dir = dirs->data_count; dir < dirs->count; dir++)
+        if (pass->online[dir])
+            pass->dir_error[dir] = fs->ops->stat(fs, dirs->dirs[dir].path, &there);
     call_finish(call);
 }
 
@@ -143,12 +149,13 @@ static bool pass_errors(struct checkpoint_pass *pass)
 {
     struct topics *t = pass->topics;
     bool all = true;
-    for (uint32_t dir = 0; dir < t->o.logdirs->data_count; dir++) {
+    for (uint32_t dir = 0; dir < t->o.logdirs->count; dir++) {
         int err = pass->dir_error[dir];
         if (err == 0)
             continue;
-        log_warn("logdirs", "%s: checkpoints cannot be written: %s", t->o.logdirs->dirs[dir].path,
-                 err_text(err));
+        if (dir < t->o.logdirs->data_count)
+            log_warn("logdirs", "%s: checkpoints cannot be written: %s",
+                     t->o.logdirs->dirs[dir].path, err_text(err));
         if (topics_dir_error(err))
             topics_dir_failed(t, dir, err);
         else

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import brokers
@@ -157,6 +158,36 @@ def test_disk_vanishes(context):
         check(broker.running(), "the broker goes on without it")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def ends_by_itself(broker, seconds=20):
+    deadline = time.monotonic() + seconds
+    while broker.running() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not broker.running()
+
+
+@needs("sluice")
+def test_metadata_dir_vanishes(context):
+    """Without the metadata's dir the broker stops and says so; alone, or when it holds logs as well."""
+    for apart in (False, True):
+        folder = Path(tempfile.mkdtemp(prefix="compat-vanish-"))
+        try:
+            overrides = {"log.dirs": f"{folder}/a", "log.flush.offset.checkpoint.interval.ms": "300"}
+            if apart:
+                overrides["metadata.log.dir"] = f"{folder}/meta"
+            broker = context.fresh(overrides=overrides)
+            with broker.connect() as c:
+                client.create_topic(c, "gone", 1)
+                equal(put(c, "gone", 0, b"before")["errorCode"], 0, "before")
+                gone = folder / ("meta" if apart else "a")
+                shutil.rmtree(gone)
+                check(ends_by_itself(broker), f"it goes on without {gone.name}")
+            log = broker.log_text()
+            check(f"{gone} is offline" in log and "the log dir of the metadata" in log,
+                  f"the log does not say why: {log[-600:]}")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @needs("sluice")
