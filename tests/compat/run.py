@@ -28,6 +28,8 @@ def arguments():
                         help="a setting for every Sluice started (repeatable)")
     parser.add_argument("--quick", action="store_true",
                         help="no Java, less data: under a minute")
+    parser.add_argument("--long", action="store_true",
+                        help="also what takes minutes: tests marked long, more rounds")
     parser.add_argument("--rounds", type=int, help="rounds of the crash loop")
     parser.add_argument("--list", action="store_true", help="name the tests and stop")
     parser.add_argument("--trace", action="store_true", help="Python traces of errors")
@@ -57,6 +59,8 @@ def reason_to_skip(function, options):
     wants = getattr(function, "needs", frozenset())
     if options.quick and wants & {"java", "slow"}:
         return "not in --quick"
+    if "long" in wants and not (options.long or options.patterns):
+        return "only in --long"
     if "sluice" in wants and options.broker != "sluice":
         return "only for Sluice"
     return None
@@ -66,7 +70,7 @@ def run_all(options):
     import runner
     from context import Context, SEED
     totals, begin = {}, time.monotonic()
-    context = Context(options.broker, options.quick, options.rounds)
+    context = Context(options.broker, options.quick, options.rounds or (40 if options.long else None))
     print(f"client tests against {options.broker}, seed {SEED}", flush=True)
     try:
         for name, function in chosen(options):

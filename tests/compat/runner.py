@@ -16,7 +16,8 @@ def skip(reason):
 
 
 def needs(*what):
-    """Mark a test: 'broker', 'stock', 'java', 'slow' (left out by --quick), 'sluice' (only it)."""
+    """Mark a test: 'broker', 'stock', 'java', 'slow' (left out by --quick), 'sluice' (only it),
+    'long' (only in --long, or when named)."""
     def mark(function):
         function.needs = getattr(function, "needs", frozenset()) | frozenset(what)
         return function
