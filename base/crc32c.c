@@ -3,8 +3,8 @@
 #include <isa-l/crc.h>
 #include <string.h>
 
-/* Half of a 32 KiB first-level cache, so that source and copy stay in it. */
-#define crc32c_chunk_bytes 8192
+/* Source and copy stay in a first-level cache; the fastest of 1, 4, 8 and 16 KiB. */
+#define crc32c_chunk_bytes 4096
 
 /* ISA-L takes and returns the raw register (no inversion at either end). */
 uint32_t crc32c(uint32_t crc, const void *p, size_t n)
@@ -27,6 +27,8 @@ uint32_t crc32c_copy(uint32_t crc, void *dst, const void *src, size_t n)
     crc = ~crc;
     while (n > 0) {
         size_t take = n < crc32c_chunk_bytes ? n : crc32c_chunk_bytes;
+        /* For a bounded size gcc 12 puts `rep movsq` here, 1.5 times slower than libc's copy. */
+        __asm__("" : "+r"(take));
         memcpy(to, from, take);
         crc = crc32_iscsi(to, (int)take, crc);
         to += take;
