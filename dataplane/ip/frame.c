@@ -44,6 +44,10 @@ void frame_emit(struct ip *ip, uint32_t iface, struct rte_mbuf *m, const uint8_t
 
 void frame_cut(struct rte_mbuf *m, uint32_t n)
 {
+    if (m->data_len == n && m->next == NULL) {
+        m->pkt_len = n;
+        return;
+    }
     struct rte_mbuf *head = m;
     uint32_t left = n;
     head->pkt_len = n;
@@ -78,7 +82,7 @@ void frame_put_v4(struct rte_mbuf *m, const struct ip_addr *src, const struct ip
     p[9] = protocol;
     memcpy(p + 12, src->b + 12, 4);
     memcpy(p + 16, dst->b + 12, 4);
-    uint16_t sum = checksum_end(checksum_add_portable(0, p, v4_bytes));
+    uint16_t sum = checksum_end(checksum_add_small(0, p, v4_bytes));
     memcpy(p + 10, &sum, 2);
     m->l3_len = v4_bytes;
 }

@@ -71,7 +71,7 @@ static enum ip_verdict input_v4(struct ip *ip, uint32_t iface, struct rte_mbuf *
         return drop(m, &ip->counters.drop_short);
     bool checked = (m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD &&
                    ip->ifaces[iface].o.rx_checksum;
-    if (!checked && checksum_fold(checksum_add(0, p, header)) != 0xffff)
+    if (!checked && checksum_fold(checksum_add_small(0, p, header)) != 0xffff)
         return drop(m, &ip->counters.drop_checksum);
     if ((bytes_get_u16(p + 6) & 0x3fff) != 0) /* more fragments, or not the first */
         return drop(m, &ip->counters.drop_fragment);

@@ -19,6 +19,7 @@ int ip_new(struct ip **out, const struct ip_options *o)
     if (ip->o.neighbors_max == 0)
         ip->o.neighbors_max = ip_neighbors_default;
     ip->next_ns = INT64_MAX;
+    ip->generation = 1;
     ip->path_mtus = calloc(ip_path_mtus_max, sizeof(*ip->path_mtus));
     if (ip->path_mtus == NULL || neighbor_init(ip) < 0) {
         ip_free(ip);
@@ -60,6 +61,7 @@ bool ip_is_local(const struct ip *ip, const struct ip_addr *a)
 static void address_begin(struct ip *ip, uint32_t iface, struct ip_address *a)
 {
     bool v4 = ip_addr_is_v4(&a->addr);
+    ip_changed(ip);
     a->tentative = !v4 && ip->o.dad_transmits > 0;
     a->left = (uint8_t)(a->tentative ? ip->o.dad_transmits : announce_count);
     a->next_ns = ip->now_ns;
@@ -87,10 +89,12 @@ int ip_address_add(struct ip *ip, uint32_t iface, const struct ip_prefix *p, int
 static void address_expire(struct ip *ip, struct ip_iface *f)
 {
     for (uint32_t i = 0; i < f->address_count;) {
-        if (f->addresses[i].until_ns <= ip->now_ns)
-            f->addresses[i] = f->addresses[--f->address_count];
-        else
+        if (f->addresses[i].until_ns > ip->now_ns) {
             ip_due(ip, f->addresses[i++].until_ns);
+            continue;
+        }
+        f->addresses[i] = f->addresses[--f->address_count];
+        ip_changed(ip);
     }
 }
 
@@ -105,6 +109,7 @@ static void address_step(struct ip *ip, uint32_t iface, struct ip_address *a)
         if (!a->tentative)
             return;
         a->tentative = false;
+        ip_changed(ip);
         if (ip->o.leader)
             nd_announce(ip, iface, &a->addr);
         return;
@@ -262,12 +267,35 @@ static void ask_card(struct rte_mbuf *m, const struct ip_segment *s, bool v4)
         memset(rte_pktmbuf_mtod_offset(m, uint8_t *, 10), 0, 2);
 }
 
+static uint32_t found_slot(const struct ip_segment *s)
+{
+    uint32_t a, b;
+    memcpy(&a, s->local.b + 12, 4);
+    memcpy(&b, s->remote.b + 12, 4);
+    return ((a ^ b) * 0x9E3779B1u) >> 26;
+}
+_Static_assert(ip_found_max == 1 << (32 - 26), "the slot's bits");
+
+/* The way out as ip_route says it, from the last time if nothing has changed. NULL: none. */
+static const struct ip_found *way_out(struct ip *ip, const struct ip_segment *s)
+{
+    struct ip_found *f = &ip->found[found_slot(s)];
+    struct ip_way way;
+    if (f->generation == ip->generation && ip_addr_eq(&f->remote, &s->remote) &&
+        ip_addr_eq(&f->local, &s->local))
+        return f;
+    if (ip_route(ip, &s->local, &s->remote, &way) < 0)
+        return NULL;
+    *f = (struct ip_found){s->local, s->remote, way.next_hop, way.iface, ip->generation};
+    return f;
+}
+
 void ip_output(struct ip *ip, struct rte_mbuf *m, const struct ip_segment *s, int64_t now_ns)
 {
-    struct ip_way way;
     bool v4 = ip_addr_is_v4(&s->remote);
     ip->now_ns = now_ns;
-    if (ip_route(ip, &s->local, &s->remote, &way) < 0) {
+    const struct ip_found *way = way_out(ip, s);
+    if (way == NULL) {
         ip_drop(m, &ip->counters.drop_no_route);
         return;
     }
@@ -279,7 +307,7 @@ void ip_output(struct ip *ip, struct rte_mbuf *m, const struct ip_segment *s, in
     if (s->checksum_offload)
         ask_card(m, s, v4);
     ip->counters.segments_out++;
-    neighbor_send(ip, way.iface, &s->local, &way.next_hop, m);
+    neighbor_send(ip, way->iface, &s->local, &way->next_hop, m);
 }
 
 const struct ip_counters *ip_counters(const struct ip *ip)

@@ -3,6 +3,7 @@
 #define DATAPLANE_IP_IP_IMPL_H
 
 #include <rte_mbuf.h>
+#include <string.h>
 #include <sys/queue.h>
 
 #include "base/bytes.h"
@@ -84,6 +85,14 @@ struct ip_route_entry {
     int64_t until_ns;
 };
 
+/* What ip_output found for a pair of addresses; valid while nothing has changed since. */
+struct ip_found {
+    struct ip_addr local, remote, next_hop;
+    uint32_t iface;
+    uint32_t generation; /* of the tables it was found in; 0: empty */
+};
+#define ip_found_max 64 /* a direct-mapped table */
+
 struct path_mtu {
     struct ip_addr remote;
     uint16_t mtu;
@@ -97,6 +106,8 @@ struct ip {
     uint32_t iface_count;
     struct ip_route_entry routes[ip_routes_max];
     uint32_t route_count;
+    uint32_t generation; /* of routes and addresses; never 0 */
+    struct ip_found found[ip_found_max];
     struct neighbor *neighbors, *last; /* last: the neighbour used most recently */
     struct map by_addr;
     struct neighbor_list unused, used, asked;
@@ -121,6 +132,15 @@ static inline void ip_drop(struct rte_mbuf *frame, uint64_t *counter)
 {
     (*counter)++;
     rte_pktmbuf_free(frame);
+}
+
+/* Routes or addresses have changed. */
+static inline void ip_changed(struct ip *ip)
+{
+    if (++ip->generation == 0) { /* what is that old must not become valid again */
+        memset(ip->found, 0, sizeof(ip->found));
+        ip->generation = 1;
+    }
 }
 
 /* ip.c */

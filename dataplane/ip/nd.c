@@ -144,6 +144,7 @@ static void duplicate(struct ip *ip, struct ip_address *a)
     ip_addr_text(&a->addr, text);
     a->tentative = false;
     a->duplicate = true;
+    ip_changed(ip);
     a->next_ns = INT64_MAX;
     ip->counters.conflicts++;
     if (ip->o.leader)

@@ -10,6 +10,7 @@ int route_add(struct ip *ip, const struct ip_addr *prefix, uint32_t bits,
         return ERR_FULL;
     ip->routes[ip->route_count++] = (struct ip_route_entry){
         .prefix = *prefix, .bits = bits, .gateway = *gateway, .iface = iface, .until_ns = until_ns};
+    ip_changed(ip);
     ip_due(ip, until_ns);
     return 0;
 }
@@ -23,6 +24,7 @@ void route_remove(struct ip *ip, const struct ip_addr *prefix, uint32_t bits,
             !ip_addr_eq(&r->gateway, gateway))
             continue;
         ip->routes[i] = ip->routes[--ip->route_count];
+        ip_changed(ip);
         return;
     }
 }
@@ -34,6 +36,7 @@ int64_t route_expire(struct ip *ip)
         struct ip_route_entry *r = &ip->routes[i];
         if (r->until_ns <= ip->now_ns) {
             *r = ip->routes[--ip->route_count];
+            ip_changed(ip);
             continue;
         }
         next = r->until_ns < next ? r->until_ns : next;

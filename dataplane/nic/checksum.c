@@ -6,27 +6,9 @@
 
 #include "base/check.h"
 
-/* Ends around so that the sum never overflows: 2^64 is 1 modulo 2^16 - 1. */
-static inline uint64_t add_carry(uint64_t sum, uint64_t word)
-{
-    sum += word;
-    return sum + (sum < word);
-}
-
 uint64_t checksum_add_portable(uint64_t sum, const void *p, size_t n)
 {
-    const uint8_t *at = p;
-    for (; n >= 8; at += 8, n -= 8) {
-        uint64_t word;
-        memcpy(&word, at, 8);
-        sum = add_carry(sum, word);
-    }
-    if (n > 0) {
-        uint64_t word = 0; /* the missing byte of an odd end is zero */
-        memcpy(&word, at, n);
-        sum = add_carry(sum, word);
-    }
-    return sum;
+    return checksum_add_small(sum, p, n);
 }
 
 #define vector_bytes_min 128
@@ -56,7 +38,7 @@ __attribute__((target("avx2"))) static uint64_t add_avx2(uint64_t sum, const uin
     a = _mm256_add_epi64(_mm256_add_epi64(a, b), _mm256_add_epi64(c, d));
     _mm256_storeu_si256((__m256i *)lane, a);
     for (int i = 0; i < 4; i++)
-        sum = add_carry(sum, lane[i]);
+        sum = checksum_carry(sum, lane[i]);
     return sum;
 }
 
@@ -82,7 +64,7 @@ uint64_t checksum_mbuf(uint64_t sum, const struct rte_mbuf *m, uint32_t off, uin
         uint32_t len = m->data_len - off < n ? m->data_len - off : n;
         uint64_t piece = checksum_add(0, rte_pktmbuf_mtod_offset(m, const uint8_t *, off), len);
         uint64_t part = checksum_fold(piece);
-        sum = add_carry(sum, odd ? __builtin_bswap16((uint16_t)part) : part);
+        sum = checksum_carry(sum, odd ? __builtin_bswap16((uint16_t)part) : part);
         odd ^= (len & 1) != 0;
         n -= len;
         off = 0;

@@ -12,8 +12,38 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct rte_mbuf;
+
+/* Ends around so that the sum never overflows: 2^64 is 1 modulo 2^16 - 1. */
+static inline uint64_t checksum_carry(uint64_t sum, uint64_t word)
+{
+    sum += word;
+    return sum + (sum < word);
+}
+
+/* As checksum_add, in line: for headers. */
+static inline uint64_t checksum_add_small(uint64_t sum, const void *p, size_t n)
+{
+    const uint8_t *at = p;
+    for (; n >= 8; at += 8, n -= 8) {
+        uint64_t word;
+        memcpy(&word, at, 8);
+        sum = checksum_carry(sum, word);
+    }
+    if (n >= 4) {
+        uint32_t half;
+        memcpy(&half, at, 4);
+        sum = checksum_carry(sum, half);
+        at += 4;
+        n -= 4;
+    }
+    uint64_t last = 0; /* the missing byte of an odd end is zero */
+    for (size_t i = 0; i < n; i++)
+        last |= (uint64_t)at[i] << (8 * i);
+    return checksum_carry(sum, last);
+}
 
 /* Adds n bytes of p, as 16-bit words in memory order. */
 uint64_t checksum_add(uint64_t sum, const void *p, size_t n);

@@ -27,8 +27,8 @@ checksum_fn checksum_best(void);
 /* Sum of `len` bytes of the mbuf chain from its start, any piece lengths. */
 uint16_t checksum_chain(checksum_fn fn, const struct rte_mbuf *m, uint32_t len);
 
-/* Sum of the pseudo header (RFC 9293 3.1, RFC 8200 8.1); len 0 as DPDK's TSO wants it. */
-uint16_t checksum_pseudo(const struct tcp_addrs *addrs, bool outgoing, uint32_t len);
+/* Sum of the pseudo header (RFC 9293 3.1, RFC 8200 8.1); either direction; len 0 as DPDK's TSO wants it. */
+uint16_t checksum_pseudo(const struct tcp_addrs *addrs, uint32_t len);
 
 static inline uint16_t checksum_add(uint16_t a, uint16_t b)
 {

@@ -183,6 +183,11 @@ static bool may_receive(const struct tcp_conn *c)
 /* Cuts the payload to the window and hands it on; takes m. */
 static void take_text(struct tcp_conn *c, const struct tcp_seg *s, struct rte_mbuf *m)
 {
+    bool fits = s->seq == c->rcv_nxt && s->payload <= receive_window(c);
+    if (fits && !(c->flags & F_FIN_HELD)) { /* nothing to cut */
+        tcp_conn_data(c, s->seq, s->payload, m);
+        return;
+    }
     uint32_t seq = s->seq, len = s->payload, edge = c->rcv_nxt + receive_window(c);
     struct chain piece = {0};
     chain_append(&piece, m);
@@ -379,7 +384,7 @@ drop:
 
 static bool checksum_good(struct tcp *t, const struct tcp_addrs *addrs, const struct rte_mbuf *m)
 {
-    uint16_t sum = checksum_pseudo(addrs, false, m->pkt_len);
+    uint16_t sum = checksum_pseudo(addrs, m->pkt_len);
     return checksum_add(sum, checksum_chain(t->sum, m, m->pkt_len)) == 0xffff;
 }
 
@@ -415,6 +420,20 @@ static const uint8_t *header_of(const struct rte_mbuf *m, uint8_t *scratch, uint
     return rte_pktmbuf_read(m, 0, *have, scratch);
 }
 
+/* The payload alone. */
+static struct rte_mbuf *cut_header(struct rte_mbuf *m, uint32_t header)
+{
+    if (m->data_len > header) {
+        m->data_off = (uint16_t)(m->data_off + header);
+        m->data_len = (uint16_t)(m->data_len - header);
+        return m;
+    }
+    struct chain all = {0};
+    chain_append(&all, m);
+    chain_consume(&all, header);
+    return all.head;
+}
+
 void tcp_input(struct tcp *t, const struct tcp_addrs *addrs, struct rte_mbuf *m, uint32_t flags,
                int64_t now)
 {
@@ -441,10 +460,7 @@ void tcp_input(struct tcp *t, const struct tcp_addrs *addrs, struct rte_mbuf *m,
         rte_pktmbuf_free(m);
         m = NULL;
     } else {
-        struct chain all = {0};
-        chain_append(&all, m);
-        chain_consume(&all, s.header);
-        m = all.head;
+        m = cut_header(m, s.header);
     }
     dispatch(t, &key, &s, m);
 }

@@ -81,7 +81,7 @@ static void finish(struct tcp *t, const struct tcp_key *key, struct rte_mbuf *h,
 {
     struct tcp_out out = {{key->local, key->remote}, (uint16_t)mss, (uint8_t)header, ecn, offload};
     uint8_t *p = rte_pktmbuf_mtod(h, uint8_t *);
-    uint16_t sum = checksum_pseudo(&out.addrs, true, mss != 0 ? 0 : h->pkt_len);
+    uint16_t sum = checksum_pseudo(&out.addrs, mss != 0 ? 0 : h->pkt_len);
     if (!offload)
         sum = (uint16_t)~checksum_add(sum, checksum_chain(t->sum, h, h->pkt_len));
     p[16] = (uint8_t)(sum >> 8);

@@ -20,11 +20,6 @@ struct tcp_addr tcp_addr_v4(uint32_t host_order)
     return a;
 }
 
-bool tcp_addr_is_v4(const struct tcp_addr *a)
-{
-    return memcmp(a->b, v4_prefix, sizeof v4_prefix) == 0;
-}
-
 /* --- listeners -------------------------------------------------------------------------------------- */
 
 static struct tcp_listener *listener_exact(struct tcp *t, const struct tcp_addr *addr,

@@ -23,6 +23,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/rng.h"
 #include "core/chain.h"
@@ -43,7 +44,11 @@ struct tcp_addrs {
 };
 
 struct tcp_addr tcp_addr_v4(uint32_t host_order);
-bool tcp_addr_is_v4(const struct tcp_addr *a);
+static inline bool tcp_addr_is_v4(const struct tcp_addr *a)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    return memcmp(a->b, mapped, sizeof(mapped)) == 0;
+}
 
 /* What the layer below says about the way to a peer. */
 struct tcp_route {

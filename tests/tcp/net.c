@@ -121,7 +121,7 @@ void net_inject(struct net *n, int to, const struct tcp_addrs *addrs, const uint
 void net_checksum(const struct tcp_addrs *addrs, uint8_t *segment, uint32_t len)
 {
     segment[16] = segment[17] = 0;
-    uint16_t sum = checksum_pseudo(addrs, true, len);
+    uint16_t sum = checksum_pseudo(addrs, len);
     sum = (uint16_t)~checksum_add(sum, checksum_scalar(segment, len));
     bytes_put_u16(segment + 16, sum);
 }
