@@ -70,6 +70,8 @@ void groups_deleted_free(struct groups *g);
 
 /* ---- groups_settings.c ---- */
 void groups_settings_of(const struct groups *g, struct group_settings *out);
+/* What a group has of its own, from the metadata. */
+void groups_overrides_init(struct groups *g, struct group_overrides *out);
 uint32_t groups_append_bytes_max(const struct groups *g);
 
 /* ---- groups_load.c ---- */

@@ -49,6 +49,7 @@ static int make(struct group_partition *p)
     struct coordinator_options o = {.rng = &g->control->rng, .consumer = &consumer_protocol_ops};
     groups_settings_of(g, &o.settings);
     groups_topics_init(g, &o.topics);
+    groups_overrides_init(g, &o.overrides);
     return coordinator_new(&p->coordinator, &o, groups_now(g));
 }
 

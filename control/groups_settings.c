@@ -1,6 +1,7 @@
 /* groups_settings: the group.* and offsets.* properties as the coordinators want them. */
 #include <strings.h>
 
+#include "control/config/group_config.h"
 #include "control/groups_impl.h"
 
 static enum group_migration migration(struct str name)
@@ -66,4 +67,26 @@ void groups_settings_of(const struct groups *g, struct group_settings *out)
     assignors(config_list(c, CONFIG_GROUP_CONSUMER_ASSIGNORS), out);
     out->consumer_enabled =
         list_has(config_list(c, CONFIG_GROUP_COORDINATOR_REBALANCE_PROTOCOLS), "consumer");
+}
+
+static void own_settings(void *ctx, struct str group_id, struct group_settings *inout)
+{
+    const struct groups *g = ctx;
+    const struct image_group *own = image_group(&g->control->image, group_id);
+    int32_t values[GROUP_KEY_COUNT];
+    if (!own)
+        return;
+    for (unsigned k = 0; k < GROUP_KEY_COUNT; k++)
+        values[k] = group_config_value(
+            g->control->config, (enum group_key)k,
+            str_from(image_configs_get(&own->configs,
+                                       str_from(group_key_def((enum group_key)k)->name))));
+    inout->consumer_session_timeout_ms = values[GROUP_KEY_SESSION_TIMEOUT_MS];
+    inout->consumer_assignment_interval_ms = values[GROUP_KEY_ASSIGNMENT_INTERVAL_MS];
+    inout->consumer_heartbeat_interval_ms = values[GROUP_KEY_HEARTBEAT_INTERVAL_MS];
+}
+
+void groups_overrides_init(struct groups *g, struct group_overrides *out)
+{
+    *out = (struct group_overrides){g, own_settings};
 }

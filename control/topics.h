@@ -133,6 +133,14 @@ int16_t broker_configure(struct control *c, bool cluster, const struct topics_co
                          uint32_t count);
 
 /*
+ * Settings of one consumer group (GROUP resources): persists the whole new set, empty: none; in force
+ * at once. POLICY_VIOLATION over group_configs_max groups that have settings; other KERR_*.
+ */
+#define group_configs_max 10000
+int16_t group_configure(struct control *c, struct str group_id, const struct topics_config *configs,
+                        uint32_t count);
+
+/*
  * A fresh producer id, never given before, kill -9 included (blocks are reserved durably). ERR_* on
  * a failing disk.
  */

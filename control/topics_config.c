@@ -122,14 +122,15 @@ static void configured(struct topic_work *w)
 }
 
 static int configs_append(struct topics *t, enum meta_record_type type, const struct uuid *id,
-                          const struct topics_config *configs, uint32_t count)
+                          struct str name, const struct topics_config *configs, uint32_t count)
 {
     struct meta_config copy[meta_configs_max];
     if (count > meta_configs_max)
         return ERR_TOO_LARGE;
     for (uint32_t i = 0; i < count; i++)
         copy[i] = (struct meta_config){configs[i].name, configs[i].value};
-    struct meta_record r = {.type = type, .id = *id, .configs = copy, .config_count = count};
+    struct meta_record r = {
+        .type = type, .id = *id, .name = name, .configs = copy, .config_count = count};
     return topics_append(t, &r, 1);
 }
 
@@ -138,7 +139,7 @@ void topic_configure_begin(struct topic_work *w)
     struct topic_op *op = w->op;
     int err = 0;
     if (op->kind == TOPIC_CONFIGURE)
-        err = configs_append(w->topics, META_TOPIC_CONFIGS, &w->topic->id, op->configs,
+        err = configs_append(w->topics, META_TOPIC_CONFIGS, &w->topic->id, STR_NULL, op->configs,
                              op->config_count);
     if (err)
         topic_work_end(w, topics_kerr(err), err_text(err));
@@ -155,7 +156,7 @@ int16_t broker_configure(struct control *c, bool cluster, const struct topics_co
     if (t->state != TOPICS_RUNNING)
         return KERR_BROKER_NOT_AVAILABLE;
     int err = configs_append(t, cluster ? META_CLUSTER_CONFIGS : META_BROKER_CONFIGS, &UUID_ZERO,
-                             configs, count);
+                             STR_NULL, configs, count);
     if (!err)
         err = control_apply_configs(c);
     if (err)
@@ -167,6 +168,23 @@ int16_t broker_configure(struct control *c, bool cluster, const struct topics_co
             topics_enqueue_own(t, w, TOPIC_RECONFIGURE);
     }
     return KERR_NONE;
+}
+
+/* ---- settings of groups ---- */
+
+int16_t group_configure(struct control *c, struct str group_id, const struct topics_config *configs,
+                        uint32_t count)
+{
+    struct topics *t = c->topics;
+    if (t->state != TOPICS_RUNNING)
+        return KERR_BROKER_NOT_AVAILABLE;
+    const struct image_group *known = image_group(&c->image, group_id);
+    if (!known && count == 0)
+        return KERR_NONE;
+    if (!known && c->image.groups.count >= group_configs_max)
+        return KERR_POLICY_VIOLATION;
+    int err = configs_append(t, META_GROUP_CONFIGS, &UUID_ZERO, group_id, configs, count);
+    return err ? topics_kerr(err) : KERR_NONE;
 }
 
 /* ---- producer ids ---- */

@@ -184,6 +184,38 @@ static void alter_broker(struct alter_state *s, struct alter_item *item)
         fail(item, error, STR_NULL);
 }
 
+static void alter_group(struct alter_state *s, struct alter_item *item)
+{
+    struct control_request *rq = s->fan.rq;
+    struct config_alter_result result;
+    struct config_pairs current = {0};
+    if (item->name.len == 0) {
+        fail(item, KERR_INVALID_REQUEST, STR("Default group resources are not allowed."));
+        return;
+    }
+    const struct image_group *known = image_group(&rq->control->image, item->name);
+    if ((known && !resource_pairs(&rq->arena, &known->configs, &current)) ||
+        config_alter_group(rq->control->config, s->kind, current, item->ops, item->op_count,
+                           &rq->arena, &result) < 0) {
+        fail(item, KERR_UNKNOWN_SERVER_ERROR, STR("The request needs too much memory."));
+        return;
+    }
+    if (result.error || s->validate_only) {
+        fail(item, result.error, result.message);
+        return;
+    }
+    struct topics_config *configs = as_topics_configs(&rq->arena, result.pairs);
+    int16_t error = KERR_UNKNOWN_SERVER_ERROR;
+    if (memchr(item->name.p, '\0', item->name.len))
+        error = KERR_INVALID_REQUEST; /* names are C strings in the metadata */
+    else if (configs)
+        error = group_configure(rq->control, item->name, configs, result.pairs.count);
+    if (error)
+        fail(item, error,
+             error == KERR_POLICY_VIOLATION ? STR("Too many groups have settings of their own.")
+                                            : STR_NULL);
+}
+
 static void alter_all(struct alter_state *s)
 {
     struct control_request *rq = s->fan.rq;
@@ -197,6 +229,8 @@ static void alter_all(struct alter_state *s)
             alter_topic(s, item);
         else if (item->type == RESOURCE_BROKER)
             alter_broker(s, item);
+        else if (item->type == RESOURCE_GROUP)
+            alter_group(s, item);
         else
             fail(item, KERR_INVALID_REQUEST,
                  arena_printf(&rq->arena, "Unknown resource type %d", item->type));

@@ -125,6 +125,6 @@ api_fn api_versions, api_metadata, api_create_topics, api_delete_topics, api_cre
     api_list_partition_reassignments, api_offset_for_leader_epoch, api_join_group, api_sync_group,
     api_heartbeat, api_leave_group, api_offset_commit, api_offset_fetch, api_offset_delete,
     api_list_groups, api_describe_groups, api_delete_groups, api_consumer_group_heartbeat,
-    api_consumer_group_describe;
+    api_consumer_group_describe, api_list_config_resources;
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * configs: DescribeConfigs for topics and the broker.
+ * configs: DescribeConfigs for topics, the broker and consumer groups; ListConfigResources.
  *
  * Which settings there are and where they come from is control/config's (describe.h); here stand
  * the request's filters and Kafka's errors (ConfigHelper of Kafka 4.3).
@@ -10,8 +10,10 @@
 #include "control/api/resource.h"
 #include "control/config/describe.h"
 #include "dataplane/proto/gen/describe_configs.h"
+#include "dataplane/proto/gen/list_config_resources.h"
 
 API_ENCODER(describe_configs_response)
+API_ENCODER(list_config_resources_response)
 
 static bool wanted(const struct describe_configs_request_resource *r, struct str name)
 {
@@ -107,7 +109,22 @@ static int16_t describe_broker(struct control_request *rq, struct str name,
     return config_describe_broker(config, &rq->arena, entries) < 0 ? KERR_UNKNOWN_SERVER_ERROR : 0;
 }
 
-/* Resources that have no settings here: loggers, client metrics, groups. */
+static int16_t describe_group(struct control_request *rq, struct str name,
+                              struct config_entries *entries, struct str *message)
+{
+    struct config_pairs own = {0};
+    if (name.len == 0) {
+        *message = STR("Group name must not be empty");
+        return KERR_INVALID_REQUEST;
+    }
+    const struct image_group *known = image_group(&rq->control->image, name);
+    if ((known && !resource_pairs(&rq->arena, &known->configs, &own)) ||
+        config_describe_group(rq->control->config, own, &rq->arena, entries) < 0)
+        return KERR_UNKNOWN_SERVER_ERROR;
+    return 0;
+}
+
+/* Resources that have no settings here: loggers, client metrics. */
 static int16_t describe_other(struct control_request *rq, int8_t type, struct str name,
                               struct str *message)
 {
@@ -126,15 +143,10 @@ static int16_t describe_other(struct control_request *rq, int8_t type, struct st
         else
             return 0;
         return KERR_INVALID_REQUEST;
-    case RESOURCE_CLIENT_METRICS:
-        if (name.len)
-            return 0;
-        *message = STR("Client metrics subscription name must not be empty");
-        return KERR_INVALID_REQUEST;
     default:
         if (name.len)
             return 0;
-        *message = STR("Group name must not be empty");
+        *message = STR("Client metrics subscription name must not be empty");
         return KERR_INVALID_REQUEST;
     }
 }
@@ -152,6 +164,8 @@ static bool describe_one(struct control_request *rq, const struct describe_confi
         out->error_code = describe_topic(rq, r->resource_name, &entries, &out->error_message);
     else if (r->resource_type == RESOURCE_BROKER)
         out->error_code = describe_broker(rq, r->resource_name, &entries, &out->error_message);
+    else if (r->resource_type == RESOURCE_GROUP)
+        out->error_code = describe_group(rq, r->resource_name, &entries, &out->error_message);
     else
         out->error_code =
             describe_other(rq, r->resource_type, r->resource_name, &out->error_message);
@@ -186,4 +200,65 @@ void api_describe_configs(struct control_request *rq)
     }
     res.n_results = n;
     control_reply(rq, &res, describe_configs_response_encode_any);
+}
+
+/* ---- ListConfigResources ---- */
+
+static bool listed(const struct list_config_resources_request *req, int version, int8_t type)
+{
+    if (version == 0)
+        return type == RESOURCE_CLIENT_METRICS;
+    if (req->n_resource_types <= 0)
+        return true;
+    for (int32_t i = 0; i < req->n_resource_types; i++)
+        if (req->resource_types[i] == type)
+            return true;
+    return false;
+}
+
+static void list_add(struct list_config_resources_response *res, struct str name, int8_t type)
+{
+    struct list_config_resources_response_config_resource *r =
+        &res->config_resources[res->n_config_resources++];
+    list_config_resources_response_config_resource_init(r);
+    r->resource_name = name;
+    r->resource_type = type;
+}
+
+/* Groups that have settings, topics, this broker and its loggers; nothing has client metrics. */
+static void list_all(struct control_request *rq, const struct list_config_resources_request *req,
+                     struct list_config_resources_response *res)
+{
+    const struct image *image = &rq->control->image;
+    struct str self = arena_printf(&rq->arena, "%d", broker_node_id(rq->control->broker));
+    size_t cursor = 0;
+    if (listed(req, rq->version, RESOURCE_GROUP))
+        for (struct image_group *g; (g = map_next(&image->groups, &cursor)) != NULL;)
+            list_add(res, str_from(g->name), RESOURCE_GROUP);
+    if (listed(req, rq->version, RESOURCE_BROKER_LOGGER))
+        list_add(res, self, RESOURCE_BROKER_LOGGER);
+    if (listed(req, rq->version, RESOURCE_BROKER))
+        list_add(res, self, RESOURCE_BROKER);
+    cursor = 0;
+    if (listed(req, rq->version, RESOURCE_TOPIC))
+        for (struct image_topic *t; (t = map_next(&image->by_name, &cursor)) != NULL;)
+            if (t->state == IMAGE_TOPIC_LIVE)
+                list_add(res, str_from(t->name), RESOURCE_TOPIC);
+}
+
+void api_list_config_resources(struct control_request *rq)
+{
+    struct list_config_resources_request req;
+    API_DECODE(rq, list_config_resources_request, &req);
+    const struct image *image = &rq->control->image;
+    struct list_config_resources_response res;
+    list_config_resources_response_init(&res);
+    for (int32_t i = 0; i < req.n_resource_types; i++)
+        if (!resource_type_known(req.resource_types[i]))
+            res.error_code = KERR_UNSUPPORTED_VERSION; /* Kafka's answer to types it cannot list */
+    if (res.error_code == 0) {
+        API_ALLOC(rq, res.config_resources, image->groups.count + image->by_name.count + 2);
+        list_all(rq, &req, &res);
+    }
+    control_reply(rq, &res, list_config_resources_response_encode_any);
 }

@@ -63,6 +63,8 @@ api_fn *api_handler(int16_t api_key)
         return api_consumer_group_heartbeat;
     case API_ConsumerGroupDescribe:
         return api_consumer_group_describe;
+    case API_ListConfigResources:
+        return api_list_config_resources;
     default:
         return NULL;
     }

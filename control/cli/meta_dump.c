@@ -44,6 +44,10 @@ static void print_fields(FILE *out, const struct meta_record *r)
     case META_CLUSTER_CONFIGS:
         print_configs(out, r);
         break;
+    case META_GROUP_CONFIGS:
+        fprintf(out, " group=%.*s", STR_ARG(r->name));
+        print_configs(out, r);
+        break;
     case META_PRODUCER_IDS:
         fprintf(out, " next=%" PRId64, r->value);
         break;

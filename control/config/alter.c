@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "control/config/config_impl.h"
+#include "control/config/group_config.h"
 #include "control/config/number.h"
 #include "control/config/topic_config.h"
 
@@ -238,6 +239,47 @@ int config_alter_topic(const struct config *c, enum config_alter_kind kind,
     }
     if (err == 0)
         err = topic_config_validate(c, (struct config_pairs){x.pairs, x.count}, arena, &why);
+    if (err == ERR_INVALID)
+        err = end(&x, KERR_INVALID_CONFIG, why);
+    if (err == 0)
+        finish(&x);
+    return err < 0 ? err : 0;
+}
+
+/* ---- groups ---- */
+
+/* No key of a group is a list. */
+static int group_op(struct change *x, const struct config_op *op)
+{
+    switch (op->type) {
+    case CONFIG_OP_SET:
+        put(x, op->name, config_trim(op->value)); /* all are numbers */
+        return 0;
+    case CONFIG_OP_DELETE:
+        drop(x, op->name);
+        return 0;
+    case CONFIG_OP_APPEND:
+    case CONFIG_OP_SUBTRACT:
+        return END(x, KERR_INVALID_CONFIG, "Can't %s to key %.*s because its type is not LIST.",
+                   op->type == CONFIG_OP_APPEND ? "APPEND" : "SUBTRACT", STR_ARG(op->name));
+    default:
+        return end(x, KERR_UNKNOWN_SERVER_ERROR, STR_NULL);
+    }
+}
+
+int config_alter_group(const struct config *c, enum config_alter_kind kind,
+                       struct config_pairs current, const struct config_op *ops, uint32_t op_count,
+                       struct arena *arena, struct config_alter_result *out)
+{
+    struct change x;
+    struct str why = STR_NULL;
+    int err = begin(&x, c, current, kind, op_count, arena, out);
+    if (err == 0)
+        err = check_ops(&x, ops, op_count);
+    for (uint32_t i = 0; i < op_count && err == 0; i++)
+        err = group_op(&x, &ops[i]);
+    if (err == 0)
+        err = group_config_validate(c, (struct config_pairs){x.pairs, x.count}, arena, &why);
     if (err == ERR_INVALID)
         err = end(&x, KERR_INVALID_CONFIG, why);
     if (err == 0)

@@ -49,6 +49,14 @@ int config_alter_topic(const struct config *c, enum config_alter_kind kind,
                        struct arena *arena, struct config_alter_result *out);
 
 /*
+ * The same for the settings of a group (none if it has no settings, whether it exists or not). Kinds
+ * INCREMENTAL and REPLACE. ERR_NO_MEMORY; otherwise 0 with the result.
+ */
+int config_alter_group(const struct config *c, enum config_alter_kind kind,
+                       struct config_pairs current, const struct config_op *ops, uint32_t op_count,
+                       struct arena *arena, struct config_alter_result *out);
+
+/*
  * name: the broker's id, or empty for the cluster-wide settings; c carries those now in force.
  * elr: the feature eligible.leader.replicas.version is on (then min.insync.replicas is guarded).
  * ERR_NO_MEMORY; otherwise 0 with the result.

@@ -60,6 +60,7 @@ enum config_source {
     CONFIG_SOURCE_DYNAMIC_DEFAULT = 3, /* cluster-wide */
     CONFIG_SOURCE_STATIC = 4,          /* the file or an override */
     CONFIG_SOURCE_DEFAULT = 5,
+    CONFIG_SOURCE_GROUP = 8,
 };
 
 struct config_origin {

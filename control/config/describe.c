@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "control/config/config_impl.h"
+#include "control/config/group_config.h"
 #include "control/config/number.h"
 #include "control/config/topic_config.h"
 
@@ -289,6 +290,43 @@ int config_describe_cluster(const struct config *c, struct arena *arena, struct 
         struct config_synonym own = {p->name, e.value, CONFIG_SOURCE_DYNAMIC_DEFAULT};
         err = set_synonyms(&e, &own, 1, arena);
         add(&l, &e);
+    }
+    if (err == 0)
+        *out = l.entries;
+    return err;
+}
+
+/* ---- groups ---- */
+
+static int group_entry(const struct config *c, enum group_key key, struct str own, struct list *l)
+{
+    const struct config_def *def = group_key_def(key);
+    struct config_synonym synonyms[entry_synonyms_max];
+    struct config_entry e = {
+        .name = str_from(def->name), .documentation = str_from(def->doc), .type = def->type};
+    uint32_t n = 0;
+    e.value = arena_printf(l->arena, "%d", group_config_value(c, key, own));
+    if (e.value.p == NULL)
+        return ERR_NO_MEMORY;
+    if (own.p)
+        synonyms[n++] = (struct config_synonym){e.name, e.value, CONFIG_SOURCE_GROUP};
+    int err = broker_synonyms(c, str_from(config_key_def(group_key_broker_key(key))->name), false,
+                              l->arena, synonyms, &n);
+    if (err == 0)
+        err = set_synonyms(&e, synonyms, n, l->arena);
+    if (err == 0)
+        add(l, &e);
+    return err;
+}
+
+int config_describe_group(const struct config *c, struct config_pairs own, struct arena *arena,
+                          struct config_entries *out)
+{
+    struct list l;
+    int err = list_init(&l, arena, GROUP_KEY_COUNT);
+    for (unsigned k = 0; k < GROUP_KEY_COUNT && err == 0; k++) {
+        struct str text = config_pairs_get(own, str_from(group_key_def((enum group_key)k)->name));
+        err = group_entry(c, (enum group_key)k, text, &l);
     }
     if (err == 0)
         *out = l.entries;

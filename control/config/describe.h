@@ -40,6 +40,10 @@ int config_describe_broker(const struct config *c, struct arena *arena, struct c
 int config_describe_cluster(const struct config *c, struct arena *arena,
                             struct config_entries *out);
 
+/* A group with these settings of its own; whether anybody knows the group does not matter. */
+int config_describe_group(const struct config *c, struct config_pairs own, struct arena *arena,
+                          struct config_entries *out);
+
 /* A topic with these settings of its own. */
 int config_describe_topic(const struct config *c, struct config_pairs own, struct arena *arena,
                           struct config_entries *out);

@@ -9,6 +9,7 @@
 #include "control/meta/record.h"
 
 #define image_topics_initial 64
+#define image_groups_initial 16
 
 /* ---- config sets ---- */
 
@@ -226,6 +227,39 @@ static int apply_producer_ids(struct image *img, const struct meta_record *r)
     return 0;
 }
 
+static void group_free(struct image_group *g)
+{
+    configs_free(&g->configs);
+    free(g->name);
+    free(g);
+}
+
+static int apply_group_configs(struct image *img, const struct meta_record *r)
+{
+    if (r->name.len == 0)
+        return ERR_CORRUPT;
+    struct image_group *g = map_get(&img->groups, r->name.p, r->name.len);
+    if (r->config_count == 0) {
+        if (g) {
+            map_remove(&img->groups, g->name, strlen(g->name));
+            group_free(g);
+        }
+        return 0;
+    }
+    if (g)
+        return configs_set(&g->configs, r);
+    g = calloc(1, sizeof(*g));
+    if (!g)
+        return ERR_NO_MEMORY;
+    g->name = str_copy(r->name);
+    int err = g->name ? configs_set(&g->configs, r) : ERR_NO_MEMORY;
+    if (!err)
+        err = map_put(&img->groups, g->name, strlen(g->name), g, NULL);
+    if (err)
+        group_free(g);
+    return err;
+}
+
 static int apply_by_type(struct image *img, const struct meta_record *r)
 {
     switch (r->type) {
@@ -251,6 +285,8 @@ static int apply_by_type(struct image *img, const struct meta_record *r)
         return configs_set(&img->cluster, r);
     case META_PRODUCER_IDS:
         return apply_producer_ids(img, r);
+    case META_GROUP_CONFIGS:
+        return apply_group_configs(img, r);
     }
     return ERR_CORRUPT;
 }
@@ -272,8 +308,11 @@ int image_init(struct image *img)
     if (err)
         return err;
     err = map_init(&made.by_id, image_topics_initial, true, 0);
+    if (!err)
+        err = map_init(&made.groups, image_groups_initial, true, 0);
     if (err) {
         map_free(&made.by_name);
+        map_free(&made.by_id);
         return err;
     }
     *img = made;
@@ -282,8 +321,8 @@ int image_init(struct image *img)
 
 void image_seed(struct image *img, uint64_t seed)
 {
-    CHECK(img->by_id.count == 0 && img->by_name.count == 0);
-    img->by_name.seed = img->by_id.seed = seed;
+    CHECK(img->by_id.count == 0 && img->by_name.count == 0 && img->groups.count == 0);
+    img->by_name.seed = img->by_id.seed = img->groups.seed = seed;
 }
 
 void image_free(struct image *img)
@@ -295,6 +334,10 @@ void image_free(struct image *img)
         topic_free(t);
     map_free(&img->by_name);
     map_free(&img->by_id);
+    cursor = 0;
+    for (struct image_group *g; (g = map_next(&img->groups, &cursor)) != NULL;)
+        group_free(g);
+    map_free(&img->groups);
     configs_free(&img->broker);
     configs_free(&img->cluster);
     *img = (struct image){0};
@@ -308,6 +351,11 @@ struct image_topic *image_by_name(const struct image *img, struct str name)
 struct image_topic *image_by_id(const struct image *img, const struct uuid *id)
 {
     return map_get(&img->by_id, id->b, sizeof(id->b));
+}
+
+const struct image_group *image_group(const struct image *img, struct str name)
+{
+    return map_get(&img->groups, name.p, name.len);
 }
 
 static int topic_name_cmp(const void *a, const void *b)
@@ -334,7 +382,7 @@ int image_topics_sorted(const struct image *img, struct image_topic ***out, uint
 
 /* ---- the image as records ---- */
 
-static int configs_record(enum meta_record_type type, const struct uuid *id,
+static int configs_record(enum meta_record_type type, const struct uuid *id, struct str name,
                           const struct image_configs *c, image_record_fn *fn, void *ctx)
 {
     if (c->count == 0)
@@ -343,8 +391,11 @@ static int configs_record(enum meta_record_type type, const struct uuid *id,
     CHECK(c->count <= meta_configs_max);
     for (uint32_t i = 0; i < c->count; i++)
         configs[i] = (struct meta_config){str_from(c->items[i].name), str_from(c->items[i].value)};
-    struct meta_record r = {
-        .type = type, .id = id ? *id : UUID_ZERO, .configs = configs, .config_count = c->count};
+    struct meta_record r = {.type = type,
+                            .id = id ? *id : UUID_ZERO,
+                            .name = name,
+                            .configs = configs,
+                            .config_count = c->count};
     return fn(ctx, &r);
 }
 
@@ -371,7 +422,7 @@ static int topic_records(const struct image_topic *t, image_record_fn *fn, void 
         .type = META_TOPIC, .id = t->id, .name = str_from(t->name), .internal = t->internal};
     int err = fn(ctx, &topic);
     if (!err)
-        err = configs_record(META_TOPIC_CONFIGS, &t->id, &t->configs, fn, ctx);
+        err = configs_record(META_TOPIC_CONFIGS, &t->id, STR_NULL, &t->configs, fn, ctx);
     if (!err)
         err = partition_records(t, fn, ctx);
     if (!err && t->state == IMAGE_TOPIC_DELETING) {
@@ -398,9 +449,12 @@ static int broker_records(const struct image *img, image_record_fn *fn, void *ct
         err = fn(ctx, &r);
     }
     if (!err)
-        err = configs_record(META_BROKER_CONFIGS, NULL, &img->broker, fn, ctx);
+        err = configs_record(META_BROKER_CONFIGS, NULL, STR_NULL, &img->broker, fn, ctx);
     if (!err)
-        err = configs_record(META_CLUSTER_CONFIGS, NULL, &img->cluster, fn, ctx);
+        err = configs_record(META_CLUSTER_CONFIGS, NULL, STR_NULL, &img->cluster, fn, ctx);
+    size_t cursor = 0;
+    for (struct image_group *g; !err && (g = map_next(&img->groups, &cursor)) != NULL;)
+        err = configs_record(META_GROUP_CONFIGS, NULL, str_from(g->name), &g->configs, fn, ctx);
     return err;
 }
 

@@ -59,8 +59,15 @@ struct image_topic {
     void *work;              /* a running operation; topics.c */
 };
 
+/* A consumer group that has settings of its own. */
+struct image_group {
+    char *name;
+    struct image_configs configs; /* at least one */
+};
+
 struct image {
     struct map by_name, by_id;    /* struct image_topic */
+    struct map groups;            /* struct image_group, by name */
     struct image_configs broker;  /* dynamic configs of this broker */
     struct image_configs cluster; /* cluster-wide dynamic defaults ("" broker) */
     struct uuid cluster_uuid;
@@ -92,6 +99,9 @@ int image_records(const struct image *img, image_record_fn *fn, void *ctx);
 
 struct image_topic *image_by_name(const struct image *img, struct str name);
 struct image_topic *image_by_id(const struct image *img, const struct uuid *id);
+
+/* NULL if the group has no settings of its own. */
+const struct image_group *image_group(const struct image *img, struct str name);
 
 /* Live topics in the order of names; malloc'd array that the caller frees. */
 int image_topics_sorted(const struct image *img, struct image_topic ***out, uint32_t *count);

@@ -37,6 +37,7 @@ static const struct {
     [META_BROKER_CONFIGS] = {FIELD_CONFIGS, "broker-configs"},
     [META_CLUSTER_CONFIGS] = {FIELD_CONFIGS, "cluster-configs"},
     [META_PRODUCER_IDS] = {FIELD_VALUE, "producer-ids"},
+    [META_GROUP_CONFIGS] = {FIELD_NAME | FIELD_CONFIGS, "group-configs"},
 };
 #define shape_count (sizeof(shapes) / sizeof(shapes[0]))
 

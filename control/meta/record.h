@@ -37,6 +37,7 @@ enum meta_record_type {
     META_BROKER_CONFIGS = 9,      /* configs: the whole new set of this broker */
     META_CLUSTER_CONFIGS = 10,    /* configs: the whole new set of cluster-wide defaults */
     META_PRODUCER_IDS = 11,       /* value: ids below it may have been given away */
+    META_GROUP_CONFIGS = 12,      /* name of the group, configs: the whole new set, empty: none */
 };
 
 struct meta_config {

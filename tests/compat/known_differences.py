@@ -9,6 +9,7 @@ OLDER = "versions that Kafka 3.9 serves and 4.3 has dropped are served, so that 
 FEATURES = "a feature is told and finalised only when it is built"
 CHECKED = "offset deltas of uncompressed batches are checked too: a batch with gaps would break offsets"
 INTERNAL = "stock Kafka fails with an internal error (-1); the cause is known here and told"
+NO_SUCH_GROUPS = "there are no share and streams groups: their settings are unknown names"
 RECOMPRESS = "batches are kept as the producer made them, whatever the topic's compression.type says"
 
 KNOWN = [
@@ -25,6 +26,8 @@ KNOWN = [
     (r"by_topic_config: stored in tc-\w+ .*\.attributes", RECOMPRESS),
     (r"good_batches: newest time in good-no-time .*",
      "records without timestamps have no newest one: offset -1 and not the first record"),
+    (r"describe_group_configs: all keys.*\.configs\[\]", NO_SUCH_GROUPS),
+    (r"other_group_configs: (share|streams)\..*\.error(Code|Message)", NO_SUCH_GROUPS),
     (r"request_headers: (header|body) tags too many .*",
      "a count of tagged fields over 2^31 is malformed; stock Kafka reads it as a negative count of none"),
     (r"describe_broker_configs: broker synonyms .*\.configs\[[01]\]\.synonyms\[\]",

@@ -16,7 +16,7 @@ from runner import check, needs, skip
 
 GROUPS = ["api_versions", "metadata", "topics", "configs", "produce", "idempotence", "fetch",
           "fetch_sessions", "offsets", "framing", "restart", "groups", "group_offsets",
-          "consumer_groups"]
+          "consumer_groups", "group_configs"]
 # Text meant for people; everything else is for programs.
 MESSAGES = {"errorMessage", "batchIndexErrorMessage"}
 OWN_ID = re.compile(r"(?<=Member )[A-Za-z0-9_-]{22}\b")  # in texts: the broker's own choice

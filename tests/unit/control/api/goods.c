@@ -17,6 +17,7 @@
 #include "dataplane/proto/gen/find_coordinator.h"
 #include "dataplane/proto/gen/incremental_alter_configs.h"
 #include "dataplane/proto/gen/init_producer_id.h"
+#include "dataplane/proto/gen/list_config_resources.h"
 #include "dataplane/proto/gen/list_partition_reassignments.h"
 #include "dataplane/proto/gen/metadata.h"
 #include "dataplane/proto/gen/offset_for_leader_epoch.h"
@@ -364,6 +365,32 @@ CHECK_(offset_for_leader_epoch)
     CU_ASSERT_EQUAL(r.topics[0].partitions[0].partition, 1);
 }
 
+MAKE(list_config_resources)
+{
+    static int8_t types[] = {2, 4};
+    struct list_config_resources_request q;
+    good_topic(a, 1);
+    list_config_resources_request_init(&q);
+    if (v >= 1) {
+        q.resource_types = types;
+        q.n_resource_types = 2;
+    }
+    return ASK_BYTES(a, list_config_resources, &q, v);
+}
+
+CHECK_(list_config_resources)
+{
+    ANSWER(list_config_resources, r);
+    int topics = 0, brokers = 0;
+    CU_ASSERT_EQUAL(r.error_code, 0);
+    for (int32_t i = 0; i < r.n_config_resources; i++) {
+        topics += str_eqz(r.config_resources[i].resource_name, last);
+        brokers += r.config_resources[i].resource_type == 4;
+    }
+    CU_ASSERT_EQUAL(topics, v >= 1);
+    CU_ASSERT_EQUAL(brokers, v >= 1);
+}
+
 #define GOOD(name, api)                                                                            \
     {                                                                                              \
         API_##name, make_##api, check_##api                                                        \
@@ -385,6 +412,7 @@ const struct good goods[] = {
     GOOD(InitProducerId, init_producer_id),
     GOOD(FindCoordinator, find_coordinator),
     GOOD(DescribeProducers, describe_producers),
+    GOOD(ListConfigResources, list_config_resources),
     GOOD(ListPartitionReassignments, list_partition_reassignments),
     GOOD(OffsetForLeaderEpoch, offset_for_leader_epoch),
 };

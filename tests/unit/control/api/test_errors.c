@@ -274,6 +274,36 @@ static void configs(void)
     ask_down(&ask);
 }
 
+static void group_configs(void)
+{
+    static const char session[] = "consumer.session.timeout.ms";
+    const struct image *image = &ask.rig.control.image;
+    char name[32], zero[] = {'g', '\0', 'h'};
+    up();
+    CU_ASSERT_EQUAL(described(32, STR("any")), 0);
+    CU_ASSERT_EQUAL(described(32, STR("")), KERR_INVALID_REQUEST);
+    CU_ASSERT_EQUAL(altered(32, STR(""), session, "50000", 0), KERR_INVALID_REQUEST);
+    CU_ASSERT_EQUAL(altered(32, STR("g"), session, "5", 0), KERR_INVALID_CONFIG);
+    CU_ASSERT_EQUAL(altered(32, STR("g"), "share.session.timeout.ms", "50000", 0),
+                    KERR_INVALID_CONFIG);
+    CU_ASSERT_EQUAL(altered(32, (struct str){zero, 3}, session, "50000", 0), KERR_INVALID_REQUEST);
+    CU_ASSERT_EQUAL(image->groups.count, 0);
+    for (int i = 0; i < group_configs_max; i++) {
+        snprintf(name, sizeof(name), "group-%d", i);
+        struct topics_config c = {STR("consumer.session.timeout.ms"), STR("50000")};
+        CU_ASSERT_EQUAL_FATAL(group_configure(&ask.rig.control, str_from(name), &c, 1), 0);
+    }
+    CU_ASSERT_EQUAL(altered(32, STR("one-more"), session, "50000", 0), KERR_POLICY_VIOLATION);
+    CU_ASSERT_EQUAL(altered(32, STR("group-7"), session, "51000", 0), 0);
+    CU_ASSERT_STRING_EQUAL(image_configs_get(&image_group(image, STR("group-7"))->configs,
+                                             STR("consumer.session.timeout.ms")),
+                           "51000");
+    CU_ASSERT_EQUAL(altered(32, STR("group-7"), session, "", 1), 0);
+    CU_ASSERT_PTR_NULL(image_group(image, STR("group-7")));
+    CU_ASSERT_EQUAL(altered(32, STR("one-more"), session, "50000", 0), 0);
+    ask_down(&ask);
+}
+
 static void metadata(void)
 {
     up();
@@ -390,4 +420,4 @@ static void the_others(void)
 
 UNIT_MAIN("control/api/errors", UNIT_CASE(create_topics), UNIT_CASE(delete_topics),
           UNIT_CASE(create_partitions), UNIT_CASE(delete_records), UNIT_CASE(configs),
-          UNIT_CASE(metadata), UNIT_CASE(epochs), UNIT_CASE(the_others))
+          UNIT_CASE(group_configs), UNIT_CASE(metadata), UNIT_CASE(epochs), UNIT_CASE(the_others))

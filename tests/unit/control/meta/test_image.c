@@ -75,6 +75,8 @@ static void what_does_not_fit_is_refused(void)
         number(META_PRODUCER_IDS, -1),  /* backwards */
         {.type = META_PARTITION_DIRECTORY, .id = id_of(1), .partition = 2},
         {.type = META_BROKER_CONFIGS, .configs = twins, .config_count = 2},
+        {.type = META_GROUP_CONFIGS, .configs = twins, .config_count = 1}, /* no name */
+        {.type = META_GROUP_CONFIGS, .name = STR("g"), .configs = twins, .config_count = 2},
         {.type = 77},
     };
     struct image img;
@@ -89,6 +91,7 @@ static void what_does_not_fit_is_refused(void)
     CU_ASSERT_EQUAL(image_by_name(&img, STR("a"))->partition_count, 2);
     CU_ASSERT_EQUAL(img.boots, 1);
     CU_ASSERT_EQUAL(img.broker.count, 0);
+    CU_ASSERT_EQUAL(img.groups.count, 0);
     image_free(&img);
 }
 
@@ -149,6 +152,30 @@ static void configs_are_whole_sets_in_order(void)
     image_free(&img);
 }
 
+static void groups_have_settings_or_are_not_there(void)
+{
+    struct meta_config first[2] = {{STR("b"), STR("1")}, {STR("a"), STR("2")}};
+    struct meta_record r = {
+        .type = META_GROUP_CONFIGS, .name = STR("g"), .configs = first, .config_count = 2};
+    struct image img;
+    setup(&img);
+    CU_ASSERT_EQUAL(image_apply(&img, &r), 0);
+    const struct image_group *g = image_group(&img, STR("g"));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(g);
+    CU_ASSERT_EQUAL(g->configs.count, 2);
+    CU_ASSERT_STRING_EQUAL(image_configs_get(&g->configs, STR("a")), "2");
+    CU_ASSERT_PTR_NULL(image_group(&img, STR("h")));
+    r.config_count = 1;
+    CU_ASSERT_EQUAL(image_apply(&img, &r), 0);
+    CU_ASSERT_EQUAL(image_group(&img, STR("g"))->configs.count, 1);
+    r.config_count = 0;
+    CU_ASSERT_EQUAL(image_apply(&img, &r), 0);
+    CU_ASSERT_PTR_NULL(image_group(&img, STR("g")));
+    CU_ASSERT_EQUAL(image_apply(&img, &r), 0); /* again */
+    CU_ASSERT_EQUAL(img.groups.count, 0);
+    image_free(&img);
+}
+
 static void sorted_topics_are_the_live_ones(void)
 {
     struct image img;
@@ -187,6 +214,9 @@ static void records_of_an_image_make_its_twin(void)
     set.type = META_TOPIC_CONFIGS;
     set.id = id_of(1);
     CU_ASSERT_EQUAL(image_apply(&img, &set), 0);
+    set.type = META_GROUP_CONFIGS;
+    set.name = STR("readers");
+    CU_ASSERT_EQUAL(image_apply(&img, &set), 0);
     CU_ASSERT_EQUAL(apply(&img, number(META_PRODUCER_IDS, 3000)), 0);
     struct meta_record boot = number(META_BOOT, 2);
     boot.os_durability = true;
@@ -210,6 +240,9 @@ static void records_of_an_image_make_its_twin(void)
     CU_ASSERT_EQUAL(twin.next_producer_id, 3000);
     CU_ASSERT_TRUE(uuid_eq(&twin.cluster_uuid, &img.cluster_uuid));
     CU_ASSERT_EQUAL(twin.broker.count, 2);
+    CU_ASSERT_EQUAL(twin.groups.count, 1);
+    const struct image_group *group = image_group(&twin, STR("readers"));
+    CU_ASSERT_TRUE(group && group->configs.count == 2);
     image_free(&img);
     image_free(&twin);
     image_free(NULL);
@@ -217,5 +250,6 @@ static void records_of_an_image_make_its_twin(void)
 
 UNIT_MAIN("control/meta/image", UNIT_CASE(what_does_not_fit_is_refused),
           UNIT_CASE(names_are_free_while_files_are_removed), UNIT_CASE(starts_count_leader_epochs),
-          UNIT_CASE(configs_are_whole_sets_in_order), UNIT_CASE(sorted_topics_are_the_live_ones),
-          UNIT_CASE(records_of_an_image_make_its_twin))
+          UNIT_CASE(configs_are_whole_sets_in_order),
+          UNIT_CASE(groups_have_settings_or_are_not_there),
+          UNIT_CASE(sorted_topics_are_the_live_ones), UNIT_CASE(records_of_an_image_make_its_twin))

@@ -18,6 +18,7 @@ static const enum meta_record_type types[] = {
     META_BROKER_CONFIGS,
     META_CLUSTER_CONFIGS,
     META_PRODUCER_IDS,
+    META_GROUP_CONFIGS,
 };
 #define type_count (sizeof(types) / sizeof(types[0]))
 
