@@ -3,7 +3,7 @@
  * static and dynamic, commit offsets; a coordinator whose appends take time and that crashes at
  * any point and loads what the log has. One seed is one run.
  *
- * SLUICE_SEEDS: how many runs (default few), SLUICE_SEED_FIRST: the first seed.
+ * --seeds N: how many runs (default few), --from S: the first seed.
  *
  * What must hold:
  *   - no partition has two owners in one generation;
@@ -18,22 +18,14 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "tests/unit/control/group/seeds.h"
 #include "tests/unit/control/group/sim.h"
-#include "tests/unit/unit.h"
-
-static uint64_t env_number(const char *name, uint64_t fallback)
-{
-    const char *text = getenv(name);
-    return text ? strtoull(text, NULL, 0) : fallback;
-}
 
 static void test_seeds(void)
 {
-    uint64_t count = env_number("SLUICE_SEEDS", 60);
-    uint64_t first = env_number("SLUICE_SEED_FIRST", unit_seed() % 1000000);
+    uint64_t count, first = seeds_first(60, &count);
     struct sim_totals totals = {0};
     uint64_t bad = 0;
-    printf("seeds: SLUICE_SEED_FIRST=%" PRIu64 " SLUICE_SEEDS=%" PRIu64 "\n", first, count);
     for (uint64_t seed = first; seed < first + count; seed++) {
         const char *problem = sim_run(seed, &totals);
         if (problem == NULL)
@@ -52,4 +44,4 @@ static void test_seeds(void)
     CU_ASSERT_TRUE(count < 20 || (totals.crashes > 0 && totals.comparisons > 0));
 }
 
-UNIT_MAIN("group simulator", UNIT_CASE(test_seeds))
+SEEDS_MAIN("group simulator", UNIT_CASE(test_seeds))
