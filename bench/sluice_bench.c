@@ -245,7 +245,9 @@ static int measure_one(struct run *run)
     }
     if (err)
         fprintf(stderr, "sluice-bench: %s\n", run->why);
-    bool faulty = say_faults(&result) | (mixed && say_faults(&second));
+    bool faulty = say_faults(&result);
+    if (mixed)
+        faulty = say_faults(&second) || faulty;
     if (atomic_load(&interrupted))
         return status_interrupted;
     return err || faulty ? 1 : 0;

@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+"""bench: the micro benchmarks and our own scenarios, compared with the committed baseline.
+
+Micro benchmarks are judged as ratios to a calibration loop that runs beside them, scenarios as ratios to the null
+broker, so that another machine can judge a change. What is further from the baseline than FAR is named; times never
+fail a run (machines differ), heap allocations on a fast path do. Results: bench/results/bench.md and bench.json.
+"""
+import argparse
+import json
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import compare
+
+ROOT = Path(__file__).resolve().parents[1]
+MICRO = ROOT / "build" / "bench" / "micro" / "sluice-micro"
+BASELINE = ROOT / "bench" / "baseline.json"
+FAR = 1.5  # times the baseline's ratio
+NOISY = ("mailbox_round_trip",)  # needs two free cores at once: shown, not judged
+DEFAULT = ("P16K", "P1", "L1", "E2E")
+
+
+def arguments():
+    p = argparse.ArgumentParser(prog="./dev bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--rounds", type=int, default=3, help="of micro benchmarks and scenarios (default 3)")
+    p.add_argument("--seconds", type=float, default=2, help="of each scenario's turn (default 2)")
+    p.add_argument("--filter", default="", help="micro benchmarks whose name matches this pattern")
+    p.add_argument("--no-micro", action="store_true")
+    p.add_argument("--update-baseline", action="store_true", help="this run becomes the baseline")
+    p.add_argument("scenario", nargs="*", help=f"default: {' '.join(DEFAULT)}; none: only the micro benchmarks")
+    o = p.parse_args()
+    o.all, o.durability, o.peers = compare.scenarios(), "os", ["sluice", "null"]
+    o.names = [] if o.scenario == ["none"] else o.scenario or list(DEFAULT)
+    for name in o.names:
+        if name not in o.all:
+            raise SystemExit(f"bench: unknown scenario {name}; there are {', '.join(o.all)}, none")
+    if not o.no_micro and not MICRO.exists():
+        raise SystemExit("bench: the micro benchmarks are not built (libbenchmark-dev and a C++ compiler are missing); "
+                         "--no-micro runs without them")
+    return o
+
+
+def micro(options):
+    """{case: {"ns", "cycles", "allocs", "bytes_per_s", "ratio"}}, the fastest of the rounds."""
+    command = [MICRO, "--benchmark_format=json", "--benchmark_min_time=0.1", f"--benchmark_repetitions={options.rounds}"]
+    if options.filter:
+        command.append(f"--benchmark_filter=calibration|{options.filter}")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode or not done.stdout.strip():
+        raise RuntimeError(done.stderr.strip() or f"sluice-micro ended with {done.returncode}")
+    found = {}
+    for row in json.loads(done.stdout)["benchmarks"]:
+        if row.get("run_type") == "aggregate":
+            continue
+        name = row["name"].removesuffix("/manual_time").split("/repeats:")[0].removesuffix("/manual_time")
+        if row.get("error_occurred"):
+            raise RuntimeError(f"{name}: {row['error_message']}")
+        seen = {"ns": row["real_time"], "cycles": row["cycles"], "allocs": row["allocs"],
+                "bytes_per_s": row.get("bytes_per_second")}
+        if name not in found or seen["ns"] < found[name]["ns"]:
+            found[name] = dict(seen, allocs=max(seen["allocs"], found.get(name, seen)["allocs"]))
+    for row in found.values():
+        row["ratio"] = row["ns"] / found["calibration"]["ns"]
+    return found
+
+
+def own(options, say):
+    """{scenario: {"records_per_s", "p50_us", "p99_us", "ratio"}}: medians; ratio to the null broker where it can."""
+    if not options.names:
+        return {}, {}
+    (ROOT / "build").mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=ROOT / "build"))
+    started, everything = {}, {}
+    try:
+        started = compare.start_all(options, folder, say)
+        compare.run(options, started, folder, everything, say)
+    finally:
+        for broker in started.values():
+            broker.destroy()
+        shutil.rmtree(folder, ignore_errors=True)
+    rows = {}
+    for name, entry in everything.items():
+        if "records_per_s" not in entry["rounds"]["sluice"][0]:
+            continue
+        rate = {k: statistics.median(r["records_per_s"] for r in rounds) for k, rounds in entry["rounds"].items()}
+        rows[name] = {"records_per_s": rate["sluice"]}
+        for p in ("p50", "p99"):
+            rows[name][f"{p}_us"] = statistics.median(r["latency_us"][p] for r in entry["rounds"]["sluice"])
+        rows[name]["ratio"] = rate["sluice"] / rate["null"] if rate.get("null") else None
+    return rows, everything
+
+
+def verdict(now, before, more_is_better, name):
+    """Text about a ratio against the baseline's; empty: near it."""
+    if not before or not now or name in NOISY:
+        return ""
+    change = now / before
+    if more_is_better:
+        change = 1 / change
+    return f"{change:.2f}x slower" if change > FAR else f"{1 / change:.2f}x faster" if change < 1 / FAR else ""
+
+
+def tables(found, rows, baseline):
+    out, faults = ["# Own figures", ""], []
+    if found:
+        out += ["| operation | ns | cycles | GB/s | allocations | of the calibration loop | baseline | |",
+                "|---|---:|---:|---:|---:|---:|---:|---|"]
+        for name, r in found.items():
+            before = baseline.get("micro", {}).get(name)
+            rate = f"{r['bytes_per_s'] / 1e9:.2f}" if r["bytes_per_s"] else ""
+            out.append(f"| {name} | {r['ns']:.1f} | {r['cycles']:.0f} | {rate} | {r['allocs']:.3g} | {r['ratio']:.4g} | "
+                       f"{f'{before:.4g}' if before else '-'} | {verdict(r['ratio'], before, False, name)} |")
+            if r["allocs"] > 0:
+                faults.append(f"{name} takes {r['allocs']:.3g} heap allocations an operation")
+        out.append("")
+    if rows:
+        out += ["| scenario | records/s | p50 us | p99 us | of the null broker | baseline | |", "|---|---:|---:|---:|---:|---:|---|"]
+        for name, r in rows.items():
+            before, ratio = baseline.get("scenarios", {}).get(name), r["ratio"]
+            out.append(f"| {name} | {r['records_per_s']:,.0f} | {r['p50_us']:.1f} | {r['p99_us']:.1f} | "
+                       f"{f'{ratio:.3f}' if ratio else '-'} | {f'{before:.3f}' if before else '-'} | "
+                       f"{verdict(ratio, before, True, name)} |")
+        out.append("")
+    return "\n".join(out), faults
+
+
+def main():
+    options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    begin = time.monotonic()
+    baseline = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    found, rows, rounds, failure = {}, {}, {}, None
+
+    def say(text):
+        print(f"[{time.monotonic() - begin:.0f} s] {text}", file=sys.stderr, flush=True)
+
+    try:
+        if not options.no_micro:
+            say("micro benchmarks")
+            found = micro(options)
+        rows, rounds = own(options, say)
+    except (RuntimeError, KeyboardInterrupt, subprocess.TimeoutExpired, OSError) as e:
+        failure = str(e) or type(e).__name__
+    text, faults = tables(found, rows, baseline)
+    print(text)
+    if found or rows:
+        compare.RESULTS.mkdir(exist_ok=True)
+        (compare.RESULTS / "bench.md").write_text((f"**Partial: {failure}**\n\n" if failure else "") + text)
+        (compare.RESULTS / "bench.json").write_text(json.dumps(
+            {"partial": failure, "micro": found, "scenarios": rows, "rounds": rounds}, indent=1))
+        print(f"written: bench/results/bench.md, bench.json{' (partial)' if failure else ''}")
+    if options.update_baseline and not failure:
+        baseline.setdefault("micro", {}).update({k: round(v["ratio"], 6) for k, v in found.items()})
+        baseline.setdefault("scenarios", {}).update({k: round(v["ratio"], 4) for k, v in rows.items() if v["ratio"]})
+        BASELINE.write_text(json.dumps(baseline, indent=1) + "\n")
+        print("this run is now the baseline: bench/baseline.json")
+    for fault in faults:
+        print(f"bench: {fault}", file=sys.stderr)
+    if failure:
+        raise SystemExit(f"bench: stopped before the end: {failure}")
+    raise SystemExit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()
