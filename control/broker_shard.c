@@ -136,6 +136,7 @@ static int part_requests(struct broker_shard *s)
         .plogs = &s->plogs,
         .control = &b->control.agent,
         .forward_run = control_forward_run,
+        .forward_cancel = control_forward_cancel,
         .admission = b->admission,
         .node_id = broker_node_id(b),
         .conn_max = smaller(b->limits.files, broker_conns_max), /* max.connections may change */

@@ -141,6 +141,7 @@ static void request_end(struct control_request *rq)
     arena_free(&rq->arena);
     free(rq);
     c->requests_in_work--;
+    f->work = NULL;
     call_finish(&f->call);
 }
 
@@ -156,6 +157,12 @@ static void forward_close(struct control *c, struct forward *f, const char *why)
 void control_close(struct control_request *rq, const char *why)
 {
     forward_close(rq->control, rq->forward, why);
+    request_end(rq);
+}
+
+void control_drop(struct control_request *rq)
+{
+    rq->forward->close = true;
     request_end(rq);
 }
 
@@ -188,6 +195,7 @@ void control_forward_run(struct call *call)
         call_finish(call);
         return;
     }
+    f->work = rq;
     rq->control = c;
     rq->forward = f;
     rq->version = f->api_version;
@@ -195,4 +203,14 @@ void control_forward_run(struct call *call)
     reader_init_chain(&rq->body, &f->body);
     c->requests_in_work++;
     handler(rq);
+}
+
+/* The request may have ended while this message was on its way. */
+void control_forward_cancel(struct call *call)
+{
+    struct forward *f = (struct forward *)((char *)call - offsetof(struct forward, cancel));
+    struct control_request *rq = f->work;
+    if (rq && rq->cancel)
+        rq->cancel(rq);
+    call_finish(call);
 }

@@ -89,6 +89,8 @@ int64_t control_step(struct control *c, int64_t now_ns);
 
 /* What the shards call through kafka_options.forward_run. */
 void control_forward_run(struct call *call);
+/* And through kafka_options.forward_cancel: the connection of a request in work is gone. */
+void control_forward_cancel(struct call *call);
 
 /* Remembers the first reason for which the broker must stop, with a line in the log. */
 void control_fail(struct control *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -104,6 +106,8 @@ struct control_request {
     struct reader body;
     int16_t version;
     void *state; /* the handler's, in the arena, for asynchronous work */
+    /* The connection is gone: ends the request with control_drop if it only waits. May be NULL. */
+    void (*cancel)(struct control_request *rq);
 };
 
 typedef void api_fn(struct control_request *rq);
@@ -117,6 +121,9 @@ api_fn *api_handler(int16_t api_key);
  */
 typedef int control_encode_fn(const void *response, struct writer *w, int version);
 void control_reply(struct control_request *rq, const void *response, control_encode_fn *encode);
+
+/* Ends the request of a connection that is gone. */
+void control_drop(struct control_request *rq);
 
 /* Ends the request by closing its connection; why goes to the log (rate-limited). */
 void control_close(struct control_request *rq, const char *why);

@@ -296,3 +296,9 @@ void groups_call_init(struct group_work *w, struct control_request *rq,
     w->call.user = rq;
     rq->control->groups->calls++;
 }
+
+void groups_cancel(struct group_partition *p, struct group_work *w)
+{
+    coordinator_cancel(p->coordinator, &w->call);
+    p->groups->calls--;
+}

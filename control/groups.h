@@ -85,6 +85,12 @@ struct group_work {
 void groups_call_init(struct group_work *w, struct control_request *rq,
                       void (*done)(struct group_work *w));
 
+/*
+ * Its connection is gone: the call is forgotten, done does not run; its effects stay (a member that
+ * waited is in the group until its session ends, as in Kafka). p: whose coordinator was called.
+ */
+void groups_cancel(struct group_partition *p, struct group_work *w);
+
 struct group_now groups_now(const struct groups *g);
 
 /* After every call of a coordinator: moves records to the log, answers to the requests. */

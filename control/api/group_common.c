@@ -2,6 +2,7 @@
 
 struct single {
     struct group_work work; /* first */
+    struct group_partition *partition;
     control_encode_fn *encode;
 };
 
@@ -15,7 +16,16 @@ static void single_done(struct group_work *w)
         control_close(rq, "the request needs too much memory");
 }
 
-struct group_call *group_single(struct control_request *rq, control_encode_fn *encode)
+/* It is still in work: its coordinator has it, parked or behind an append. */
+static void single_cancel(struct control_request *rq)
+{
+    struct single *s = rq->state;
+    groups_cancel(s->partition, &s->work);
+    control_drop(rq);
+}
+
+struct group_call *group_single(struct control_request *rq, struct group_partition *p,
+                                control_encode_fn *encode)
 {
     struct single *s = arena_calloc(&rq->arena, 1, sizeof(*s));
     if (!s) {
@@ -24,6 +34,9 @@ struct group_call *group_single(struct control_request *rq, control_encode_fn *e
     }
     groups_call_init(&s->work, rq, single_done);
     s->encode = encode;
+    s->partition = p;
+    rq->state = s;
+    rq->cancel = single_cancel;
     return &s->work.call;
 }
 

@@ -45,7 +45,7 @@ void api_join_group(struct control_request *rq)
         control_reply(rq, &res, join_group_response_encode_any);
         return;
     }
-    struct group_call *call = group_single(rq, join_group_response_encode_any);
+    struct group_call *call = group_single(rq, p, join_group_response_encode_any);
     if (!call)
         return;
     coordinator_join(group_partition_coordinator(p), call, req, groups_now(api_groups(rq)));
@@ -69,7 +69,7 @@ void api_sync_group(struct control_request *rq)
         control_reply(rq, &res, sync_group_response_encode_any);
         return;
     }
-    struct group_call *call = group_single(rq, sync_group_response_encode_any);
+    struct group_call *call = group_single(rq, p, sync_group_response_encode_any);
     if (!call)
         return;
     coordinator_sync(group_partition_coordinator(p), call, req, groups_now(api_groups(rq)));
@@ -91,7 +91,7 @@ void api_heartbeat(struct control_request *rq)
         control_reply(rq, &res, heartbeat_response_encode_any);
         return;
     }
-    struct group_call *call = group_single(rq, heartbeat_response_encode_any);
+    struct group_call *call = group_single(rq, p, heartbeat_response_encode_any);
     if (!call)
         return;
     coordinator_heartbeat(group_partition_coordinator(p), call, req, groups_now(api_groups(rq)));
@@ -112,7 +112,7 @@ void api_leave_group(struct control_request *rq)
         control_reply(rq, &res, leave_group_response_encode_any);
         return;
     }
-    struct group_call *call = group_single(rq, leave_group_response_encode_any);
+    struct group_call *call = group_single(rq, p, leave_group_response_encode_any);
     if (!call)
         return;
     coordinator_leave(group_partition_coordinator(p), call, req, groups_now(api_groups(rq)));
@@ -134,7 +134,7 @@ void api_consumer_group_heartbeat(struct control_request *rq)
         control_reply(rq, &res, consumer_group_heartbeat_response_encode_any);
         return;
     }
-    struct group_call *call = group_single(rq, consumer_group_heartbeat_response_encode_any);
+    struct group_call *call = group_single(rq, p, consumer_group_heartbeat_response_encode_any);
     if (!call)
         return;
     coordinator_consumer_heartbeat(group_partition_coordinator(p), call, req,

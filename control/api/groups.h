@@ -25,8 +25,12 @@ struct group_item {
     void *out;
 };
 
-/* A call for a request about one group; it is answered with `encode`. NULL: closed, return. */
-struct group_call *group_single(struct control_request *rq, control_encode_fn *encode);
+/*
+ * A call to the coordinator of p for a request about one group; it is answered with `encode`, or
+ * cancelled when its connection closes. NULL: closed, return.
+ */
+struct group_call *group_single(struct control_request *rq, struct group_partition *p,
+                                control_encode_fn *encode);
 
 /* A call for one of several. The fan has been added to; fan_done follows. */
 struct group_call *group_item_begin(struct group_item *item, struct fan *fan,

@@ -49,7 +49,7 @@ void api_offset_commit(struct control_request *rq)
         commit_refuse(rq, req, error);
         return;
     }
-    struct group_call *call = group_single(rq, offset_commit_response_encode_any);
+    struct group_call *call = group_single(rq, p, offset_commit_response_encode_any);
     if (!call)
         return;
     coordinator_offset_commit(group_partition_coordinator(p), call, req,
@@ -74,7 +74,7 @@ void api_offset_delete(struct control_request *rq)
         control_reply(rq, &res, offset_delete_response_encode_any);
         return;
     }
-    struct group_call *call = group_single(rq, offset_delete_response_encode_any);
+    struct group_call *call = group_single(rq, p, offset_delete_response_encode_any);
     if (!call)
         return;
     coordinator_offset_delete(group_partition_coordinator(p), call, req,

@@ -529,6 +529,8 @@ static void orphan_requests(struct conn *c)
             request_free(r);
         else if (r->api_key == API_Fetch && r->fetch.phase == FETCH_WAIT)
             fetch_wake(r);
+        else if (request_is_forwarded(r))
+            forward_orphan(r);
     }
     c->tail = NULL;
 }

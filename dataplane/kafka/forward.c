@@ -1,6 +1,6 @@
 /*
  * Requests that control answers. The shard lends the body and touches nothing of the message until
- * it is back; a conn that closed meanwhile only makes the answer go nowhere.
+ * it is back; a conn that closed meanwhile sends its cancel after it.
  */
 #include "dataplane/kafka/forward.h"
 
@@ -16,6 +16,20 @@ static void forward_done(struct call *call)
         r->silent = r->close = true;
     }
     request_unpend(r);
+}
+
+static void cancel_done(struct call *call)
+{
+    request_unpend(container_of(call, struct request, forward.cancel));
+}
+
+/* The conn of a request that is with control is gone. */
+void forward_orphan(struct request *r)
+{
+    r->pending++;
+    r->forward.cancel.run = r->k->o.forward_cancel;
+    r->forward.cancel.done = cancel_done;
+    agent_call(r->k->self, r->k->o.control, &r->forward.cancel);
 }
 
 static void forward_fill(struct conn *c, struct request *r, const struct proto_request_header *h)
@@ -38,6 +52,7 @@ static void forward_fill(struct conn *c, struct request *r, const struct proto_r
     chain_init(&f->body);
     chain_init(&f->reply);
     f->close = false;
+    f->work = NULL;
 }
 
 enum request_result forward_start(struct conn *c, const struct proto_request_header *h,

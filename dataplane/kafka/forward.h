@@ -2,7 +2,9 @@
  * forward: a request that a shard hands to the control thread, and its reply.
  *
  * Purpose: everything but Produce, Fetch and ListOffsets is answered by control. The message is
- * embedded in the shard's request slot; the shard touches nothing of it until it comes back.
+ * embedded in the shard's request slot; the shard touches nothing of it until it comes back. If the
+ * connection closes meanwhile, `cancel` goes after it: what only waits for others is then ended
+ * early, everything else goes on and is answered to nobody. The slot is free when both are back.
  * Owner: the shard's conn; control between agent_call and call_finish.
  * Memory: body comes from the shard's rx pool and is freed by the shard; reply is made by control
  * from a pool of its own and travels on as it is.
@@ -33,6 +35,9 @@ struct forward {
     /* the answer */
     struct chain reply; /* whole frame with length and response header; empty with close */
     bool close;         /* close the connection instead of answering */
+    /* sent while `call` is away */
+    struct call cancel;
+    void *work; /* control's own: what answers the request; NULL when nothing does any more */
 };
 
 #endif

@@ -38,7 +38,8 @@ struct kafka_options {
     struct cache *cache;
     struct plog_env *plogs;
     struct agent *control;
-    void (*forward_run)(struct call *call); /* control's handler of struct forward */
+    void (*forward_run)(struct call *call);    /* control's handler of struct forward */
+    void (*forward_cancel)(struct call *call); /* and of its cancel */
     /* Shared by all shards, who find each other through it. NULL: one shard, no limits. */
     struct admission *admission;
     int32_t node_id;

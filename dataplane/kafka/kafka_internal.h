@@ -191,6 +191,7 @@ void list_encode(struct request *r, struct writer *w);
 /* forward.c */
 enum request_result forward_start(struct conn *c, const struct proto_request_header *h,
                                   uint64_t header_bytes);
+void forward_orphan(struct request *r);
 
 /* reply.c */
 void reply_flush(struct conn *c);

@@ -103,7 +103,7 @@ void request_free(struct request *r)
 {
     if (r->api_key == API_Fetch)
         fetch_release(r);
-    else if (r->api_key != API_Produce && r->api_key != API_ListOffsets)
+    else if (request_is_forwarded(r))
         chain_free(&r->forward.reply);
     request_drop(r);
 }

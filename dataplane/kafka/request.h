@@ -21,6 +21,7 @@
 #include "dataplane/kafka/forward.h"
 #include "dataplane/kafka/list.h"
 #include "dataplane/kafka/view.h"
+#include "dataplane/proto/apis.h"
 #include "dataplane/proto/header.h"
 #include "dataplane/proto/reader.h"
 #include "storage/plog/plog.h"
@@ -91,6 +92,12 @@ struct request {
         struct forward forward;
     };
 };
+
+/* Control answers it: `forward` is in use. */
+static inline bool request_is_forwarded(const struct request *r)
+{
+    return r->api_key != API_Fetch && r->api_key != API_Produce && r->api_key != API_ListOffsets;
+}
 
 /* ---- part: one partition of a request ---- */
 

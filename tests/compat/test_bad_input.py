@@ -331,3 +331,48 @@ def test_bad_max_connections_per_ip(context):
         good = [answers(s, frame, 2.0) for s in held]
         equal(sum(good), 8, "answered connections beside the two that were there")
         close_all(held)
+
+
+# ---- groups ----
+
+def wait_group(raw, group):
+    """Until the coordinator of the group is there."""
+    until(lambda: raw.request("FindCoordinator", 2, {"key": group, "keyType": 0})[
+        "errorCode"] == 0, what="a coordinator")
+    until(lambda: raw.request("Heartbeat", 3, {"groupId": group, "generationId": 1,
+                                               "memberId": "nobody"})["errorCode"] == 25,
+          what="a loaded coordinator")
+
+
+def joining(group, member="", **more):
+    return {"groupId": group, "memberId": member, "protocolType": "consumer",
+            "protocols": [{"name": "range", "metadata": b"x"}], "sessionTimeoutMs": 30000,
+            "rebalanceTimeoutMs": 30000, **more}
+
+
+def test_bad_joins_that_close(context):
+    """Thousands join a group, wait for a member that does not come back, and close.
+
+    More than the requests that may wait at once: they give back what they held.
+    """
+    broker, group = context.broker, context.name("joins")
+    with working(context), broker.connect() as stays:
+        wait_group(stays, group)
+        equal(stays.request("JoinGroup", 3, joining(group))["errorCode"], 0, "the first member")
+        process = getattr(broker, "process", None)
+        before = memory_kib(process) if process else 0
+        for _ in range(600 if context.quick else 3000):
+            with broker.connect() as c:
+                c.send("JoinGroup", 3, joining(group))
+        with broker.connect() as other:
+            answer = other.request("JoinGroup", 3, joining(context.name("other")), 20)
+            equal(answer["errorCode"], 0, "another group's join")
+        if broker.kind == "sluice":
+            grown = memory_kib(process) - before
+            check(grown < 64 * 1024, f"{grown} KiB more in use")
+
+
+def memory_kib(process):
+    """What the process has in memory."""
+    text = Path(f"/proc/{process.pid}/status").read_text()
+    return int(next(line for line in text.splitlines() if line.startswith("VmRSS")).split()[1])

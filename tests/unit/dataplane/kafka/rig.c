@@ -94,6 +94,26 @@ static void forward_run(struct call *call)
     g->forwards[g->forward_count++] = f;
 }
 
+static void forward_cancel(struct call *call)
+{
+    struct rig *g = the_rig;
+    g->cancelled++;
+    if (g->hold_cancels) {
+        CHECK(g->cancel_count < rig_forwards_max);
+        g->cancels[g->cancel_count++] = call;
+        return;
+    }
+    call_finish(call);
+}
+
+void rig_answer_cancels(struct rig *g)
+{
+    for (uint32_t i = 0; i < g->cancel_count; i++)
+        call_finish(g->cancels[i]);
+    g->cancel_count = 0;
+    agent_flush(&g->control);
+}
+
 void rig_answer_forwards(struct rig *g)
 {
     for (uint32_t i = 0; i < g->forward_count; i++)
@@ -153,6 +173,7 @@ static void path_up(struct rig *g, struct rig_shard *s, uint32_t index)
     o.cache = s->cache;
     o.control = &g->control;
     o.forward_run = forward_run;
+    o.forward_cancel = forward_cancel;
     o.admission = g->admission;
     o.node_id = rig_node_id;
     o.conn_max = pick(conn_max, 256);
@@ -317,6 +338,7 @@ static void shard_down(struct rig *g, struct rig_shard *s)
 void rig_down(struct rig *g)
 {
     rig_answer_forwards(g);
+    rig_answer_cancels(g);
     rig_logs_release(g);
     rig_settle(g);
     bool drained = false;

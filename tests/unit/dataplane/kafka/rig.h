@@ -76,6 +76,9 @@ struct rig {
     bool hold_forwards, close_forwards;
     struct forward *forwards[rig_forwards_max]; /* held */
     uint32_t forward_count, forwarded;
+    bool hold_cancels;
+    struct call *cancels[rig_forwards_max]; /* held */
+    uint32_t cancel_count, cancelled;
     int16_t last_key, last_version;
     char last_client[client_id_bytes_max + 1];
     uint64_t last_body_bytes;
@@ -108,6 +111,7 @@ struct rig_topic *rig_topic_add(struct rig *g, const char *name, int32_t partiti
 void rig_topic_remove(struct rig *g, struct rig_topic *t);
 struct plog *rig_log(struct rig_topic *t, int32_t partition);
 void rig_answer_forwards(struct rig *g);
+void rig_answer_cancels(struct rig *g);
 void rig_answer_one_forward(struct rig *g,
                             uint32_t index); /* of those held; the last takes its place */
 

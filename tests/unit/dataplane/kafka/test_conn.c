@@ -157,22 +157,32 @@ static void control_closes(void)
     down();
 }
 
+/* The slot comes back when the answer and the cancel have, in either order. */
 static void conn_gone_while_forwarded(void)
 {
-    up(NULL);
-    rig.hold_forwards = true;
-    struct wire w = kind_other(&rig, 2);
-    client_send(&client, w.p, w.n);
-    rig_settle(&rig);
-    sim_client_reset(client.sim);
-    rig_settle(&rig);
-    CU_ASSERT_EQUAL(counters()->conns, 0);
-    CU_ASSERT_EQUAL(counters()->requests_in_work, 1);
-    rig_answer_forwards(&rig);
-    rig_settle(&rig);
-    CU_ASSERT_EQUAL(counters()->requests_in_work, 0);
-    wire_free(&w);
-    down();
+    for (int cancel_first = 0; cancel_first < 2; cancel_first++) {
+        up(NULL);
+        rig.hold_forwards = rig.hold_cancels = true;
+        struct wire w = kind_other(&rig, 2);
+        client_send(&client, w.p, w.n);
+        rig_settle(&rig);
+        CU_ASSERT_EQUAL(rig.cancelled, 0);
+        sim_client_reset(client.sim);
+        rig_settle(&rig);
+        CU_ASSERT_EQUAL(counters()->conns, 0);
+        CU_ASSERT_EQUAL(rig.cancelled, 1);
+        for (int i = 0; i < 2; i++) {
+            CU_ASSERT_EQUAL(counters()->requests_in_work, 1);
+            if ((i == 0) == (cancel_first == 1))
+                rig_answer_cancels(&rig);
+            else
+                rig_answer_forwards(&rig);
+            rig_settle(&rig);
+        }
+        CU_ASSERT_EQUAL(counters()->requests_in_work, 0);
+        wire_free(&w);
+        down();
+    }
 }
 
 /* Control answers many conns in any order: each gets its own, and in its place. */
