@@ -7,6 +7,7 @@ fail a run (machines differ), heap allocations on a fast path do. Results: bench
 """
 import argparse
 import json
+import os
 import shutil
 import signal
 import statistics
@@ -33,6 +34,7 @@ def arguments():
     p.add_argument("--filter", default="", help="micro benchmarks whose name matches this pattern")
     p.add_argument("--no-micro", action="store_true")
     p.add_argument("--update-baseline", action="store_true", help="this run becomes the baseline")
+    p.add_argument("--results", type=Path, default=compare.RESULTS, help="folder for the results (default bench/results)")
     p.add_argument("scenario", nargs="*", help=f"default: {' '.join(DEFAULT)}; none: only the micro benchmarks")
     o = p.parse_args()
     o.all, o.durability, o.peers = compare.scenarios(), "os", ["sluice", "null"]
@@ -150,11 +152,11 @@ def main():
     text, faults = tables(found, rows, baseline)
     print(text)
     if found or rows:
-        compare.RESULTS.mkdir(exist_ok=True)
-        (compare.RESULTS / "bench.md").write_text((f"**Partial: {failure}**\n\n" if failure else "") + text)
-        (compare.RESULTS / "bench.json").write_text(json.dumps(
+        options.results.mkdir(parents=True, exist_ok=True)
+        (options.results / "bench.md").write_text((f"**Partial: {failure}**\n\n" if failure else "") + text)
+        (options.results / "bench.json").write_text(json.dumps(
             {"partial": failure, "micro": found, "scenarios": rows, "rounds": rounds}, indent=1))
-        print(f"written: bench/results/bench.md, bench.json{' (partial)' if failure else ''}")
+        print(f"written: {os.path.relpath(options.results / 'bench.md')}, bench.json{' (partial)' if failure else ''}")
     if options.update_baseline and not failure:
         baseline.setdefault("micro", {}).update({k: round(v["ratio"], 6) for k, v in found.items()})
         baseline.setdefault("scenarios", {}).update({k: round(v["ratio"], 4) for k, v in rows.items() if v["ratio"]})

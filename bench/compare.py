@@ -4,7 +4,8 @@
 Both brokers make the same promise: with --durability os (the default) for the death of the process, which is what
 stock Kafka promises as it comes; with fsync both flush before they answer. Sluice runs one shard, stock Kafka may use
 every core; the load is one thread. Each turn has a fresh topic. The report (bench/results/compare.html, .md and .json)
-shows the median and the range of the rounds, and names each row in which Sluice loses.
+shows the median and the range of the rounds, and names each row in which Sluice loses. A run that ends early (Ctrl-C, a
+broker that died, an answer with an error) leaves a report of what it had, marked partial, and exits with 130 or 1.
 """
 import argparse
 import json
@@ -20,7 +21,9 @@ import tomllib
 from pathlib import Path
 
 import peers
+import programs
 import report
+from peers.sluice import between
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results"
@@ -42,34 +45,52 @@ def arguments():
     p.add_argument("--rounds", type=int, default=3, help="at least 3 for a figure (default 3)")
     p.add_argument("--seconds", type=float, default=4, help="of each turn (default 4)")
     p.add_argument("--durability", choices=("os", "fsync"), default="os")
-    p.add_argument("--against", default="kafka,null", help="peers, comma-separated (default kafka,null)")
+    p.add_argument("--against", default="kafka,null",
+                   help=f"peers, comma-separated, of {', '.join(peers.NAMES)} (default kafka,null)")
     p.add_argument("--quick", action="store_true", help="four scenarios of 2 s, under three minutes")
-    p.add_argument("scenario", nargs="*", help="default: those of goals.toml")
+    p.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (default bench/results)")
+    p.add_argument("scenario", nargs="*", help="default: those of goals.toml; a file's name: all of it (linkedin-2014, clients)")
     o = p.parse_args()
     o.all = scenarios()
-    o.names = o.scenario or (QUICK["names"] if o.quick else [n for n, r in o.all.items() if r["file"] == "goals"])
+    files = {r["file"] for r in o.all.values()}
+    o.names = [n for s in o.scenario for n in ([k for k, r in o.all.items() if r["file"] == s] if s in files else [s])]
+    o.names = o.names or (QUICK["names"] if o.quick else [n for n, r in o.all.items() if r["file"] == "goals"])
     if o.quick:
         o.rounds, o.seconds = QUICK["rounds"], QUICK["seconds"]
     for name in o.names:
         if name not in o.all:
-            raise SystemExit(f"compare: unknown scenario {name}; there are {', '.join(o.all)}")
+            raise SystemExit(f"compare: unknown scenario {name}; there are {', '.join(o.all)}, and all of {', '.join(files)}")
     o.peers = ["sluice"] + [p for p in o.against.split(",") if p and p != "sluice"]
     for p_ in o.peers:
-        if p_ not in peers.PEERS:
-            raise SystemExit(f"compare: unknown peer {p_}; there are {', '.join(peers.PEERS)}")
+        if p_ not in peers.NAMES:
+            raise SystemExit(f"compare: unknown peer {p_}; there are {', '.join(peers.NAMES)}")
     return o
 
 
 def bench(load, broker, options, seconds):
-    """One run of sluice-bench; its result, or the line that it printed."""
+    """One run of sluice-bench; its result, or RuntimeError with the line that it printed."""
     args = [peers.BENCH, load, "--port", str(broker.port), "--json", "1", "--seconds", str(seconds),
             "--broker-pid", str(broker.process.pid)]
     for key, value in options.items():
         args += [f"--{key}", str(value)]
     done = subprocess.run(args, capture_output=True, text=True, timeout=seconds * 4 + 120)
     if done.returncode:
-        raise RuntimeError(done.stderr.strip() or f"sluice-bench {load} ended with {done.returncode}")
+        if broker.process.poll() is not None:
+            raise RuntimeError(f"{broker.title} ended in the middle of a turn, with {broker.process.returncode}")
+        raise RuntimeError(f"{broker.title}: {done.stderr.strip() or f'sluice-bench {load} ended with {done.returncode}'}")
     return json.loads(done.stdout)
+
+
+def process_cpu_s(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def program(broker, row, options, seconds, topic):
+    """One run of a program of other makers; what it used of the broker's CPU is measured around it."""
+    before = process_cpu_s(broker.process.pid)
+    r = programs.TOOLS[row["tool"]](broker, options, topic, seconds)
+    return dict(r, broker_cpu_s=process_cpu_s(broker.process.pid) - before)
 
 
 def request(broker, api, version, body):
@@ -90,12 +111,18 @@ def turn(broker, row, seconds, topic):
         options["topic"] = topic
     elif row["load"] == "produce":
         options["setup"] = 0
-    if "fill" in row:
-        bench("produce", broker, dict(row["fill"], topic=topic, warmup=0), 60)
     try:
-        r = bench(row["load"], broker, dict(options, warmup=1), seconds)
+        if "fill" in row:
+            bench("produce", broker, dict(row["fill"], topic=topic, warmup=0), 60)
+        clocks = broker.stages() if hasattr(broker, "stages") else {}
+        if row["load"] == "tool":
+            r = program(broker, row, options, seconds, topic)
+        else:
+            r = bench(row["load"], broker, dict(options, warmup=1), seconds)
+        if clocks:
+            r["stages"] = between(clocks, broker.stages())
     finally:
-        if broker.topics:
+        if broker.topics and broker.process.poll() is None:
             request(broker, "DeleteTopics", 5, {"topicNames": [topic], "timeoutMs": 30000})
             time.sleep(0.5)
     if r["records"]:
@@ -106,11 +133,12 @@ def turn(broker, row, seconds, topic):
 def start_all(options, folder, say):
     started = {}
     for name in options.peers:
-        say(f"starting {peers.PEERS[name].title}")
         begin = time.monotonic()
-        started[name] = peers.PEERS[name](folder / name, options.durability)
         try:
-            started[name].start()
+            peer = peers.load(name)(folder / name, options.durability)
+            say(f"starting {peer.title}")
+            started[name] = peer
+            peer.start()
         except BaseException:
             for broker in started.values():
                 broker.destroy()
@@ -126,10 +154,11 @@ def usable(row, name):
 def run(options, started, folder, everything, say):
     for name in options.names:
         row, results = options.all[name], {k: [] for k in started if usable(options.all[name], k)}
-        everything[name] = {"what": row["what"], "load": row["load"], "rounds": results}
-        if "kafka" in results:  # the JVM compiles its hot paths: not counted
-            say(f"{name}: warming stock Kafka")
-            turn(started["kafka"], row, options.seconds, f"warm-{name.lower()}")
+        everything[name] = {"what": row["what"], "load": row.get("shape", row["load"]), "rounds": results}
+        for k in results:
+            if getattr(started[k], "warm", False):
+                say(f"{name}: warming {started[k].title}")
+                turn(started[k], row, options.seconds, f"warm-{name.lower()}")
         for i in range(options.rounds):
             for k in results:
                 say(f"{name}: round {i + 1} of {options.rounds}, {started[k].title}")
@@ -153,7 +182,7 @@ def machine(options, started):
 
 def estimate(options):
     each = options.seconds + 4
-    return sum(each * (options.rounds + 1) * len([k for k in options.peers if usable(options.all[n], k)])
+    return 25 + sum(each * (options.rounds + 1) * len([k for k in options.peers if usable(options.all[n], k)])
                for n in options.names)
 
 
@@ -173,19 +202,22 @@ def main():
         started = start_all(options, folder, say)
         about = machine(options, started)
         run(options, started, folder, everything, say)
-    except (RuntimeError, KeyboardInterrupt, subprocess.TimeoutExpired, OSError) as e:
-        failure = str(e) or type(e).__name__
+    except (RuntimeError, AssertionError, KeyboardInterrupt, subprocess.TimeoutExpired, OSError, EOFError) as e:
+        failure = "interrupted" if isinstance(e, KeyboardInterrupt) else str(e) or type(e).__name__
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing keeps the brokers from being stopped
         for broker in started.values():
             broker.destroy()
         shutil.rmtree(folder, ignore_errors=True)
+    everything = {n: e for n, e in everything.items() if e["rounds"].get("sluice")}
     if everything:
-        RESULTS.mkdir(exist_ok=True)
-        report.write(RESULTS, about, everything, failure)
-        print(f"report: {(RESULTS / 'compare.html').relative_to(ROOT)}, compare.md, compare.json"
+        options.results.mkdir(parents=True, exist_ok=True)
+        report.write(options.results, about, everything, failure)
+        print(f"report: {os.path.relpath(options.results / 'compare.html')}, compare.md, compare.json"
               f"{' (partial)' if failure else ''}")
     if failure:
-        raise SystemExit(f"compare: stopped before the end: {failure}")
+        print(f"compare: stopped before the end: {failure}", file=sys.stderr)
+        raise SystemExit(130 if failure == "interrupted" else 1)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import json
 import statistics
 
 PERCENTILES = ("p50", "p90", "p99", "p99.9", "p99.99", "max")
-COLOURS = {"sluice": "var(--a)", "kafka": "var(--b)", "null": "var(--c)"}
+COLOURS = {"sluice": "var(--a)", "kafka": "var(--b)", "null": "var(--c)", "tansu": "var(--d)"}
 
 
 def spread(rounds, key):
@@ -41,6 +41,7 @@ COLUMNS = {
 }
 COLUMNS["fetch"] = COLUMNS["produce"]
 COLUMNS["e2e"] = COLUMNS["produce"][1:]
+COLUMNS["mixed"] = COLUMNS["produce"] + [("consumed/s", "fetch/records_per_s", "more")]
 
 
 def medians(entry):
@@ -114,6 +115,8 @@ def markdown(about, everything, failure):
                      for _, key, _ in columns]
             out.append(f"| {peer} | " + " | ".join(cells) + " |")
         out += [""] + [f"Sluice {line}" for line in ratios(entry)] + [""]
+        if limits(entry):
+            out += [f"The load's thread was busy all the time against {', '.join(limits(entry))}: there it is the limit.", ""]
     out += ["## Where Sluice loses", ""]
     lost = losses(everything)
     out += [f"- {n}, {title}: {a} against {peer}'s {b}" for n, title, a, peer, b in lost] or ["In no column measured."]
@@ -170,6 +173,60 @@ def curves(entry):
             f'<svg viewBox="0 0 600 216" role="img" aria-label="latency by percentile">{"".join(parts)}</svg></figure>')
 
 
+def over_time(entry):
+    """p99 of each piece of the measured time, of the round in the middle; logarithmic."""
+    import math
+    data = {}
+    for peer, rounds in entry["rounds"].items():
+        rounds = [r for r in rounds if len(r.get("timeline") or []) > 1]
+        if rounds:
+            middle = sorted(rounds, key=lambda r: r["records_per_s"])[len(rounds) // 2]
+            data[peer] = [(p[0], max(p[3], 0.1)) for p in middle["timeline"] if p[3] > 0]
+    data = {k: v for k, v in data.items() if len(v) > 1}
+    if not data:
+        return ""
+    low = math.floor(math.log10(min(v for line in data.values() for _, v in line)))
+    high = max(low + 1, math.ceil(math.log10(max(v for line in data.values() for _, v in line))))
+    end = max(t for line in data.values() for t, _ in line) or 1
+    parts = []
+    for e in range(low, high + 1):
+        y = 190 - 170 * (e - low) / (high - low)
+        parts.append(f'<path d="M60 {y:.1f}H570" stroke="var(--grid)"/><text x="54" y="{y + 4:.1f}" text-anchor="end">{10 ** e:,g}</text>')
+    for k in range(6):
+        parts.append(f'<text x="{60 + k * 102}" y="208" text-anchor="middle">{end * k / 5:.1f} s</text>')
+    for k, (peer, line) in enumerate(data.items()):
+        points = " ".join(f"{60 + 510 * t / end:.1f},{190 - 170 * (math.log10(v) - low) / (high - low):.1f}" for t, v in line)
+        colour = COLOURS.get(peer, "var(--d)")
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts.append(f'<rect x="{70 + k * 110}" y="4" width="12" height="12" fill="{colour}"/><text x="{86 + k * 110}" y="14">{peer}</text>')
+    return ('<figure><figcaption>p99 in us over the time of a turn (the round in the middle)</figcaption>'
+            f'<svg viewBox="0 0 600 216" role="img" aria-label="latency over time">{"".join(parts)}</svg></figure>')
+
+
+def stage_rows(entry):
+    """Where Sluice's microseconds went, in the round in the middle: [class, stage, count, p50, p99]."""
+    rounds = [r for r in entry["rounds"].get("sluice", []) if r.get("stages")]
+    if not rounds:
+        return []
+    rows = sorted(rounds, key=lambda r: r.get("records_per_s", 0))[len(rounds) // 2]["stages"]
+    most = max(r[2] for r in rows)
+    return [r for r in rows if r[0] in ("produce", "fetch") and r[2] > most / 100]
+
+
+def stages(entry):
+    rows = stage_rows(entry)
+    if not rows:
+        return ""
+    cells = "".join(f"<tr><td>{c} {s}</td><td>{n:,}</td><td>{number(a)}</td><td>{number(b)}</td></tr>" for c, s, n, a, b in rows)
+    return ('<figure><figcaption>where the time goes in Sluice: us to each point from the one before (upper edge of a bucket)'
+            f'</figcaption><div class="wide"><table><tr><th></th><th>count</th><th>p50</th><th>p99</th></tr>{cells}</table></div></figure>')
+
+
+def limits(entry):
+    """Peers in whose turns the load's own thread was busy all the time."""
+    return [k for k, rounds in entry["rounds"].items() if rounds and all(r.get("client_is_limit") for r in rounds)]
+
+
 STYLE = """
 :root{--bg:#fff;--ink:#1b1f24;--soft:#57606a;--grid:#d8dee4;--a:#0a7d5a;--b:#b4531a;--c:#7a7f87;--d:#5a4fcf}
 @media(prefers-color-scheme:dark){:root{--bg:#14171a;--ink:#e6e8ea;--soft:#9aa4ad;--grid:#353c44;--a:#3ecf9c;--b:#f09a5b;--c:#9aa0a6;--d:#a59cff}}
@@ -213,7 +270,9 @@ def page(about, everything, failure):
     for name, entry in everything.items():
         lines = "; ".join(ratios(entry))
         out.append(f"<h2>{e(name)}</h2><p>{e(entry['what'])}{'. Sluice ' + e(lines) if lines else ''}</p>"
-                   f"<div class=row>{bars(entry)}{curves(entry)}</div>{table(entry)}")
+                   f"<div class=row>{bars(entry)}{curves(entry)}{over_time(entry)}{stages(entry)}</div>{table(entry)}")
+        if limits(entry):
+            out.append(f"<p>The load's thread was busy all the time against {e(', '.join(limits(entry)))}: there it is the limit.</p>")
     return "".join(out) + "</html>\n"
 
 

@@ -1,0 +1,34 @@
+"""The brokers that are compared: one small file each, with a class `Peer` that says how to start, wait and stop.
+
+A Peer has: title, promise (text), topics (False: it has none to make), start(), destroy(); after start() process (a Popen)
+and port; connect() if it has topics. It raises SystemExit in its constructor when something is missing on this machine.
+"""
+import importlib
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BENCH = ROOT / "build" / "sluice-bench"
+sys.path.insert(0, str(ROOT / "tests" / "compat"))
+
+NAMES = sorted(p.stem for p in Path(__file__).parent.glob("*.py") if not p.stem.startswith("_"))
+
+
+def load(name):
+    return importlib.import_module(f"peers.{name}").Peer
+
+
+class Wrapped:
+    """A broker of the client tests' harness, as self.inner."""
+    topics = True
+
+    def start(self):
+        self.inner.folder.mkdir(parents=True, exist_ok=True)
+        self.inner.start()
+        self.process, self.port = self.inner.process, self.inner.port
+
+    def connect(self):
+        return self.inner.connect()
+
+    def destroy(self):
+        self.inner.destroy()

@@ -1,0 +1,122 @@
+"""`./dev compare` and `./dev bench` when something is wrong: a clear line, a status, nothing left running, what was
+measured kept and marked."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import kafka_dist
+from runner import check, equal, skip, until
+from test_bench import BENCH
+
+FOLDER = kafka_dist.ROOT / "bench"
+
+
+def start(context, script, *args, **env):
+    if not BENCH.exists():
+        skip("sluice-bench is not built")
+    results = context.scratch / context.name("results")
+    process = subprocess.Popen([sys.executable, FOLDER / script, "--results", results, *map(str, args)], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True, env={**os.environ, **env}, start_new_session=True)
+    return process, results
+
+
+def finish(process, status):
+    out, err = process.communicate(timeout=120)
+    equal(process.returncode, status, f"exit status ({err[-400:]} {out[-400:]})")
+    return out + err
+
+
+def children(pid):
+    """Processes below pid, by their parents in /proc."""
+    below = {pid}
+    found = {}
+    for stat in sorted(Path("/proc").glob("[0-9]*/stat"), key=lambda p: int(p.parent.name)):
+        try:
+            name, _, rest = stat.read_text().partition("(")[2].rpartition(")")
+        except OSError:
+            continue
+        if int(rest.split()[1]) in below:
+            below.add(int(stat.parent.name))
+            found[int(stat.parent.name)] = name
+    return found
+
+
+def gone(pids):
+    return not [p for p in pids if Path(f"/proc/{p}").exists()]
+
+
+def test_compare_refusals(context):
+    for args, word in ((("P17K",), "unknown scenario P17K"), (("--against", "pulsar"), "unknown peer pulsar"),
+                       (("--durability", "hope"), "invalid choice")):
+        process, _ = start(context, "compare.py", *args)
+        out, err = process.communicate(timeout=30)
+        check(process.returncode != 0 and word in err, f"{args}: {process.returncode} {err}")
+    process, _ = start(context, "bench.py", "P17K")
+    check("unknown scenario P17K" in finish(process, 1), "bench")
+
+
+def test_compare_without_java(context):
+    """A PATH without java: said before anything is measured, and Sluice, which ran already, is stopped."""
+    empty = context.scratch / "empty"
+    empty.mkdir(exist_ok=True)
+    process, results = start(context, "compare.py", "--against", "kafka", "L1", PATH=str(empty))
+    text = finish(process, 1)
+    check("java" in text and "--against null" in text, text)
+    check(not results.exists(), "a report of nothing")
+
+
+def running(process, *names):
+    """Waits until all of these run below it; their pids."""
+    def look():
+        found = children(process.pid)
+        return found if all(any(n.startswith(name) for n in found.values()) for name in names) else None
+    return until(look, timeout=60, what=f"{names} to run")
+
+
+def partial(results):
+    about = json.loads((results / "compare.json").read_text())
+    check("Partial" in (results / "compare.md").read_text(), "the summary does not say partial")
+    check("class=partial" in (results / "compare.html").read_text(), "the page does not say partial")
+    return about
+
+
+def test_compare_ctrl_c(context):
+    process, results = start(context, "compare.py", "--against", "null", "--rounds", 30, "--seconds", 1, "L1")
+    pids = running(process, "sluiced", "sluice-bench")
+    time.sleep(9)
+    pids.update(children(process.pid))
+    os.killpg(process.pid, signal.SIGINT)
+    text = finish(process, 130)
+    check("interrupted" in text, text)
+    until(lambda: gone(pids), what=f"the end of {pids}")
+    about = partial(results)
+    check(about["scenarios"]["L1"]["rounds"]["sluice"][0]["records"] > 0, f"what was measured is lost: {about}")
+
+
+def test_compare_broker_dies(context):
+    process, results = start(context, "compare.py", "--against", "null", "--rounds", 30, "--seconds", 1, "L1")
+    pids = running(process, "sluiced", "sluice-bench")
+    time.sleep(7)
+    for pid, name in pids.items():
+        if name == "sluiced":
+            os.kill(pid, signal.SIGKILL)
+    text = finish(process, 1)
+    check("Sluice" in text and ("ended in the middle" in text or "Connection" in text or "refused" in text), text)
+    until(lambda: gone(pids), what=f"the end of {pids}")
+    check(partial(results)["partial"], "not marked")
+
+
+def test_bench_micro_filter(context):
+    """One group of the micro benchmarks, quickly: a table with ratios and no heap calls."""
+    if not (kafka_dist.ROOT / "build/bench/micro/sluice-micro").exists():
+        skip("sluice-micro is not built")
+    process, results = start(context, "bench.py", "--filter", "map_get", "--rounds", 1, "none")
+    text = finish(process, 0)
+    rows = json.loads((results / "bench.json").read_text())["micro"]
+    equal(set(rows), {"calibration", "map_get_hit", "map_get_miss"}, "cases")
+    check(all(r["allocs"] == 0 and r["ns"] > 0 and r["cycles"] > 0 for r in rows.values()), f"{rows}")
+    check("of the calibration loop" in text, text)
