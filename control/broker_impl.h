@@ -142,6 +142,10 @@ int broker_tail_open(struct broker *b, char *why, size_t why_size);
 int broker_tail_begin(struct broker *b, char *why, size_t why_size);
 void broker_tail_free(struct broker *b);
 
+/* broker_journal.c: before a thread runs, and before a log is opened. */
+int broker_journals_begin(struct broker *b, char *why, size_t why_size);
+void broker_journal_plan(struct broker_shard *s);
+
 /* broker_dpdk.c: network ports, if a listener wants them. Takes their share off *memory. */
 int broker_dpdk_plan(struct broker *b, uint64_t *memory, char *why, size_t why_size);
 /* Requests may not reserve more than packet buffers can hold. After the memory plan. */

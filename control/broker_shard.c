@@ -101,6 +101,7 @@ static int part_storage(struct broker_shard *s, uint32_t index)
         .ctx = s,
         .retention_check_ms = config_long(b->config, CONFIG_LOG_RETENTION_CHECK_INTERVAL_MS),
     };
+    broker_journal_plan(s);
     return 0;
 }
 

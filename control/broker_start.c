@@ -342,7 +342,9 @@ int broker_start(struct broker *b, char *ready, size_t ready_size, char *why, si
     if (err)
         return err;
     say_hello(b);
-    err = broker_tail_begin(b, why, why_size);
+    err = broker_journals_begin(b, why, why_size);
+    if (!err)
+        err = broker_tail_begin(b, why, why_size);
     if (err)
         return err;
     err = threads_start(b, why, why_size);

@@ -37,28 +37,28 @@ int broker_tail_open(struct broker *b, char *why, size_t why_size)
     return 0;
 }
 
-static enum tail_missing missing(void *ctx, const struct uuid *topic_id, int32_t partition)
+static enum restore_missing missing(void *ctx, const struct uuid *topic_id, int32_t partition)
 {
     struct broker *b = ctx;
     const struct logdirs *dirs = b->logdirs;
     const struct image_topic *topic = image_by_id(&b->control.image, topic_id);
     if (!topic || topic->state == IMAGE_TOPIC_DELETING || partition >= topic->partition_count)
-        return TAIL_DROP;
+        return RESTORE_DROP;
     uint32_t dir = logdirs_by_id(dirs, &topic->partitions[partition].directory);
     if (dir == image_no_log_dir || !dirs->dirs[dir].online)
-        return TAIL_KEEP;
+        return RESTORE_KEEP;
     log_error("broker", "%s-%d: named memory holds records of it that have no place any more: %s",
               topic->name, partition,
               dirs->dirs[dir].clean ? "its log dir was stopped cleanly since"
                                     : "its directory was removed");
-    return TAIL_DROP;
+    return RESTORE_DROP;
 }
 
 static int replay(struct broker *b, char *why, size_t why_size)
 {
     const char **dirs = calloc(b->logdirs->data_count, sizeof(*dirs));
     uint32_t n = 0;
-    struct tail_report report;
+    struct restore_report report;
     if (!dirs) {
         snprintf(why, why_size, "%s", err_text(ERR_NO_MEMORY));
         return ERR_NO_MEMORY;

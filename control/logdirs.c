@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "control/meta/image.h"
 #include "control/meta_properties.h"
+#include "storage/journal/journal.h"
 
 #define clean_mark_name ".kafka_cleanshutdown"
 #define lock_name       ".lock"
@@ -229,13 +230,13 @@ static int dir_begin(struct logdirs *l, struct log_dir *dir, const struct uuid *
             err = l->fs->ops->sync_dir(l->fs, dir->path);
     }
     dir->begun = !err;
-    if (err || dir->identified)
-        return err;
-    struct meta_properties p = {
-        .cluster_id = *cluster_id, .directory_id = dir->id, .node_id = l->node_id};
-    err = meta_properties_write(l->fs, dir->path, &p, clock_wall_ms(l->clock));
-    dir->identified = !err;
-    return err;
+    if (!err && !dir->identified) {
+        struct meta_properties p = {
+            .cluster_id = *cluster_id, .directory_id = dir->id, .node_id = l->node_id};
+        err = meta_properties_write(l->fs, dir->path, &p, clock_wall_ms(l->clock));
+        dir->identified = !err;
+    }
+    return err ? err : meta_properties_hide(l->fs, dir->path);
 }
 
 int logdirs_begin(struct logdirs *l, const struct uuid *cluster_id, char *why, size_t why_size)
@@ -295,5 +296,8 @@ int logdirs_mark_clean(struct logdirs *l, uint32_t dir, uint64_t boots)
     char text[96];
     int n = snprintf(text, sizeof(text), "{\"version\":0,\"brokerEpoch\":%llu}",
                      (unsigned long long)boots);
-    return file_replace(l->fs, l->dirs[dir].path, clean_mark_name, text, (size_t)n);
+    int err = journal_remove_all(l->fs, l->dirs[dir].path);
+    if (!err)
+        err = meta_properties_show(l->fs, l->dirs[dir].path);
+    return err ? err : file_replace(l->fs, l->dirs[dir].path, clean_mark_name, text, (size_t)n);
 }

@@ -11,9 +11,8 @@
  * refuses
  * (with one line in why) when the dir of the metadata is one of them, when another process has a
  * lock,
- * and when an identity does not fit. There is no journal yet whose content Kafka would
- * miss, so meta.properties keeps its name while the broker runs: what protects the files from
- * another program is the lock, and after a crash the missing clean mark makes Kafka recover them.
+ * and when an identity does not fit. While the broker runs meta.properties has another name, so that
+ * after a crash stock Kafka refuses the dir: it would not see what only a journal or named memory has.
  */
 #ifndef CONTROL_LOGDIRS_H
 #define CONTROL_LOGDIRS_H
@@ -82,7 +81,7 @@ int logdirs_cluster_id(const struct logdirs *l, struct uuid *out, char *why, siz
 
 /*
  * From here on data may be written: reads clean marks and checkpoints, takes the marks away (on the
- * medium), writes meta.properties where it is missing. A dir that fails goes offline.
+ * medium), writes meta.properties where it is missing, and hides it. A dir that fails goes offline.
  */
 int logdirs_begin(struct logdirs *l, const struct uuid *cluster_id, char *why, size_t why_size);
 
@@ -112,7 +111,10 @@ int logdir_remove_partition(struct fs *fs, const char *log_dir, struct str topic
 /* The topic id of a partition's directory (partition.metadata). ERR_NOT_FOUND, ERR_INVALID. */
 int logdir_topic_id(struct fs *fs, const char *log_dir, const char *name, struct uuid *out);
 
-/* Writes the clean mark: the last write to a dir. boots: what Kafka calls the broker's epoch. */
+/*
+ * Removes the journals, which hold nothing any more, gives meta.properties its name back, and writes
+ * the clean mark: the last write to a dir. boots: what Kafka calls the broker's epoch.
+ */
 int logdirs_mark_clean(struct logdirs *l, uint32_t dir, uint64_t boots);
 
 const char *log_dir_checkpoint_name(enum log_dir_checkpoint which);

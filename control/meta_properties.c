@@ -10,6 +10,7 @@
 #include "control/config/properties.h"
 
 #define meta_properties_name      "meta.properties"
+#define hidden_name               "sluice-meta.properties"
 #define meta_properties_bytes_max 65536
 
 static struct str find(const struct properties *all, const char *key)
@@ -100,11 +101,11 @@ static int parse(struct str text, const char *path, struct meta_properties *out,
     return err;
 }
 
-int meta_properties_read(struct fs *fs, const char *dir, struct meta_properties *out, char *why,
-                         size_t why_size)
+static int read_name(struct fs *fs, const char *dir, const char *name, struct meta_properties *out,
+                     char *why, size_t why_size)
 {
     char path[io_path_bytes_max];
-    snprintf(path, sizeof(path), "%s/" meta_properties_name, dir);
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
     char *text = malloc(meta_properties_bytes_max);
     if (!text)
         return ERR_NO_MEMORY;
@@ -116,6 +117,34 @@ int meta_properties_read(struct fs *fs, const char *dir, struct meta_properties 
         snprintf(why, why_size, "%s cannot be read: %s", path, err_text(err));
     free(text);
     return err;
+}
+
+int meta_properties_read(struct fs *fs, const char *dir, struct meta_properties *out, char *why,
+                         size_t why_size)
+{
+    int err = read_name(fs, dir, meta_properties_name, out, why, why_size);
+    return err == ERR_NOT_FOUND ? read_name(fs, dir, hidden_name, out, why, why_size) : err;
+}
+
+static int move(struct fs *fs, const char *dir, const char *from, const char *to)
+{
+    char old_path[io_path_bytes_max], new_path[io_path_bytes_max];
+    snprintf(old_path, sizeof(old_path), "%s/%s", dir, from);
+    snprintf(new_path, sizeof(new_path), "%s/%s", dir, to);
+    int err = fs->ops->rename(fs, old_path, new_path);
+    if (err == ERR_NOT_FOUND)
+        return 0; /* it has that name */
+    return err ? err : fs->ops->sync_dir(fs, dir);
+}
+
+int meta_properties_hide(struct fs *fs, const char *dir)
+{
+    return move(fs, dir, meta_properties_name, hidden_name);
+}
+
+int meta_properties_show(struct fs *fs, const char *dir)
+{
+    return move(fs, dir, hidden_name, meta_properties_name);
 }
 
 /* As java.util.Properties.store writes it: two comment lines, then the keys sorted. */

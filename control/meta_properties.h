@@ -27,6 +27,14 @@ struct meta_properties {
 int meta_properties_read(struct fs *fs, const char *dir, struct meta_properties *out, char *why,
                          size_t why_size);
 
+/*
+ * While records are in a journal or in named memory alone the file is called sluice-meta.properties:
+ * stock Kafka refuses a directory without it, and would not see them. meta_properties_read finds
+ * both. On the medium when they return 0; doing it again is fine.
+ */
+int meta_properties_hide(struct fs *fs, const char *dir);
+int meta_properties_show(struct fs *fs, const char *dir);
+
 int meta_properties_write(struct fs *fs, const char *dir, const struct meta_properties *p,
                           int64_t wall_ms);
 

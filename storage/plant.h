@@ -30,7 +30,8 @@
     X(JOURNAL_REUSED_EARLY, "journal space is used again before the segment's flush")              \
     X(ACK_OVER_HOLE, "a direct append is acked while earlier ones are in the journal alone")       \
     X(STALE_LAP, "frames of an older lap of the journal are replayed")                             \
-    X(TRUNCATE_UNFRAMED, "a truncate or delete leaves its frames in the journal")
+    X(TRUNCATE_UNFRAMED, "a deleted segment's frames in the journal bring it back")                \
+    X(JOURNAL_FORGOTTEN, "the journal of a broker that died is not replayed")
 
 #ifdef SLUICE_PLANT
 

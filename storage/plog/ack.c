@@ -56,6 +56,7 @@ void plog_fail(struct plog *p, int err, const char *what)
         answer(a, KERR_KAFKA_STORAGE_ERROR);
         a = next;
     }
+    group_forget(p);
     plog_fire(p);
     plog_reads_give_up(p);
     plog_lookups_go(p);
@@ -81,7 +82,9 @@ void plog_move_stable(struct plog *p)
 /* Marks first, then answers in order; the waiters follow from plog_env_run. */
 void plog_complete(struct plog *p)
 {
-    uint64_t safe = plog_store_acks(p) || PLANT(EARLY_ACK) ? p->appended_total : p->written_total;
+    uint64_t safe = p->journal.durable > p->written_total ? p->journal.durable : p->written_total;
+    if (plog_store_acks(p) || PLANT(EARLY_ACK))
+        safe = p->appended_total;
     struct plog_append *first = p->queue_head, *last = NULL;
     int64_t before = p->high_watermark;
     for (struct plog_append *a = first; a && a->end_total <= safe; a = a->next) {

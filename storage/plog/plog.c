@@ -13,7 +13,8 @@ void plog_check(const struct plog *p)
     CHECK(p->log_start <= p->stable && p->stable <= p->high_watermark);
     CHECK(p->high_watermark <= p->end);
     CHECK(p->segment_count > 0 && p->visible != NULL);
-    CHECK(p->visible_end <= (plog_store_acks(p) ? p->visible->size : p->visible->written));
+    bool ahead = plog_store_acks(p) || p->journal.durable > p->written_total;
+    CHECK(p->visible_end <= (ahead ? p->visible->size : p->visible->written));
     const struct segment *active = plog_active(p);
     CHECK(active->next == p->end && active->written <= active->submitted);
     CHECK(active->submitted <= active->size);
@@ -53,6 +54,7 @@ void plog_env_fini(struct plog_env *env)
     if (env == NULL || env->shard == NULL)
         return;
     wheel_cancel(env->wheel, &env->shard->lazy_timer);
+    group_fini(env);
     unzip_free(env->shard->unzip);
     free(env->shard->ops);
     free(env->shard->writes);
@@ -68,6 +70,7 @@ void plog_attach(struct plog *p, struct plog_env *env)
         env->shard = shard_new(); /* at start: the first plog of the shard */
     p->env = env;
     p->state = PLOG_ATTACHED;
+    group_attach(p);
     plog_retention_arm(p);
     plog_check(p);
 }
@@ -98,6 +101,7 @@ void plog_detach_try(struct plog *p)
         return;
     p->detach = NULL;
     plog_lazy_remove(p);
+    group_detach(p);
     for (uint32_t i = 0; i < p->segment_count; i++) {
         segment_drop_chunks(p->segments[i], p->env->cache, plog_store_acks(p));
         segment_unlist(p->segments[i]);
@@ -111,6 +115,7 @@ void plog_detach(struct plog *p, struct plog_detach *d)
     CHECK(p->state == PLOG_ATTACHED);
     p->state = PLOG_DETACHING;
     p->detach = d;
+    group_forget(p); /* from here on everything goes to the segments */
     wheel_cancel(p->env->wheel, &p->retention_timer);
     wheel_cancel(p->env->wheel, &p->flush_timer);
     for (struct segment *s = p->doomed; s; s = s->next_doomed)

@@ -19,7 +19,10 @@
  *      only when its bytes are written (or kept, when the plog fails and they were acked).
  *   6. a FAILED plog accepts nothing and answers KAFKA_STORAGE_ERROR until it is opened anew.
  *   7. a segment is written to only when all segments before it are written.
- * Durability: PLOG_FSYNC: written and flushed to the medium. PLOG_OS: handed to the operating
+ *   8. bytes that are acked and not written are in a journal on the medium (PLOG_FSYNC), or in named
+ *      memory (PLOG_OS); writes of a segment begin where the last one ended, so that they cover what
+ *      the journal alone has.
+ * Durability: PLOG_FSYNC: on the medium, in the segment or the journal. PLOG_OS: handed to the operating
  * system, or stored where the log memory has a name: survives the death of the process.
  * Failure: a failing disk moves the plog to FAILED and is reported through env->disk_error, once.
  */
@@ -43,6 +46,7 @@ struct plog;
 struct segment;
 struct plog_shard;
 struct cache;
+struct rng;
 
 enum plog_durability { PLOG_FSYNC, PLOG_OS };
 enum plog_timestamp_type { PLOG_CREATE_TIME = 0, PLOG_LOG_APPEND_TIME = 1 };
@@ -74,7 +78,11 @@ struct plog_env {
     /* A disk error took this plog's log dir down; called once per failing plog on the shard. */
     void (*disk_error)(struct plog_env *env, struct plog *plog, int err);
     void *ctx;
-    int64_t retention_check_ms;           /* log.retention.check.interval.ms; 0: never */
+    int64_t retention_check_ms; /* log.retention.check.interval.ms; 0: never */
+    uint64_t journal_bytes;     /* PLOG_FSYNC: of a journal for each log dir (0: none) */
+    struct rng *rng;            /* for journals */
+    /* The directory.id of a log dir; false: no journal there. */
+    bool (*dir_id)(struct plog_env *env, const char *log_dir, struct uuid *out);
     struct plog *dirty_head, *dirty_tail; /* private: plogs with work for plog_env_run */
     struct plog_shard *shard;             /* private: made by the first plog_attach */
     uint64_t appends, append_bytes, writes, reads_tail, reads_disk, duplicates,
@@ -191,15 +199,8 @@ struct plog_append {
  */
 int plog_append(struct plog *p, struct plog_append *a);
 
-#define plog_reads_max           64          /* disk reads under way on a shard; more wait */
-#define plog_read_disk_bytes_max (1 * MIB)   /* of one read from disk (or one larger batch) */
-#define plog_write_chunks_max    16          /* of one write: 1 MiB */
-#define plog_writes_max          4           /* of one plog under way */
-#define plog_shard_writes_max    128         /* of a shard under way; more wait */
-#define plog_lazy_write_bytes    (256 * KIB) /* store is the ack: a write is worth while */
-#define plog_lazy_write_ms       100         /* and so long do other bytes wait for one */
-#define plog_rolls_pending_max   8   /* segments whose file is still being made; then ERR_FULL */
-#define plog_segments_open_max   512 /* sealed segments of a shard with file and indexes open */
+#define plog_reads_max           64        /* disk reads under way on a shard; more wait */
+#define plog_read_disk_bytes_max (1 * MIB) /* of one read from disk (or one larger batch) */
 
 /*
  * A range for a fetch. An offset outside [log start, end] is OFFSET_OUT_OF_RANGE. Less than

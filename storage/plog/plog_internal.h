@@ -2,7 +2,7 @@
  * plog_internal: a partition's log from inside, shared by the files of this folder.
  *
  * Which file does what: plog.c life and marks; append.c a batch in; ack.c answers out; write.c bytes
- * to disk; flush.c flush.messages and flush.ms; tail.c what named memory held at the start; read.c ranges out; lookup.c by timestamp; segment.c one segment and its files; jobs.c what
+ * to disk; group.c which go through a journal; flush.c flush.messages and flush.ms; tail.c what named memory held at the start; read.c ranges out; lookup.c by timestamp; segment.c one segment and its files; jobs.c what
  * the worker does for a segment; roll.c new segments; retain.c old ones; load.c opening and
  * closing; recover.c what a crash left; replay.c producers at open; scan.c batches of a file at
  * open.
@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/kerr.h"
 #include "storage/cache/cache.h"
+#include "storage/journal/journal.h"
 #include "storage/plog/batch.h"
 #include "storage/plog/decompress.h"
 #include "storage/plog/epochs.h"
@@ -119,8 +120,11 @@ struct plog {
     struct plog *lazy_next; /* of the shard's list of plogs with bytes that wait for a write */
     int64_t lazy_since_ns;
     bool lazy;
-    bool fire_wanted;       /* the high watermark moved */
-    struct lookup *lookups; /* wait until what they search is written */
+    struct group *group;                   /* whose journal it may use; NULL: none */
+    struct journal_log journal;            /* totals as in written_total */
+    struct plog *group_next, **group_prev; /* waits for a commit; prev NULL: it does not */
+    bool fire_wanted;                      /* the high watermark moved */
+    struct lookup *lookups;                /* wait until what they search is written */
 
     struct io_req flush; /* flush.messages, flush.ms */
     struct segment *flushing;
@@ -225,8 +229,22 @@ void plog_write(struct plog *p);
 void plog_drain(struct plog *p);
 /* Bytes were appended. */
 void plog_grown(struct plog *p);
-/* Nothing of the plog waits for a write. */
+/* Its bytes wait for a write, as long as they may; nothing of it waits for one any more. */
+void plog_lazy_add(struct plog *p);
 void plog_lazy_remove(struct plog *p);
+
+/* --- group.c --- */
+void group_attach(struct plog *p);
+/* Nothing of the plog waits for a commit. */
+void group_forget(struct plog *p);
+void group_detach(struct plog *p);
+/* What was appended waits for a commit, or is written to the segment now. */
+void group_step(struct plog *p);
+/* Begins commits, and drains what makes the journal full. Returns how many logs it took. */
+uint32_t group_run(struct plog_env *env);
+void group_fini(struct plog_env *env);
+/* True if appends may be acked by a journal: writes to the segment may wait. */
+bool group_acks(const struct plog *p);
 
 /* --- flush.c --- */
 void plog_flush_check(struct plog *p);

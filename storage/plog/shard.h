@@ -1,4 +1,5 @@
-/* shard: what the plogs of a shard share: reads and writes under way. For plog_internal.h alone. */
+/* shard: what the plogs of a shard share: reads and writes under way, and their limits. For this
+ * folder and its tests. */
 #ifndef STORAGE_PLOG_SHARD_H
 #define STORAGE_PLOG_SHARD_H
 
@@ -6,6 +7,16 @@
 #include "storage/cache/cache.h"
 #include "storage/io/io.h"
 #include "storage/plog/plog.h"
+
+#define plog_write_chunks_max  16          /* of one write: 1 MiB */
+#define plog_writes_max        4           /* of one plog under way */
+#define plog_shard_writes_max  128         /* of a shard under way; more wait */
+#define plog_lazy_write_bytes  (256 * KIB) /* store is the ack: a write is worth while */
+#define plog_lazy_write_ms     100         /* and so long do other bytes wait for one */
+#define plog_rolls_pending_max 8   /* segments whose file is still being made; then ERR_FULL */
+#define plog_segments_open_max 512 /* sealed segments of a shard with file and indexes open */
+#define plog_journal_bytes_max (32 * KIB) /* of one log and flush: more go to the segment */
+#define plog_journal_drain_ms  2000       /* the journal has bytes so long until a write is due */
 
 /* Bytes of a segment by position: the cached ones, or those just read. */
 struct window {
@@ -62,7 +73,8 @@ struct plog_shard {
     struct plog *starved;           /* dirty, but there was no write_op; linked by dirty_next */
     struct plog *lazy, **lazy_tail; /* oldest first */
     struct wheel_timer lazy_timer;
-    bool pressed; /* an append found no log memory: write everything */
+    struct group *groups; /* one for each log dir */
+    bool pressed;         /* an append found no log memory: write everything */
 };
 
 #endif

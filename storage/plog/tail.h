@@ -19,12 +19,7 @@
 #include <stdint.h>
 
 #include "storage/cache/region.h"
-
-/* What to do with ranges of a partition that none of the directories has. */
-enum tail_missing {
-    TAIL_DROP, /* the topic is gone */
-    TAIL_KEEP, /* its log dir is not there now: the replay must not end well */
-};
+#include "storage/plog/restore.h"
 
 struct tail_options {
     struct fs *fs;
@@ -32,22 +27,15 @@ struct tail_options {
     uint32_t region_count;
     const char *const *dirs; /* log dirs that are there and were not stopped cleanly */
     uint32_t dir_count;
-    enum tail_missing (*missing)(void *ctx, const struct uuid *topic_id, int32_t partition);
+    enum restore_missing (*missing)(void *ctx, const struct uuid *topic_id, int32_t partition);
     void *ctx;
-};
-
-struct tail_report {
-    uint32_t partitions, ranges; /* written */
-    uint64_t bytes;
-    uint32_t dropped; /* ranges of partitions that are gone */
-    uint32_t refused; /* ranges whose file holds something else: another program wrote to it */
 };
 
 /*
  * 0: everything that has a place is in its file, and the files are synced. ERR_BUSY: a partition's
- * directory is missing and `missing` said TAIL_KEEP. Others: as the file system says.
+ * directory is missing and `missing` said RESTORE_KEEP. Others: as the file system says.
  */
-int tail_replay(const struct tail_options *o, struct tail_report *report, char *why,
+int tail_replay(const struct tail_options *o, struct restore_report *report, char *why,
                 size_t why_size);
 
 #endif

@@ -1,8 +1,9 @@
 /*
  * Bytes to the disk. Writes begin in the order of the log, several may be under way; what they make
  * written moves in that order too. Where the promise is the medium (or there is no named memory) all
- * that was appended goes out at the end of a step; where the store was the acknowledgement, large
- * writes of whole blocks do, and the rest after plog_lazy_write_ms, or when memory gets short.
+ * that was appended goes out at the end of a step; where the store was the acknowledgement, or a
+ * journal has the bytes (group.c), large writes of whole blocks do, and the rest after some time, or
+ * when memory or the journal gets short.
  */
 #include <string.h>
 
@@ -34,17 +35,22 @@ static void lazy_fire(struct wheel_timer *timer, int64_t now_ns)
     /* plog_env_run looks at the list; the timer only ends the sleep */
 }
 
+static int64_t lazy_ns(const struct plog_env *env)
+{
+    return (env->durability == PLOG_FSYNC ? plog_journal_drain_ms : plog_lazy_write_ms) *
+           CLOCK_NS_PER_MS;
+}
+
 static void lazy_arm(struct plog_env *env)
 {
     struct plog_shard *shard = env->shard;
     if (shard->lazy == NULL || wheel_armed(&shard->lazy_timer))
         return;
     shard->lazy_timer.fire = lazy_fire;
-    wheel_arm(env->wheel, &shard->lazy_timer,
-              shard->lazy->lazy_since_ns + plog_lazy_write_ms * CLOCK_NS_PER_MS);
+    wheel_arm(env->wheel, &shard->lazy_timer, shard->lazy->lazy_since_ns + lazy_ns(env));
 }
 
-static void lazy_add(struct plog *p)
+void plog_lazy_add(struct plog *p)
 {
     struct plog_shard *shard = p->env->shard;
     if (p->lazy)
@@ -83,7 +89,7 @@ void plog_grown(struct plog *p)
 {
     plog_mark_dirty(p);
     if (plog_store_acks(p))
-        lazy_add(p);
+        plog_lazy_add(p);
 }
 
 /* The oldest ones whose time has come; all of them when half of the log memory waits for writes. */
@@ -95,7 +101,7 @@ static uint32_t lazy_run(struct plog_env *env, int64_t now_ns)
     shard->pressed = false;
     while (shard->lazy) {
         struct plog *p = shard->lazy;
-        if (!pressed && now_ns - p->lazy_since_ns < plog_lazy_write_ms * CLOCK_NS_PER_MS)
+        if (!pressed && now_ns - p->lazy_since_ns < lazy_ns(env))
             break;
         plog_lazy_remove(p);
         plog_drain(p);
@@ -110,6 +116,7 @@ static uint32_t lazy_run(struct plog_env *env, int64_t now_ns)
 /* True if p may be gone. */
 static void dirty_step(struct plog *p)
 {
+    group_step(p);
     plog_write(p);
     if (p->fire_wanted)
         plog_fire(p);
@@ -133,7 +140,7 @@ uint32_t plog_env_run(void *ctx, int64_t now_ns, uint32_t budget)
         if (p == last)
             break;
     }
-    return done;
+    return env->shard ? done + group_run(env) : done;
 }
 
 /* --- what a completion means ------------------------------------------------------------------ */
@@ -174,6 +181,7 @@ static void op_finish(struct plog *p, struct write_op *op)
         CHECK(op->from == from);
         s->written = op->to;
         p->written_total += op->to - from;
+        journal_written(&p->journal, p->written_total);
         clean_chunks(p, s, from);
         if (s != plog_active(p))
             segment_seal(s);
@@ -227,8 +235,8 @@ static struct segment *write_segment(const struct plog *p)
 
 static bool write_now(const struct plog *p, const struct segment *s)
 {
-    return !plog_store_acks(p) || p->state == PLOG_DETACHING || s != plog_active(p) ||
-           p->submitted_total < p->drain_total;
+    return !(plog_store_acks(p) || group_acks(p)) || p->state == PLOG_DETACHING ||
+           s != plog_active(p) || p->submitted_total < p->drain_total;
 }
 
 /* Where the next write of the segment ends; s->submitted: none now. */
@@ -321,9 +329,25 @@ static struct write_op *op_take(struct plog *p)
     return NULL;
 }
 
+/* The bug of ACK_OVER_HOLE: what the journal has is taken for written. */
+static void plant_hole(struct plog *p, struct segment *s)
+{
+    uint64_t over =
+        p->journal.durable > p->submitted_total ? p->journal.durable - p->submitted_total : 0;
+    over = block_floor(s->submitted + over);
+    if (p->writes || over <= s->submitted || over > s->size)
+        return;
+    p->written_total += over - s->submitted;
+    p->submitted_total = p->written_total;
+    s->submitted = s->written = (uint32_t)over;
+    journal_written(&p->journal, p->written_total);
+}
+
 static bool write_next(struct plog *p)
 {
     struct segment *s = write_segment(p);
+    if (PLANT(ACK_OVER_HOLE) && s)
+        plant_hole(p, s);
     uint32_t to = s ? write_end(p, s) : 0;
     if (s == NULL || to == s->submitted)
         return false;

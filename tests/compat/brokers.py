@@ -80,7 +80,7 @@ class StartFailed(AssertionError):
 
 def forget_named_memory(folder):
     """What a killed Sluice left in /dev/shm for the log dirs below `folder` (docs/storage.md)."""
-    for properties in Path(folder).rglob("meta.properties"):
+    for properties in Path(folder).rglob("*meta.properties"):
         for line in properties.read_text(errors="replace").splitlines():
             key, _, value = line.partition("=")
             if key != "directory.id":

@@ -32,10 +32,11 @@ const struct sim_plant sim_plants[] = {
     {P(UNMARKED), .built = true, OS, .named = true},
     {P(UNMARKED_EARLY), .built = true, OS, .named = true},
     {P(TAIL_FORGOTTEN), .built = true, OS, .named = true},
-    {P(JOURNAL_REUSED_EARLY), FSYNC, .power = true},
-    {P(ACK_OVER_HOLE), FSYNC, .power = true},
-    {P(STALE_LAP), FSYNC, .power = true},
-    {P(TRUNCATE_UNFRAMED), FSYNC, .power = true},
+    {P(JOURNAL_REUSED_EARLY), .built = true, FSYNC, .power = true, .journal = true},
+    {P(ACK_OVER_HOLE), .built = true, FSYNC, .journal = true},
+    {P(STALE_LAP), .built = true, FSYNC, .power = true, .journal = true},
+    {P(TRUNCATE_UNFRAMED), .built = true, FSYNC, .retention = true, .journal = true},
+    {P(JOURNAL_FORGOTTEN), .built = true, FSYNC, .journal = true},
 #undef P
 };
 const uint32_t sim_plant_count = sizeof(sim_plants) / sizeof(sim_plants[0]);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/check.h"
+#include "storage/journal/format.h"
 #include "tests/sim/sim.h"
 
 typedef void step_fn(struct world *w, struct sim_topic *t, struct sim_part *p);
@@ -23,6 +24,18 @@ static void do_burst(struct world *w, struct sim_topic *t, struct sim_part *p)
 {
     for (uint64_t n = 2 + rng_below(&w->rng, 10); n > 0; n--)
         traffic_produce(w, p, any_flow(w, p));
+}
+
+/* Small batches here and there, and commits of them that pile up at the disk. */
+static void do_scatter(struct world *w, struct sim_topic *t, struct sim_part *p)
+{
+    for (uint64_t n = 3 + rng_below(&w->rng, 12); n > 0; n--) {
+        t = &w->topics[rng_below(&w->rng, w->o.topics)];
+        p = &t->parts[rng_below(&w->rng, w->o.parts)];
+        traffic_produce(w, p, any_flow(w, p));
+        if (rng_below(&w->rng, 2))
+            world_push(w);
+    }
 }
 
 static void do_repeat(struct world *w, struct sim_topic *t, struct sim_part *p)
@@ -161,6 +174,7 @@ static const struct {
 } kinds[] = {
     {"produce", do_produce, 30},
     {"burst", do_burst, 8},
+    {"scatter", do_scatter, 8},
     {"repeat", do_repeat, 6},
     {"fetch", do_fetch, 12},
     {"release", do_release, 8},
@@ -216,6 +230,9 @@ void options_draw(struct sim_options *o, uint64_t seed, enum plog_durability dur
         .segment_ms = rng_below(&r, 2) ? INT64_MAX / 4 : 60000,
         .large_one_in = rng_below(&r, 3) ? 20 : 3,
         .buffered = rng_below(&r, 4) == 0,
+        .journal_blocks = rng_below(&r, 4)
+                              ? journal_blocks_min + (uint32_t)rng_below(&r, 1 + rng_below(&r, 64))
+                              : 0,
     };
 }
 
@@ -223,10 +240,11 @@ void options_print(const struct sim_options *o)
 {
     printf("seed %" PRIu64 ": %s, %u steps, %u topics of %u partitions, %u chunks, segments of "
            "%" PRId64 ", index every %" PRId64 ", retention %" PRId64 " ms %" PRId64
-           " bytes, flush after %" PRId64 "%s%s%s%s%s\n",
+           " bytes, flush after %" PRId64 ", journal of %u blocks%s%s%s%s%s\n",
            o->seed, o->durability == PLOG_FSYNC ? "fsync" : "os", o->steps, o->topics, o->parts,
            o->chunks, o->segment_bytes, o->index_interval_bytes, o->retention_ms,
-           o->retention_bytes, o->flush_messages, o->faults ? ", disk errors" : "",
+           o->retention_bytes, o->flush_messages,
+           o->durability == PLOG_FSYNC ? o->journal_blocks : 0, o->faults ? ", disk errors" : "",
            o->power ? ", power cuts" : "", o->named ? ", named memory" : "",
            o->buffered ? ", buffered" : "", o->space ? ", full disk" : "");
 }

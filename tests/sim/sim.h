@@ -44,6 +44,7 @@ struct sim_options {
     bool faults, power, space; /* disk errors, power cuts, a full disk */
     bool buffered;             /* the file system has no O_DIRECT */
     bool named;                /* log memory that survives the process; the store is the ack */
+    uint32_t journal_blocks;   /* of a shard's journal; 0: none */
     uint32_t topics, parts, chunks;
     int64_t segment_bytes, index_interval_bytes, retention_ms, retention_bytes;
     int64_t flush_messages, segment_ms;
@@ -150,6 +151,7 @@ struct world {
     int64_t producer_ids;
     uint32_t step;                                                 /* index of the step under way */
     uint64_t acks, fetched, starts, deaths, cuts, repeats, errors; /* what the run did */
+    uint64_t frames;                                               /* of journals, replayed */
 };
 
 /* ---- plants.c: bugs on purpose ---- */
@@ -160,6 +162,7 @@ struct sim_plant {
     bool built; /* the code where it stands is there */
     enum plog_durability durability;
     bool faults, power, named, buffered, retention; /* what a run needs for it to matter */
+    bool journal;
 };
 extern const struct sim_plant sim_plants[];
 extern const uint32_t sim_plant_count;
@@ -178,6 +181,8 @@ void world_crash(struct world *w, enum sim_crash how);
 /* Lets one part of the machine, drawn at random, do something; true if it did. */
 bool world_move(struct world *w);
 void world_settle(struct world *w);
+/* Lets the logs of every shard begin what they can; nothing of the disk ends. */
+void world_push(struct world *w);
 void world_sleep(struct world *w, int64_t ms);
 /* False: the files are not all as they should be. */
 bool world_checkpoint(struct world *w);
@@ -187,6 +192,11 @@ void topic_delete(struct world *w, struct sim_topic *t);
 /* ---- tails.c: named log memory ---- */
 int tails_begin(struct world *w);
 void tails_end(struct world *w, bool clean);
+
+/* ---- journals.c ---- */
+/* Where a shard's log dir has a journal, and which. */
+bool journals_dir_id(struct plog_env *env, const char *log_dir, struct uuid *out);
+int journals_begin(struct world *w);
 
 /* ---- files.c ---- */
 void files_check(struct world *w, const char *topic, uint32_t partition, const struct sim_part *p);

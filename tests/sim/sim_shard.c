@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "core/eal.h"
+#include "storage/journal/format.h"
 #include "tests/sim/sim.h"
 
 #define steps_max       100000
@@ -35,7 +36,7 @@
 struct told {
     uint64_t seed;
     enum plog_durability durability;
-    uint64_t seeds, acks, fetched, starts, deaths, cuts, repeats, errors;
+    uint64_t seeds, acks, fetched, starts, deaths, cuts, repeats, errors, frames;
     char failure[1024];
 };
 
@@ -98,6 +99,8 @@ static void draw(struct sim_options *o, uint64_t seed, enum plog_durability dura
     o->faults |= forced.faults;
     o->power |= forced.power;
     o->buffered |= forced.buffered;
+    if (forced.journal_blocks)
+        o->journal_blocks = forced.journal_blocks;
     if (forced.retention_bytes)
         o->retention_bytes = forced.retention_bytes;
     o->named |= forced.named && durability == PLOG_OS;
@@ -124,6 +127,7 @@ static void run_seed(uint64_t seed, enum plog_durability durability, uint32_t st
     told->cuts += w.cuts;
     told->repeats += w.repeats;
     told->errors += w.errors;
+    told->frames += w.frames;
     world_down(&w);
 }
 
@@ -292,6 +296,7 @@ static bool plant_found(struct args a, const struct sim_plant *p)
                                   .power = p->power,
                                   .named = p->named,
                                   .buffered = p->buffered,
+                                  .journal_blocks = p->journal ? journal_blocks_min : 0,
                                   .retention_bytes = p->retention ? 50000 : 0};
     a.fsync = p->durability == PLOG_FSYNC;
     a.os = !a.fsync;
@@ -425,9 +430,9 @@ int main(int argc, char **argv)
                        a.minutes || a.seeds - done > batch ? batch : a.seeds - done);
     printf("%" PRIu64 " seeds in %.1f s: %" PRIu64 " acks, %" PRIu64 " repeats, %" PRIu64
            " bytes fetched, %" PRIu64 " starts, %" PRIu64 " deaths, %" PRIu64
-           " power cuts, %" PRIu64 " disk errors; %s\n",
+           " power cuts, %" PRIu64 " disk errors, %" PRIu64 " journal frames replayed; %s\n",
            told->seeds, (double)(clock_mono_ns(clock) - begin) / 1e9, told->acks, told->repeats,
-           told->fetched, told->starts, told->deaths, told->cuts, told->errors,
+           told->fetched, told->starts, told->deaths, told->cuts, told->errors, told->frames,
            ok ? "nothing lost" : "FAILED");
     return !ok;
 }

@@ -5,7 +5,7 @@
 
 static const struct uuid dir_id = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}};
 
-static enum tail_missing missing(void *ctx, const struct uuid *topic_id, int32_t partition)
+static enum restore_missing missing(void *ctx, const struct uuid *topic_id, int32_t partition)
 {
     struct world *w = ctx;
     for (uint32_t i = 0; i < w->o.topics; i++) {
@@ -13,13 +13,13 @@ static enum tail_missing missing(void *ctx, const struct uuid *topic_id, int32_t
         MUST(w, t->state != TOPIC_LIVE || !uuid_eq(&t->id, topic_id) || w->clean,
              "named memory holds batches of partition %d that has no directory", partition);
     }
-    return TAIL_DROP;
+    return RESTORE_DROP;
 }
 
 static int tails_replay(struct world *w, const struct region *left, uint32_t n)
 {
     const char *dirs[] = {sim_dir};
-    struct tail_report report;
+    struct restore_report report;
     char why[512] = "";
     struct tail_options o = {
         .fs = &w->disk.fs,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "storage/journal/journal.h"
 #include "storage/plog/checkpoint.h"
 #include "tests/sim/sim.h"
 
@@ -66,6 +67,9 @@ static void shard_up(struct world *w, uint32_t i)
         .disk_error = on_disk_error,
         .ctx = w,
         .retention_check_ms = 500,
+        .journal_bytes = (uint64_t)w->o.journal_blocks * journal_block_bytes,
+        .rng = &w->rng,
+        .dir_id = journals_dir_id,
     };
 }
 
@@ -128,6 +132,14 @@ bool world_move(struct world *w)
         return io_sim_step(&w->disk);
     }
     return move_shard(w, s);
+}
+
+void world_push(struct world *w)
+{
+    for (uint32_t i = 0; i < w->shard_count; i++) {
+        agent_enter(&w->shards[i].agent);
+        plog_env_run(&w->shards[i].env, w->now_ns, 64);
+    }
 }
 
 /* Every part of the machine once. */
@@ -397,6 +409,8 @@ static int start_once(struct world *w)
     machine_up(w);
     int err = start_marks(w, &found);
     if (!err)
+        err = journals_begin(w);
+    if (!err)
         err = tails_begin(w);
     each_part(w, t, p)
     {
@@ -476,6 +490,8 @@ void world_stop(struct world *w)
         whole &= err == 0;
         p->plog = NULL;
     }
+    if (whole)
+        whole = journal_remove_all(&w->disk.fs, sim_dir) == 0;
     if (whole)
         whole = found_write(w, &f) == 0;
     found_free(&f);

@@ -38,9 +38,9 @@ struct plog_config rig_config(void)
     };
 }
 
-static enum tail_missing on_missing(void *ctx, const struct uuid *topic_id, int32_t partition)
+static enum restore_missing on_missing(void *ctx, const struct uuid *topic_id, int32_t partition)
 {
-    return TAIL_DROP;
+    return RESTORE_DROP;
 }
 
 static const struct uuid named_id = {{9, 9, 9}};

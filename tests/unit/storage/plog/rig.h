@@ -38,10 +38,10 @@ struct rig {
     struct plog_config config;
     const char *log_dir;
     struct fs *fs;
-    bool real;               /* on the machine's file system, through io_uring */
-    bool named;              /* the log memory has a name */
-    struct region region;    /* while it has */
-    struct tail_report tail; /* of the last start */
+    bool real;                  /* on the machine's file system, through io_uring */
+    bool named;                 /* the log memory has a name */
+    struct region region;       /* while it has */
+    struct restore_report tail; /* of the last start */
     struct ring ring;
     struct io_uring_backend uring;
 };

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "storage/plog/plog_internal.h"
 #include "tests/unit/storage/plog/rig.h"
 
 #define dir rig_dir "/topic-0/"

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "storage/plog/plog_internal.h"
 #include "tests/unit/storage/plog/rig.h"
 
 static struct rig r;
@@ -270,7 +271,7 @@ static void test_another_program_wrote(void)
     const char *dir = rig_dir;
     struct tail_options o = {
         .fs = r.fs, .regions = &left, .region_count = 1, .dirs = &dir, .dir_count = 1};
-    struct tail_report report;
+    struct restore_report report;
     CU_ASSERT_EQUAL(tail_replay(&o, &report, why, sizeof(why)), 0);
     CU_ASSERT_EQUAL(report.refused, 1);
     CU_ASSERT_EQUAL(report.ranges, 0);
@@ -278,10 +279,10 @@ static void test_another_program_wrote(void)
     rig_down(&r);
 }
 
-static enum tail_missing keep(void *ctx, const struct uuid *topic_id, int32_t partition)
+static enum restore_missing keep(void *ctx, const struct uuid *topic_id, int32_t partition)
 {
     *(int32_t *)ctx = partition;
-    return TAIL_KEEP;
+    return RESTORE_KEEP;
 }
 
 /* The log dir is not there now: the start must not go on as if nothing had been acknowledged. */
@@ -293,7 +294,7 @@ static void test_missing_dir(void)
     int32_t asked = -1;
     struct tail_options o = {
         .fs = r.fs, .regions = &r.region, .region_count = 1, .missing = keep, .ctx = &asked};
-    struct tail_report report;
+    struct restore_report report;
     CU_ASSERT_EQUAL(tail_replay(&o, &report, why, sizeof(why)), ERR_BUSY);
     CU_ASSERT_EQUAL(asked, 0);
     CU_ASSERT_PTR_NOT_NULL(strstr(why, "log dir is not there"));

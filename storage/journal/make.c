@@ -1,0 +1,177 @@
+/* The journal's file: made, taken into a new life, removed. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "storage/journal/journal_internal.h"
+
+#define zero_bytes (1 * MIB)
+
+static int path_of(char out[io_path_bytes_max], const char *log_dir, const char *name)
+{
+    return snprintf(out, io_path_bytes_max, "%s/%s", log_dir, name) >= io_path_bytes_max
+               ? ERR_TOO_LARGE
+               : 0;
+}
+
+/* Past the page cache where that can be had. */
+static int file_open(struct fs *fs, const char *path, uint32_t flags, struct io_file **out)
+{
+    flags |= IO_OPEN_READ | IO_OPEN_WRITE;
+    if (fs->ops->open(fs, path, flags | IO_OPEN_DIRECT, out) == 0)
+        return 0;
+    return fs->ops->open(fs, path, flags, out);
+}
+
+static int head_write(struct fs *fs, struct io_file *file, const struct journal_options *o,
+                      uint32_t blocks)
+{
+    uint8_t *block = aligned_alloc(journal_block_bytes, journal_block_bytes);
+    if (block == NULL)
+        return ERR_NO_MEMORY;
+    memset(block, 0, journal_block_bytes);
+    struct journal_head h = {.dir = o->dir, .shard = o->shard, .blocks = blocks, .life = o->life};
+    journal_head_put(block, &h);
+    int err = fs->ops->pwrite(fs, file, block, journal_block_bytes, 0);
+    free(block);
+    return err ? err : fs->ops->sync(fs, file);
+}
+
+/* Zeros everywhere, so that a commit finds its blocks written and changes no metadata. */
+static int zeros_write(struct fs *fs, struct io_file *file, uint32_t blocks)
+{
+    uint64_t bytes = (uint64_t)blocks * journal_block_bytes;
+    size_t room = bytes < zero_bytes ? (size_t)bytes : zero_bytes;
+    uint8_t *zeros = aligned_alloc(journal_block_bytes, room);
+    if (zeros == NULL)
+        return ERR_NO_MEMORY;
+    memset(zeros, 0, room);
+    int err = fs->ops->allocate(fs, file, (int64_t)bytes);
+    if (err == ERR_UNSUPPORTED)
+        err = 0;
+    for (uint64_t at = 0; err == 0 && at < bytes; at += room) {
+        size_t n = bytes - at < room ? (size_t)(bytes - at) : room;
+        err = fs->ops->pwrite(fs, file, zeros, n, (int64_t)at);
+    }
+    free(zeros);
+    return err ? err : fs->ops->sync(fs, file);
+}
+
+/* ERR_NOT_FOUND: there is none that could be used again. */
+static int file_reuse(const struct journal_options *o, const char *path, uint32_t blocks,
+                      struct io_file **out)
+{
+    struct fs *fs = o->fs;
+    struct journal_head h;
+    int64_t size;
+    uint8_t *block = aligned_alloc(journal_block_bytes, journal_block_bytes);
+    struct io_file *file = NULL;
+    int err = block ? file_open(fs, path, 0, &file) : ERR_NO_MEMORY;
+    if (err == 0)
+        err = fs->ops->size(fs, file, &size);
+    if (err == 0) {
+        int64_t got = fs->ops->pread(fs, file, block, journal_block_bytes, 0);
+        err = got < 0 ? (int)got : got < journal_head_bytes ? ERR_NOT_FOUND : 0;
+    }
+    if (err == 0) {
+        err = journal_head_get(block, &h);
+        if (err == 0 && !uuid_eq(&h.dir, &o->dir))
+            err = ERR_INVALID;
+        else if (err || h.blocks != blocks || size != (int64_t)blocks * journal_block_bytes)
+            err = ERR_NOT_FOUND;
+    }
+    if (err == 0)
+        err = head_write(fs, file, o, blocks);
+    free(block);
+    if (err && file)
+        fs->ops->close(fs, file);
+    if (err == 0)
+        *out = file;
+    return err;
+}
+
+static int file_make(const struct journal_options *o, const char *path, uint32_t blocks,
+                     struct io_file **out)
+{
+    struct fs *fs = o->fs;
+    struct io_file *file;
+    int err = file_open(fs, path, IO_OPEN_CREATE | IO_OPEN_TRUNCATE, &file);
+    if (err)
+        return err;
+    err = zeros_write(fs, file, blocks);
+    if (err == 0)
+        err = head_write(fs, file, o, blocks); /* last: without it there is no journal */
+    if (err == 0)
+        err = fs->ops->sync_dir(fs, o->log_dir);
+    if (err) {
+        fs->ops->close(fs, file);
+        if (err == ERR_NO_SPACE)
+            fs->ops->unlink(fs, path); /* what is there of it only takes room */
+        return err;
+    }
+    *out = file;
+    return 0;
+}
+
+int journal_make(struct journal **out, const struct journal_options *o)
+{
+    char name[journal_name_bytes_max], path[io_path_bytes_max];
+    uint64_t blocks = o->bytes / journal_block_bytes;
+    struct journal *j;
+    if (blocks < journal_blocks_min || blocks > journal_blocks_max)
+        return ERR_INVALID;
+    journal_name(o->shard, name);
+    int err = path_of(path, o->log_dir, name);
+    if (err == 0)
+        err = journal_new(&j, o, (uint32_t)blocks);
+    if (err)
+        return err;
+    err = file_reuse(o, path, (uint32_t)blocks, &j->file);
+    if (err == ERR_NOT_FOUND)
+        err = file_make(o, path, (uint32_t)blocks, &j->file);
+    if (err) {
+        journal_free(j);
+        return err;
+    }
+    *out = j;
+    return 0;
+}
+
+/* ---- removal ---- */
+
+struct removal {
+    char name[journal_name_bytes_max];
+    bool found;
+};
+
+static int removal_name(void *ctx, const char *name, bool is_dir)
+{
+    struct removal *r = ctx;
+    uint32_t shard;
+    if (is_dir || !journal_name_parse(name, &shard))
+        return 0;
+    snprintf(r->name, sizeof(r->name), "%s", name);
+    r->found = true;
+    return 1;
+}
+
+int journal_remove_all(struct fs *fs, const char *log_dir)
+{
+    char path[io_path_bytes_max];
+    bool any = false;
+    for (;;) {
+        struct removal r = {.found = false};
+        int err = fs->ops->list(fs, log_dir, removal_name, &r);
+        if (err < 0)
+            return err;
+        if (!r.found)
+            return any ? fs->ops->sync_dir(fs, log_dir) : 0;
+        err = path_of(path, log_dir, r.name);
+        if (err == 0)
+            err = fs->ops->unlink(fs, path);
+        if (err)
+            return err;
+        any = true;
+    }
+}
