@@ -51,7 +51,8 @@ struct groups {
     int32_t count;
     struct group_partition *retired; /* arrays of topics that went, until nothing is under way */
     int32_t loading, waiting;
-    uint32_t calls; /* group_works under way */
+    uint32_t calls;                        /* group_works under way */
+    struct consumer_regex_turn regex_turn; /* of all coordinators */
     uint64_t topics_version;
     bool topics_changed;
     struct groups_deleted_topic *deleted;

@@ -46,7 +46,8 @@ static int marker(void *ctx, int64_t producer_id, bool commit)
 static int make(struct group_partition *p)
 {
     struct groups *g = p->groups;
-    struct coordinator_options o = {.rng = &g->control->rng, .consumer = &consumer_protocol_ops};
+    struct coordinator_options o = {
+        .rng = &g->control->rng, .consumer = &consumer_protocol_ops, .regex_turn = &g->regex_turn};
     groups_settings_of(g, &o.settings);
     groups_topics_init(g, &o.topics);
     groups_overrides_init(g, &o.overrides);

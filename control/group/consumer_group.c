@@ -59,6 +59,7 @@ void consumer_group_free(struct consumer_group *g)
         free(o->count);
         free(o);
     }
+    consumer_resolving_free(g->resolving);
     map_free(&g->members);
     map_free(&g->statics);
     map_free(&g->targets);

@@ -132,6 +132,8 @@ struct consumer_owned {
     uint32_t *count;
 };
 
+struct consumer_resolving;
+
 struct consumer_group {
     struct str id; /* the owner's memory */
     int32_t epoch;
@@ -148,10 +150,11 @@ struct consumer_group {
     uint64_t n_names; /* in all of them */
     uint32_t n_classic;
     /* not persisted */
-    int64_t refresh_ms;    /* wall time at which the metadata is looked at again */
-    int32_t refresh_epoch; /* the group epoch of that decision */
-    bool resolve;          /* expressions wait to be resolved */
-    int64_t deadline_ns;   /* no timer is due before; may be early */
+    int64_t refresh_ms;                   /* wall time at which the metadata is looked at again */
+    int32_t refresh_epoch;                /* the group epoch of that decision */
+    bool resolve;                         /* expressions wait to be resolved */
+    struct consumer_resolving *resolving; /* how far that is; NULL: not begun */
+    int64_t deadline_ns;                  /* no timer is due before; may be early */
     /* the coordinator's, consumer_ops.c */
     struct group *group;
     struct wheel_timer timer, resolve_timer;
@@ -160,6 +163,7 @@ struct consumer_group {
 int consumer_group_new(struct consumer_group **out, struct str id, uint64_t seed);
 /* NULL is accepted. */
 void consumer_group_free(struct consumer_group *g);
+void consumer_resolving_free(struct consumer_resolving *x);
 
 struct consumer_member *consumer_member_find(const struct consumer_group *g, struct str id);
 struct consumer_member *consumer_static_find(const struct consumer_group *g, struct str instance);

@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/kerr.h"
 #include "base/rng.h"
@@ -46,7 +47,7 @@ static void arm(struct coordinator *c, struct consumer_group *k)
         group_timer_arm(c, &k->timer, ns > 0 ? (ns + WHEEL_TICK_NS - 1) / WHEEL_TICK_NS : 0);
     }
     if (k->resolve && !wheel_armed(&k->resolve_timer))
-        group_timer_arm(c, &k->resolve_timer, 0);
+        group_timer_arm(c, &k->resolve_timer, k->resolving != NULL ? 1 : 0);
 }
 
 void consumer_act_end(struct consumer_act *a, struct group *g)
@@ -75,13 +76,31 @@ static void fired(struct wheel_timer *t, int64_t now_ns)
     group_step_end(c);
 }
 
+/* False: not in this turn of the thread. */
+static bool slice_begins(const struct coordinator *c, struct consumer_regex_turn *turn)
+{
+    if (turn->mono_ns == c->now.mono_ns)
+        return turn->cost < consumer_regex_slice;
+    if (c->now.mono_ns < turn->next_ns)
+        return false;
+    *turn = (struct consumer_regex_turn){.mono_ns = c->now.mono_ns};
+    return true;
+}
+
 static void resolve_fired(struct wheel_timer *t, int64_t now_ns)
 {
     struct group *g = OWNER_OF(t, resolve_timer)->group;
     struct coordinator *c = g->c;
+    struct consumer_regex_turn *turn = c->regex_turn;
     struct consumer_act a;
+    if (!slice_begins(c, turn)) { /* another group's */
+        wheel_arm(&c->wheel, t, turn->next_ns);
+        return;
+    }
     consumer_act_begin(&a, c, g->id, g->consumer);
-    consumer_resolve(&a.s);
+    consumer_resolve(&a.s, turn);
+    turn->next_ns =
+        c->now.mono_ns + (int64_t)(1 + 2 * turn->cost / consumer_regex_slice) * CLOCK_NS_PER_MS;
     consumer_act_end(&a, g);
     group_step_end(c);
 }

@@ -18,6 +18,12 @@
 #define consumer_regex_pause_ms    10000 /* Kafka: between two resolutions of a group, at least */
 #define consumer_regex_giveups_max 16 /* matches at a limit, then the expression matches nothing */
 
+/*
+ * What matching may cost in one turn of the thread, in the unit of topic_regex_cost: about a
+ * millisecond of the worst patterns, and a thousand topics of usual ones.
+ */
+#define consumer_regex_slice 4000000
+
 struct rng;
 
 /* A Kafka error with its words; code 0: none. */
@@ -71,8 +77,16 @@ uint64_t consumer_metadata_hash(struct consumer_step *s);
 bool consumer_metadata_due(const struct consumer_step *s);
 /* Says a new group epoch if bump, or if the metadata changed. */
 void consumer_refresh(struct consumer_step *s, bool bump);
-/* Resolves the group's expressions; says them, and a new epoch if something changed. */
-void consumer_resolve(struct consumer_step *s);
+/* The metadata has been looked at for the epoch that the group has now. */
+void consumer_refreshed(struct consumer_step *s);
+
+/* --- expressions (consumer_regex.c) --- */
+
+/*
+ * Resolves the group's expressions as far as the turn allows; says those that are finished, and a new
+ * epoch if something changed. g->resolve stays set until all are.
+ */
+void consumer_resolve(struct consumer_step *s, struct consumer_regex_turn *turn);
 /* Sets g->resolve if it is time to; fresh: an expression came that is not resolved. */
 void consumer_resolve_if_due(struct consumer_step *s, bool fresh);
 

@@ -20,6 +20,7 @@ int coordinator_new(struct coordinator **out, const struct coordinator_options *
     c->rng = options->rng;
     c->topics = options->topics;
     c->overrides = options->overrides;
+    c->regex_turn = options->regex_turn ? options->regex_turn : &c->own_regex_turn;
     c->consumer = options->consumer;
     c->now = now;
     c->groups_end = &c->groups;

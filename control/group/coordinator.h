@@ -98,11 +98,20 @@ struct group_outputs {
     struct group_append *appends;
 };
 
+/* Matching of expressions, by all coordinators that share a thread. */
+struct consumer_regex_turn {
+    int64_t mono_ns; /* the turn of the thread that was the last with a slice */
+    int64_t
+        next_ns;   /* the next may be from then on: the thread is free for longer than it is not */
+    uint64_t cost; /* spent in this one */
+};
+
 struct coordinator_options {
-    struct group_settings settings;   /* copied */
-    struct rng *rng;                  /* outlives the coordinator; member ids, hash seeds */
-    struct group_topics topics;       /* outlives the coordinator */
-    struct group_overrides overrides; /* get may be NULL */
+    struct group_settings settings;         /* copied */
+    struct rng *rng;                        /* outlives the coordinator; member ids, hash seeds */
+    struct group_topics topics;             /* outlives the coordinator */
+    struct group_overrides overrides;       /* get may be NULL */
+    struct consumer_regex_turn *regex_turn; /* outlives the coordinator; NULL: one of its own */
     /* KIP-848's part (consumer_group.h); NULL: those requests answer UNSUPPORTED_VERSION */
     const struct consumer_protocol *consumer;
 };

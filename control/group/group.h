@@ -85,6 +85,7 @@ struct coordinator {
     struct rng *rng;
     struct group_topics topics;
     struct group_overrides overrides;
+    struct consumer_regex_turn *regex_turn, own_regex_turn;
     const struct consumer_protocol *consumer; /* NULL: not offered */
     struct group_now now;                     /* of the step */
     struct wheel wheel;

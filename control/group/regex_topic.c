@@ -14,8 +14,38 @@ struct topic_regex {
     pcre2_code *code;
     pcre2_match_context *limits;
     pcre2_match_data *result;
+    size_t bytes;    /* of the code */
+    uint32_t places; /* at once, at most, about */
     int workspace[workspace_ints];
 };
+
+/*
+ * Only a repetition keeps the match at many places for longer than a character: PCRE2 is then at most
+ * at each item of the code, an item of eight bytes or so, and in a counted one at each count. Repeated
+ * groups are copied into the code with what they repeat.
+ */
+static uint32_t places_of(size_t bytes, const char *text, size_t len)
+{
+    uint64_t places = 0;
+    bool repeats = false;
+    for (size_t i = 1; i < len; i++) {
+        uint64_t n = 0, most = 0;
+        repeats |= text[i] == '*' || text[i] == '+';
+        if (text[i] != '{' || i + 1 == len || text[i + 1] < '0' || text[i + 1] > '9')
+            continue;
+        for (size_t k = i + 1; k < len && (text[k] == ',' || (text[k] >= '0' && text[k] <= '9'));
+             k++) {
+            n = text[k] == ',' ? 0 : n * 10 + (uint64_t)(text[k] - '0');
+            most = n > most ? n : most;
+        }
+        repeats = true;
+        places += text[i - 1] == ')' ? regex_states_max : most;
+        if (places > regex_states_max)
+            break;
+    }
+    places += repeats ? bytes / 8 : 1;
+    return (uint32_t)(places < regex_states_max ? places : regex_states_max);
+}
 
 static int compile(struct topic_regex *re, const char *text, size_t len, const char **why)
 {
@@ -32,6 +62,8 @@ static int compile(struct topic_regex *re, const char *text, size_t len, const c
         *why = property ? "invalid character class range" : "expression too large";
         return ERR_INVALID;
     }
+    pcre2_pattern_info(re->code, PCRE2_INFO_SIZE, &re->bytes);
+    re->places = places_of(re->bytes, text, len);
     re->limits = pcre2_match_context_create(NULL);
     re->result = pcre2_match_data_create(1, NULL);
     if (re->limits == NULL || re->result == NULL)
@@ -77,6 +109,11 @@ void topic_regex_free(struct topic_regex *re)
     pcre2_match_context_free(re->limits);
     pcre2_code_free(re->code);
     free(re);
+}
+
+uint64_t topic_regex_cost(const struct topic_regex *re, struct str name)
+{
+    return regex_match_cost + re->bytes + (uint64_t)re->places * re->places * (name.len + 1);
 }
 
 /* The breadth-first match finds the longest match first: it is the whole name or nothing is. */

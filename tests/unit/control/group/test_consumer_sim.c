@@ -602,7 +602,7 @@ static void setup(struct sim *s, uint64_t seed)
     rng_seed(&s->rng, seed);
     crig_init(&s->r, seed + 1);
     s->mixed = seed % 3 != 0;
-    s->n = seed % 16 == 7 ? 200 + (uint32_t)rng_below(&s->rng, 100)
+    s->n = seed % 64 == 7 ? 200 + (uint32_t)rng_below(&s->rng, 100)
                           : 2 + (uint32_t)rng_below(&s->rng, 20);
     if (chance(s, 50))
         s->r.options.settings.consumer_assignment_interval_ms = 1000;
