@@ -62,6 +62,8 @@ void broker_free(struct broker *b)
     dpdk_ports_close(&b->ports);
     broker_tail_free(b);
     groups_free(b->control.groups);
+    if (b->metrics_http)
+        metrics_lag_fini(&b->lag);
     topics_free(b->control.topics);
     meta_store_close(b->control.store);
     logdirs_close(b->logdirs);

@@ -11,6 +11,7 @@
 #include "control/listeners.h"
 #include "control/logdirs.h"
 #include "control/metrics/http.h"
+#include "control/metrics/lag.h"
 #include "control/meta/store.h"
 #include "control/process.h"
 #include "control/topics.h"
@@ -105,6 +106,7 @@ struct broker {
     _Atomic bool has_loop, stop_asked; /* a signal may come before the loop is there */
     struct admission *admission;
     struct metrics metrics;
+    struct metrics_lag lag;            /* iff metrics_http */
     struct metrics_http *metrics_http; /* NULL: not asked for */
     struct wheel_timer progress;
     uint32_t calls_pending; /* answers of shards */

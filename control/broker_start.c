@@ -186,7 +186,16 @@ static int metrics_make(struct broker *b, char *why, size_t why_size)
     for (uint32_t i = 0; i < b->shard_count; i++)
         m->shards[i] =
             (struct metrics_shard){&b->shards[i].shard, b->shards[i].kafka, b->shards[i].cache};
-    return address.len == 0 ? 0 : metrics_http_new(&b->metrics_http, address, m, why, why_size);
+    if (address.len == 0)
+        return 0;
+    int err = metrics_lag_init(&b->lag);
+    if (err)
+        return err;
+    m->lag = &b->lag;
+    err = metrics_http_new(&b->metrics_http, address, m, why, why_size);
+    if (err)
+        metrics_lag_fini(&b->lag);
+    return err;
 }
 
 static int topics_make(struct broker *b, char *why, size_t why_size)
@@ -352,6 +361,8 @@ int broker_start(struct broker *b, char *ready, size_t ready_size, char *why, si
         err = recover(b, why, why_size);
     if (!err) {
         groups_start(b->control.groups); /* loads in the background: the doors do not wait */
+        if (b->metrics_http)
+            groups_lag_start(b->control.groups, &b->lag);
         err = doors_open(b, why, why_size);
     }
     if (err)

@@ -108,6 +108,7 @@ void groups_free(struct groups *g)
     if (!g)
         return;
     wheel_cancel(&g->control->wheel, &g->topics_timer);
+    wheel_cancel(&g->control->wheel, &g->lag_timer);
     retired_sweep(g, true);
     if (g->partitions)
         partitions_free(g, g->partitions, g->count);
@@ -189,6 +190,7 @@ void groups_stop(struct groups *g)
         return;
     g->stopping = true;
     wheel_cancel(&g->control->wheel, &g->topics_timer);
+    wheel_cancel(&g->control->wheel, &g->lag_timer);
     for (int32_t i = 0; i < g->count; i++)
         group_partition_close(&g->partitions[i], KERR_COORDINATOR_NOT_AVAILABLE);
 }

@@ -28,6 +28,7 @@ struct control_request;
 struct groups;
 struct group_partition;
 struct image_topic;
+struct metrics_lag;
 
 #define GROUPS_TOPIC "__consumer_offsets"
 
@@ -43,6 +44,10 @@ void groups_free(struct groups *g);
 
 /* Topics are running: coordinators of the topic's partitions are made and loaded, in the background. */
 void groups_start(struct groups *g);
+
+/* From now on the lag of all groups is worked out, every groups_lag_round_ns. lag outlives the groups. */
+#define groups_lag_round_ns (5 * CLOCK_NS_PER_S)
+void groups_lag_start(struct groups *g, struct metrics_lag *lag);
 
 /* Answers who waits with COORDINATOR_NOT_AVAILABLE, and everybody from now on. */
 void groups_stop(struct groups *g);

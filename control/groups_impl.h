@@ -57,6 +57,9 @@ struct groups {
     bool topics_changed;
     struct groups_deleted_topic *deleted;
     struct wheel_timer topics_timer;
+    struct metrics_lag *lag; /* NULL: not worked out */
+    struct wheel_timer lag_timer;
+    int32_t lag_next; /* partition */
     bool creating, started, stopping;
     int64_t load_began_ns;
     struct groups_stats stats;

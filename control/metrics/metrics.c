@@ -8,6 +8,7 @@
 #include <rte_mempool.h>
 
 #include "base/err.h"
+#include "control/metrics/lag.h"
 #include "control/metrics/text.h"
 #include "core/shard.h"
 #include "core/stages.h"
@@ -173,6 +174,12 @@ static void write_cache_chunks(struct text *t, const struct metrics *m)
 
 PER_SHARD(cache_evictions, stats_of(s).evictions)
 PER_SHARD(cache_waits, stats_of(s).waits)
+
+static void write_group_lag(struct text *t, const struct metrics *m)
+{
+    if (m->lag)
+        metrics_lag_write(m->lag, t);
+}
 
 static void write_resident(struct text *t, const struct metrics *m)
 {

@@ -33,12 +33,15 @@ struct metrics_shard {
 
 enum metrics_state { METRICS_STARTING, METRICS_READY, METRICS_STOPPING };
 
+struct metrics_lag;
+
 struct metrics {
     struct metrics_shard shards[shard_count_max];
     uint32_t shard_count;
     struct clock *clock;
     int64_t started_ns;
-    _Atomic int state; /* enum metrics_state, set by the broker */
+    struct metrics_lag *lag; /* NULL: nobody works it out */
+    _Atomic int state;       /* enum metrics_state, set by the broker */
 };
 
 /* *out: a text that the caller frees with free, *len its bytes. */

@@ -7,7 +7,7 @@ import urllib.request
 import brokers
 import client
 import records
-from runner import check, equal, needs
+from runner import check, equal, needs, until
 
 
 def get(port, path):
@@ -61,6 +61,42 @@ def test_metrics_count_what_happened(context):
     done = subprocess.run([brokers.SLUICED.with_name("sluice"), "stages", f"127.0.0.1:{port}"],
                           capture_output=True, text=True, timeout=20)
     check(done.returncode == 0 and re.search(r"^produce +durable +3 ", done.stdout, re.M), done)
+
+
+@needs("sluice")
+def test_metrics_tell_the_lag_of_groups(context):
+    port = brokers.free_ports()[0]
+    broker = context.fresh(overrides={"sluice.metrics.listener": f"127.0.0.1:{port}",
+                                      "offsets.topic.num.partitions": "2"})
+    group = 'odd "name"\\'
+    name = f'sluice_group_lag_records{{group="odd \\"name\\"\\\\",topic="lagging"}}'
+
+    def lag():
+        return samples(get(port, "/metrics")[1]).get(name)
+
+    def commit(partition, offset):
+        answer = raw.request("OffsetCommit", 8, {
+            "groupId": group, "generationIdOrMemberEpoch": -1, "memberId": "", "topics": [
+                {"name": "lagging", "partitions": [{
+                    "partitionIndex": partition, "committedOffset": offset,
+                    "committedMetadata": ""}]}]})
+        return answer["topics"][0]["partitions"][0]["errorCode"] == 0
+
+    with broker.connect() as raw:
+        client.create_topic(raw, "lagging", 3)
+        for partition in range(3):
+            raw.request("Produce", 9, client.produce_body("lagging", {
+                partition: records.batch([b"x"] * 10)}))
+        raw.request("FindCoordinator", 2, {"key": group, "keyType": 0})
+        until(lambda: commit(0, 3), what="a commit")
+        until(lambda: lag() == 7, what="lag of a partition")
+        check(commit(1, 10), "commit")
+        check(commit(2, 500), "commit beyond the end")
+        check(commit(0, 4), "commit")
+        until(lambda: lag() == 6, what="lag of three partitions")
+        equal(raw.request("DeleteTopics", 5, {"topicNames": ["lagging"], "timeoutMs": 9000})[
+            "responses"][0]["errorCode"], 0, "deletion")
+        until(lambda: lag() is None, what="no lag of a topic that is gone")
 
 
 @needs("sluice")
