@@ -4,12 +4,23 @@ struct single {
     struct group_work work; /* first */
     struct group_partition *partition;
     control_encode_fn *encode;
+    struct wheel_timer timer; /* armed: late is to come */
+    void (*late)(struct control_request *rq, const void *req);
+    const void *req; /* decoded */
 };
+
+static void single_forget(struct control_request *rq)
+{
+    struct single *s = rq->state;
+    wheel_cancel(&rq->control->wheel, &s->timer);
+    groups_cancel(s->partition, &s->work);
+}
 
 static void single_done(struct group_work *w)
 {
     struct single *s = (struct single *)w;
     struct control_request *rq = w->call.user;
+    wheel_cancel(&rq->control->wheel, &s->timer);
     if (w->call.response)
         control_reply(rq, w->call.response, s->encode);
     else
@@ -19,9 +30,28 @@ static void single_done(struct group_work *w)
 /* It is still in work: its coordinator has it, parked or behind an append. */
 static void single_cancel(struct control_request *rq)
 {
-    struct single *s = rq->state;
-    groups_cancel(s->partition, &s->work);
+    single_forget(rq);
     control_drop(rq);
+}
+
+static void single_late(struct wheel_timer *timer, int64_t now_ns)
+{
+    struct single *s = (struct single *)((char *)timer - offsetof(struct single, timer));
+    struct control_request *rq = s->work.call.user;
+    (void)now_ns;
+    single_forget(rq);
+    s->late(rq, s->req);
+}
+
+void group_single_deadline(struct control_request *rq, int64_t ms,
+                           void (*late)(struct control_request *rq, const void *req),
+                           const void *req)
+{
+    struct single *s = rq->state;
+    s->late = late;
+    s->req = req;
+    s->timer.fire = single_late;
+    wheel_arm(&rq->control->wheel, &s->timer, rq->control->now_ns + ms * CLOCK_NS_PER_MS);
 }
 
 struct group_call *group_single(struct control_request *rq, struct group_partition *p,

@@ -32,6 +32,14 @@ struct group_item {
 struct group_call *group_single(struct control_request *rq, struct group_partition *p,
                                 control_encode_fn *encode);
 
+/*
+ * The call of group_single is forgotten when it is not answered in time (its effects stay), and `late`
+ * answers the request. Before the call is handed to the coordinator.
+ */
+void group_single_deadline(struct control_request *rq, int64_t ms,
+                           void (*late)(struct control_request *rq, const void *req),
+                           const void *req);
+
 /* A call for one of several. The fan has been added to; fan_done follows. */
 struct group_call *group_item_begin(struct group_item *item, struct fan *fan,
                                     void (*put)(struct group_item *item, const void *response),

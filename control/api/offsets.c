@@ -38,6 +38,12 @@ static void commit_refuse(struct control_request *rq, const struct offset_commit
     control_reply(rq, &res, offset_commit_response_encode_any);
 }
 
+/* The commit may still become durable, and count: Kafka's answer is the same. */
+static void commit_late(struct control_request *rq, const void *req)
+{
+    commit_refuse(rq, req, KERR_COORDINATOR_NOT_AVAILABLE);
+}
+
 void api_offset_commit(struct control_request *rq)
 {
     struct offset_commit_request *req;
@@ -52,6 +58,8 @@ void api_offset_commit(struct control_request *rq)
     struct group_call *call = group_single(rq, p, offset_commit_response_encode_any);
     if (!call)
         return;
+    group_single_deadline(rq, config_int(rq->control->config, CONFIG_OFFSETS_COMMIT_TIMEOUT_MS),
+                          commit_late, req);
     coordinator_offset_commit(group_partition_coordinator(p), call, req,
                               groups_now(api_groups(rq)));
     groups_pump(p);

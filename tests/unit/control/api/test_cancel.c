@@ -5,6 +5,7 @@
 #include "control/groups_impl.h"
 #include "dataplane/proto/gen/find_coordinator.h"
 #include "dataplane/proto/gen/join_group.h"
+#include "dataplane/proto/gen/offset_commit.h"
 #include "dataplane/proto/gen/sync_group.h"
 #include "dataplane/proto/header.h"
 #include "tests/unit/control/api/ask.h"
@@ -30,11 +31,9 @@ static void cancel_done(struct call *call)
     p->cancelled = true;
 }
 
-static struct pending *start(int16_t key, int version, struct ask_bytes b)
+static void begin(struct pending *p, int16_t key, int version, struct ask_bytes b)
 {
-    struct pending *p = calloc(1, sizeof(*p));
     struct agent *shard = &ask.rig.shards[0].agent;
-    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
     p->forward = (struct forward){.api_key = key,
                                   .api_version = (int16_t)version,
                                   .client_id_len = -1,
@@ -46,6 +45,13 @@ static struct pending *start(int16_t key, int version, struct ask_bytes b)
     agent_enter(shard);
     agent_call(shard, &ask.rig.control.agent, &p->forward.call);
     agent_flush(shard);
+}
+
+static struct pending *start(int16_t key, int version, struct ask_bytes b)
+{
+    struct pending *p = calloc(1, sizeof(*p));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+    begin(p, key, version, b);
     rig_settle(&ask.rig);
     return p;
 }
@@ -193,5 +199,55 @@ static void syncs_are_forgotten(void)
     ask_down(&ask);
 }
 
+/* A commit whose append does not become durable in time. */
+static void late_commits_are_answered(void)
+{
+    struct offset_commit_request_partition part;
+    struct offset_commit_request_topic t = {
+        .name = STR("t"), .partitions = &part, .n_partitions = 1};
+    struct offset_commit_request q;
+    struct offset_commit_response r;
+    struct reader rd;
+    int32_t correlation;
+    up();
+    CU_ASSERT_EQUAL_FATAL(rig_create(&ask.rig, "t", 1), 0);
+    offset_commit_request_init(&q);
+    offset_commit_request_partition_init(&part);
+    part.committed_offset = 5;
+    part.committed_metadata = STR("");
+    q.group_id = STR("g");
+    q.member_id = STR("");
+    q.topics = &t;
+    q.n_topics = 1;
+    struct ask_bytes b = ASK_BYTES(&ask, offset_commit, &q, 8);
+    struct pending *p = calloc(1, sizeof(*p));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+    begin(p, API_OffsetCommit, 8, b);
+    /* Control alone runs: no shard writes anything. */
+    struct control *c = &ask.rig.control;
+    int32_t limit = config_int(c->config, CONFIG_OFFSETS_COMMIT_TIMEOUT_MS);
+    control_step(c, ask.rig.now_ns);
+    CU_ASSERT_EQUAL(c->requests_in_work, 1);
+    control_step(c, ask.rig.now_ns + (limit - 10) * CLOCK_NS_PER_MS);
+    CU_ASSERT_EQUAL(c->requests_in_work, 1);
+    control_step(c, ask.rig.now_ns + (limit + 10) * CLOCK_NS_PER_MS);
+    CU_ASSERT_EQUAL(c->requests_in_work, 0);
+    CU_ASSERT_EQUAL(c->groups->calls, 0);
+    rig_sleep(&ask.rig, limit + 20);
+    CU_ASSERT_TRUE_FATAL(p->done && p->forward.reply.bytes > 0);
+    reader_init_chain(&rd, &p->forward.reply);
+    reader_i32(&rd);
+    proto_response_header_decode(&correlation, &rd, API_OffsetCommit, 8);
+    CU_ASSERT_EQUAL_FATAL(offset_commit_response_decode(&r, &rd, 8, &ask.arena), 0);
+    CU_ASSERT_EQUAL(r.topics[0].partitions[0].error_code, KERR_COORDINATOR_NOT_AVAILABLE);
+    end(p);
+    /* The next one is in time. */
+    p = start(API_OffsetCommit, 8, ASK_BYTES(&ask, offset_commit, &q, 8));
+    CU_ASSERT_TRUE(p->done);
+    CU_ASSERT_EQUAL(c->requests_in_work, 0);
+    end(p);
+    ask_down(&ask);
+}
+
 UNIT_MAIN("control/api/cancel", UNIT_CASE(joins_are_forgotten), UNIT_CASE(too_late),
-          UNIT_CASE(syncs_are_forgotten))
+          UNIT_CASE(syncs_are_forgotten), UNIT_CASE(late_commits_are_answered))
