@@ -28,6 +28,8 @@ from peers.sluice import between
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results"
 FREE_DISK_SHARE = 4  # a turn is not started with less than four times what the last one wrote
+LEADERS_WAIT_S = 60
+LOAD_AT_START = os.getloadavg()
 QUICK = {"rounds": 3, "seconds": 2.0, "names": ["P16K", "P1", "L1", "E2E"]}
 
 
@@ -98,6 +100,18 @@ def request(broker, api, version, body):
         return c.request(api, version, body)
 
 
+def wait_served(broker, topic, partitions):
+    """Stock Kafka tells leaders before they serve; and a moment more, for what it does behind that."""
+    import client
+    end = time.monotonic() + LEADERS_WAIT_S
+    with broker.connect() as c:
+        while not client.leaders_serve(c, topic, partitions):
+            if time.monotonic() > end:
+                raise RuntimeError(f"{broker.title}: {topic} has no leaders after {LEADERS_WAIT_S} s")
+            time.sleep(0.05)
+    time.sleep(0.5)
+
+
 def turn(broker, row, seconds, topic):
     options = dict(row["options"])
     if row["load"] == "idle":
@@ -107,7 +121,7 @@ def turn(broker, row, seconds, topic):
         request(broker, "CreateTopics", 5, {"topics": [{
             "name": topic, "numPartitions": partitions, "replicationFactor": 1, "assignments": [], "configs": []}],
             "timeoutMs": 30000})
-        time.sleep(1)  # stock Kafka tells leaders before they serve
+        wait_served(broker, topic, partitions)
         options["topic"] = topic
     elif row["load"] == "produce":
         options["setup"] = 0
@@ -172,12 +186,17 @@ def run(options, started, folder, everything, say):
 def machine(options, started):
     model = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                   if line.startswith("model name")), platform.machine())
-    return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release(),
+    return {"cpu": model, "load_average": " ".join(f"{x:.1f}" for x in LOAD_AT_START), "cores": os.cpu_count(), "kernel": platform.release(),
             "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
             "durability": options.durability, "rounds": options.rounds, "seconds": options.seconds,
             "peers": {k: {"title": b.title, "promise": b.promise, "start_s": round(b.start_s, 2)}
                       for k, b in started.items()},
-            "command": "./dev compare " + " ".join(sys.argv[1:])}
+            "command": "./dev compare " + " ".join(without_results(sys.argv[1:]))}
+
+
+def without_results(words):
+    """A command without the folder of its results: that belongs to the machine."""
+    return [w for i, w in enumerate(words) if w != "--results" and (i == 0 or words[i - 1] != "--results")]
 
 
 def estimate(options):

@@ -84,6 +84,11 @@ def losses(everything):
     return found
 
 
+def nothing_lost(everything):
+    real = any(peer not in ("sluice", "null") for entry in everything.values() for peer in entry["rounds"])
+    return "In no column measured." if real else "No other broker was measured."
+
+
 def text_rows(name, entry):
     columns = COLUMNS[entry["load"]]
     lines = [f"\n{name}: {entry['what']}", f"  {'':8}" + "".join(f"{t:>34}" for t, _, _ in columns)]
@@ -119,7 +124,7 @@ def markdown(about, everything, failure):
             out += [f"The load's thread was busy all the time against {', '.join(limits(entry))}: there it is the limit.", ""]
     out += ["## Where Sluice loses", ""]
     lost = losses(everything)
-    out += [f"- {n}, {title}: {a} against {peer}'s {b}" for n, title, a, peer, b in lost] or ["In no column measured."]
+    out += [f"- {n}, {title}: {a} against {peer}'s {b}" for n, title, a, peer, b in lost] or [nothing_lost(everything)]
     return "\n".join(out) + "\n"
 
 
@@ -238,7 +243,7 @@ svg{width:100%;height:auto}svg text{fill:var(--ink);font:12px system-ui,sans-ser
 th,td{text-align:right;padding:.3rem .6rem;border-bottom:1px solid var(--grid);white-space:nowrap}th:first-child,td:first-child{text-align:left}
 td small{color:var(--soft);display:block}code{background:var(--grid);padding:.1rem .3rem;border-radius:3px;overflow-wrap:anywhere}
 .partial{color:#fff;background:#a4262c;padding:.5rem 1rem}
-@media(max-width:700px){.row{grid-template-columns:1fr}body{padding:.6rem}}
+@media(max-width:700px){svg text{font-size:15px}.row{grid-template-columns:1fr}body{padding:.6rem}}
 """
 
 
@@ -266,7 +271,7 @@ def page(about, everything, failure):
     out.append(f"</ul><p>Repeat: <code>{e(about['command'].strip())}</code></p><h2>Where Sluice loses</h2>")
     lost = losses(everything)
     out.append("<ul>" + "".join(f"<li>{n}, {t}: {a} against {p}'s {b}</li>" for n, t, a, p, b in lost) + "</ul>"
-               if lost else "<p>In no column measured.</p>")
+               if lost else f"<p>{nothing_lost(everything)}</p>")
     for name, entry in everything.items():
         lines = "; ".join(ratios(entry))
         out.append(f"<h2>{e(name)}</h2><p>{e(entry['what'])}{'. Sluice ' + e(lines) if lines else ''}</p>"

@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""performance: docs/performance.md from results of real runs. Nothing in that document is written by hand.
+
+    python3 bench/performance.py --run             measures all parts (about an hour), then writes the document
+    python3 bench/performance.py --run os agree    measures these parts anew, then writes the document
+    python3 bench/performance.py                   writes the document from the results that are there
+
+The parts' results lie in bench/performance/, committed beside the document that they make.
+"""
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import compare
+import report
+
+ROOT = Path(__file__).resolve().parents[1]
+KEPT = ROOT / "bench" / "performance"
+DOCUMENT = ROOT / "docs" / "performance.md"
+# part: (title, script, arguments, file that the script writes)
+PARTS = {
+    "os": ("Kernel sockets, one shard, `sluice.durability=os`", "compare.py", [], "compare.json"),
+    "fsync": ("Durable: both flush before they answer", "compare.py",
+              ["--durability", "fsync", "--against", "kafka", "durable"], "compare.json"),
+    "linkedin": ("LinkedIn's table of 2014", "compare.py", ["linkedin-2014"], "compare.json"),
+    "clients": ("Clients that people have", "compare.py", ["--against", "kafka", "clients"], "compare.json"),
+    "agree": ("Does another program see the same?", "agree.py", [], "agree.json"),
+    "bench": ("Operations, one by one", "bench.py", ["none"], "bench.json"),
+}
+
+
+def measure(part, extra):
+    _, script, arguments, name = PARTS[part]
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run([sys.executable, ROOT / "bench" / script, "--results", folder, *extra, *arguments], check=False)
+        made = Path(folder) / name
+        if done.returncode or not made.exists():
+            raise SystemExit(f"performance: {part} ended with {done.returncode}; the document is as it was")
+        KEPT.mkdir(exist_ok=True)
+        data = json.loads(made.read_text())
+        (KEPT / f"{part}.json").write_text(json.dumps(slim(data), indent=None, separators=(",", ":")) + "\n")
+
+
+def slim(data):
+    """Without what the document does not show."""
+    for entry in data.get("scenarios", {}).values() if "about" in data else ():
+        for rounds in entry["rounds"].values():
+            for r in rounds:
+                r.pop("timeline", None)
+    data.pop("rounds", None)
+    return data
+
+
+def aims(about, scenarios):
+    """Each aim of goals.toml with the ratio measured."""
+    rows = []
+    for name, row in compare.scenarios().items():
+        entry = scenarios.get(name)
+        for key, peer, better, wanted in row.get("aims", []) if entry else ():
+            ours, theirs = (report.spread(entry["rounds"].get(k, []), key) for k in ("sluice", peer))
+            if not ours or not theirs or not theirs[0]:
+                continue
+            ratio = ours[0] / theirs[0]
+            there = ratio >= wanted if better == "more" else ratio <= wanted
+            rows.append(f"| {name} | {key.replace('latency_us/', '').replace('_', ' ')} | {ratio:.3g} of {peer}'s | "
+                        f"{'at least' if better == 'more' else 'at most'} {wanted:g} | {'reached' if there else '**missed**'} |")
+    return rows
+
+
+def compared(title, data):
+    about, scenarios = data["about"], data["scenarios"]
+    out = [f"## {title}", "", f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB, Linux {about['kernel']}, "
+           f"loopback. Median of {about['rounds']} rounds of {about['seconds']} s in turns, range in brackets. "
+           f"Load average when it began: {about.get('load_average', 'not noted')}.", ""]
+    if data.get("partial"):
+        out += [f"**Partial: {data['partial']}**", ""]
+    out += [f"- {p['title']}: {p['promise']}" for p in about["peers"].values()] + [""]
+    shapes = {}
+    for name, entry in scenarios.items():
+        shapes.setdefault(entry["load"], []).append((name, entry))
+    for shape, entries in shapes.items():
+        columns = report.COLUMNS[shape]
+        out += ["| | | " + " | ".join(t for t, _, _ in columns) + " |", "|---|---|" + "---:|" * len(columns)]
+        for name, entry in entries:
+            for peer, m in report.medians(entry).items():
+                cells = ["-" if m[key] is None else report.number(m[key][0]) +
+                         f" ({report.number(m[key][1])}-{report.number(m[key][2])})" for _, key, _ in columns]
+                out.append(f"| {name} | {peer} | " + " | ".join(cells) + " |")
+        out.append("")
+    out += [f"- {name}: {entry['what']}" for name, entry in scenarios.items()] + [""]
+    reached = aims(about, scenarios)
+    if reached:
+        out += ["Against the aims (ratios within this run):", "", "| row | figure | measured | aim | |", "|---|---|---:|---:|---|",
+                *reached, ""]
+    lost = report.losses(scenarios)
+    out += ["Where Sluice loses: " + ("; ".join(f"{n}, {t}: {a} against {p}'s {b}" for n, t, a, p, b in lost) if lost
+                                     else "in no column measured") + ".", ""]
+    stages = [(n, r) for n, e in scenarios.items() for r in report.stage_rows(e) if n in ("P16K", "P1", "L1", "F", "DL")]
+    if stages:
+        out += ["Where the time goes in Sluice: us to each point from the one before (upper edge of a bucket).", "",
+                "| | | count | p50 | p99 |", "|---|---|---:|---:|---:|"]
+        out += [f"| {n} | {c} {s} | {count:,} | {report.number(a)} | {report.number(b)} |" for n, (c, s, count, a, b) in stages]
+        out.append("")
+    limits = [f"{n} ({', '.join(report.limits(e))})" for n, e in scenarios.items() if report.limits(e)]
+    if limits:
+        out += [f"The load's own thread was busy all the time, and is what was measured, in: {'; '.join(limits)}.", ""]
+    return out + [f"Repeat: `{about['command'].strip()}`", ""]
+
+
+def agreed(title, data):
+    out = [f"## {title}", "", "A simple client that shares no code with sluice-bench, in turns with it on one broker, one "
+           "request in flight; the least disturbed turns of each.", "",
+           "| scenario | sluice-bench: records/s, p50 us | simple client: records/s, p50 us | rate, p50: ours to the other's |",
+           "|---|---:|---:|---:|"]
+    for name, r in data.items():
+        cells = [f"{r[w]['records_per_s']:,.0f}, {r[w]['p50_us']:.0f}" for w in ("ours", "simple")]
+        out.append(f"| {name} | {cells[0]} | {cells[1]} | {r['rate_ratio']:.3f}, {r['p50_ratio']:.3f} |")
+    worst = max(max(abs(r["rate_ratio"] - 1), abs(r["p50_ratio"] - 1)) for r in data.values())
+    return out + ["", f"The largest difference is {worst:.0%}. Repeat: `python3 bench/agree.py`", ""]
+
+
+def operations(title, data):
+    out = [f"## {title}", "", "The fastest of the rounds. Repeat: `./dev bench none`", "",
+           "| operation | ns | cycles | GB/s | heap allocations |", "|---|---:|---:|---:|---:|"]
+    for name, r in data["micro"].items():
+        rate = f"{r['bytes_per_s'] / 1e9:.1f}" if r["bytes_per_s"] else ""
+        out.append(f"| {name} | {r['ns']:.1f} | {r['cycles']:.0f} | {rate} | {r['allocs']:.3g} |")
+    return out + [""]
+
+
+def write():
+    out = ["# Performance", "", "<!-- Written by bench/performance.py from bench/performance/*.json: do not edit. -->", "",
+           "Measured tables, losses included. Ratios within one run hold; absolute figures belong to the machine, and on a "
+           "virtual one to its neighbours. [benchmarking.md](benchmarking.md) says what the columns mean and how to measure "
+           "on hardware of your own.", ""]
+    for part, (title, script, _, _) in PARTS.items():
+        path = KEPT / f"{part}.json"
+        if path.exists():
+            make = {"compare.py": compared, "agree.py": agreed, "bench.py": operations}[script]
+            out += make(title, json.loads(path.read_text()))
+    DOCUMENT.write_text("\n".join(out).rstrip() + "\n")
+    print(f"written: {DOCUMENT.relative_to(ROOT)}")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--run", nargs="*", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}; none named: all")
+    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--seconds", type=float, default=3)
+    o = p.parse_args()
+    if o.run is not None:
+        if shutil.disk_usage(ROOT).free < 20 << 30:
+            raise SystemExit("performance: less than 20 GB of free disk")
+        for part in o.run or PARTS:
+            measure(part, ["--rounds", str(o.rounds), "--seconds", str(o.seconds)])
+    write()
+
+
+if __name__ == "__main__":
+    main()
