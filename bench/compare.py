@@ -144,6 +144,18 @@ def turn(broker, row, seconds, topic):
     return r
 
 
+def disk_turn(options, folder, seconds, ours):
+    """What the disk alone does with writes of that size and depth, told in records as long as those of Sluice's turn."""
+    command = [peers.BENCH, "disk", "--json", "1", "--folder", str(folder), "--seconds", str(seconds), "--block",
+               str(options["block"]), "--depth", str(options["depth"])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds * 4 + 120)
+    if done.returncode:
+        raise RuntimeError(f"the disk alone: {done.stderr.strip()}")
+    r = json.loads(done.stdout)
+    r["records_per_s"] = r["bytes"] / r["seconds"] / (ours["bytes"] / ours["records"])
+    return r
+
+
 def start_all(options, folder, say):
     started = {}
     for name in options.peers:
@@ -162,21 +174,26 @@ def start_all(options, folder, say):
 
 
 def usable(row, name):
-    return name != "null" or row.get("null", True)
+    return name not in peers.LIMITS or row.get("null", True)
 
 
 def run(options, started, folder, everything, say):
     for name in options.names:
         row, results = options.all[name], {k: [] for k in started if usable(options.all[name], k)}
+        if "disk" in row and options.durability == "fsync":
+            results["disk"] = []
         everything[name] = {"what": row["what"], "load": row.get("shape", row["load"]), "rounds": results}
         for k in results:
-            if getattr(started[k], "warm", False):
+            if getattr(started.get(k), "warm", False):
                 say(f"{name}: warming {started[k].title}")
                 turn(started[k], row, options.seconds, f"warm-{name.lower()}")
         for i in range(options.rounds):
             for k in results:
-                say(f"{name}: round {i + 1} of {options.rounds}, {started[k].title}")
-                r = turn(started[k], row, options.seconds, f"compare-{name.lower()}-{i}")
+                say(f"{name}: round {i + 1} of {options.rounds}, {started[k].title if k in started else 'the disk alone'}")
+                if k == "disk":
+                    r = disk_turn(row["disk"], folder, options.seconds, results["sluice"][-1])
+                else:
+                    r = turn(started[k], row, options.seconds, f"compare-{name.lower()}-{i}")
                 results[k].append(r)
                 if shutil.disk_usage(folder).free < FREE_DISK_SHARE * r.get("bytes", 0):
                     raise RuntimeError("the disk has not room for another turn")

@@ -16,6 +16,8 @@ struct null_options {
     uint16_t port;    /* on 127.0.0.1; 0: the kernel's choice */
     uint32_t seconds; /* 0: until SIGINT or SIGTERM */
     bool echo;        /* sends back what it receives, whatever that is */
+    const char *
+        write; /* a folder: each batch is also written to a file there, without any promise; "": no */
 };
 
 /* Prints "null ready 127.0.0.1:<port>" and serves. 0 or a negative err. */

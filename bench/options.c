@@ -7,6 +7,7 @@
 
 #include "bench/client.h"
 #include "bench/crew.h"
+#include "bench/disk.h"
 #include "bench/echo.h"
 #include "bench/fetch.h"
 #include "bench/produce.h"
@@ -21,7 +22,8 @@ enum {
     N = LOAD_NULL,
     ECHO = LOAD_ECHO,
     M = LOAD_MIXED,
-    ALL = P | F | E | I | ECHO | M,
+    D = LOAD_DISK,
+    ALL = P | F | E | I | ECHO | M, /* that speak to a broker */
 };
 
 struct option_row {
@@ -80,14 +82,19 @@ static const struct option_row option_rows[] = {
     NUM("verify", F | M, verify, 0, 0, 1, "1: check offsets and checksums of what is read"),
     NUM("follow", F, follow, 0, 0, 1, "1: wait at the log's end instead of beginning anew"),
     NUM("echo", N, echo, 0, 0, 1, "1: an echo server: every byte goes back"),
-    NUM("warmup", ALL & ~I, warmup, 1, 0, 600, "seconds that do not count"),
-    NUM("seconds", ALL | N, seconds, 5, 0, 86400, ""),
+    TEXT("write", N, write, "", NULL,
+         "a folder: batches are also written there, without a promise"),
+    TEXT("folder", D, folder, ".", NULL, "where the file is that is written"),
+    NUM("block", D, block, 4096, 4096, 16777216, "bytes of a write, a multiple of 4096"),
+    NUM("depth", D, depth, 1, 1, disk_depth_max, "writes under way"),
+    NUM("warmup", (ALL | D) & ~I, warmup, 1, 0, 600, "seconds that do not count"),
+    NUM("seconds", ALL | N | D, seconds, 5, 0, 86400, ""),
     NUM("bytes", P, bytes, 0, 0, 1e15, "ends when so many are acknowledged; 0: by time"),
     NUM("setup", P, setup, 1, 0, 1, "0: do not make the topic (the null broker has none)"),
-    NUM("broker-pid", ALL, broker_pid, 0, 0, 1e9, "reports CPU and memory of that process too"),
+    NUM("broker-pid", ALL | D, broker_pid, 0, 0, 1e9, "reports CPU and memory of that process too"),
     NUM("seed", P | E | ECHO | M, seed, 1, 0, 1e15, "of bytes, sizes, keys and arrivals"),
-    NUM("json", ALL, json, 0, 0, 1, "1: one line of JSON instead of a table"),
-    TEXT("progress", ALL, progress, "auto", "auto always never",
+    NUM("json", ALL | D, json, 0, 0, 1, "1: one line of JSON instead of a table"),
+    TEXT("progress", ALL | D, progress, "auto", "auto always never",
          "a live line on stderr; auto: on a terminal"),
 };
 #define option_count (sizeof(option_rows) / sizeof(*option_rows))
@@ -103,6 +110,7 @@ static const struct {
     {"e2e", LOAD_E2E, "from produce to a waiting fetch, at a rate"},
     {"idle", LOAD_IDLE, "connections that do nothing"},
     {"echo", LOAD_ECHO, "bare frames to an echo server (null --echo 1) and back"},
+    {"disk", LOAD_DISK, "durable writes to the disk alone: the yardstick of fsync"},
     {"null", LOAD_NULL, "a broker that copies, checksums and answers: the limit"},
 };
 #define load_count (sizeof(loads) / sizeof(*loads))
@@ -201,6 +209,8 @@ static bool sensible(const struct settings *s, enum load load)
         return refuse("--bytes ends a run early: not with --ramp or --overload");
     if (s->overload && !s->ramp && s->rate)
         return refuse("--overload finds the rate itself: without --rate, or with --ramp");
+    if (load == LOAD_DISK && (uint32_t)s->block % 4096)
+        return refuse("--block must be a multiple of 4096");
     if (load != LOAD_NULL && (s->port == 0 || s->seconds < 0.1))
         return refuse("--port must be at least 1 and --seconds at least 0.1");
     return true;

@@ -18,16 +18,17 @@ enum load {
     LOAD_NULL = 16,
     LOAD_ECHO = 32,
     LOAD_MIXED = 64,
+    LOAD_DISK = 128,
 };
 
 /* Everything that can be asked for, over all loads. */
 struct settings {
     const char *host, *topic, *arrival, *spread, *compression, *record_spread, *batch_spread,
-        *progress;
+        *progress, *write, *folder;
     double port, threads, partitions, connections, in_flight, records, record_bytes, random_pct,
         idempotent, acks, rate, ramp, overload, frame_bytes, fetch_connections, fetch_bytes,
         max_wait_ms, bytes_min, verify, follow, echo, warmup, seconds, setup, broker_pid, seed,
-        bytes, json;
+        bytes, json, block, depth;
 };
 
 /* 0: there is no such load. */

@@ -3,8 +3,9 @@ import html
 import json
 import statistics
 
+NOT_BROKERS = ("sluice", "null", "null_write", "disk")  # ourselves, and what has no promise
 PERCENTILES = ("p50", "p90", "p99", "p99.9", "p99.99", "max")
-COLOURS = {"sluice": "var(--a)", "kafka": "var(--b)", "null": "var(--c)", "tansu": "var(--d)"}
+COLOURS = {"sluice": "var(--a)", "kafka": "var(--b)", "null": "var(--c)", "tansu": "var(--d)", "null_write": "var(--d)", "disk": "var(--c)"}
 
 
 def spread(rounds, key):
@@ -75,7 +76,7 @@ def losses(everything):
     for name, entry in everything.items():
         m = medians(entry)
         for peer in m:
-            if peer in ("sluice", "null") or "sluice" not in m:
+            if peer in NOT_BROKERS or "sluice" not in m:
                 continue
             for title, key, better in COLUMNS[entry["load"]]:
                 a, b = m["sluice"][key], m[peer][key]
@@ -85,7 +86,7 @@ def losses(everything):
 
 
 def nothing_lost(everything):
-    real = any(peer not in ("sluice", "null") for entry in everything.values() for peer in entry["rounds"])
+    real = any(peer not in NOT_BROKERS for entry in everything.values() for peer in entry["rounds"])
     return "In no column measured." if real else "No other broker was measured."
 
 

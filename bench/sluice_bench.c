@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/kerr.h"
 #include "bench/client.h"
+#include "bench/disk.h"
 #include "bench/e2e.h"
 #include "bench/echo.h"
 #include "bench/fetch.h"
@@ -154,6 +155,11 @@ static int job(void *ctx, struct crew_member *m)
                                  s->seconds, (int)s->broker_pid, m};
         return idle_run(&o, s->json != 0, m->why, sizeof(m->why));
     }
+    case LOAD_DISK: {
+        struct disk_options o = {s->folder, (uint32_t)s->block, (uint32_t)s->depth,
+                                 s->warmup, s->seconds,         m};
+        return disk_run(&o, m->result, m->why, sizeof(m->why));
+    }
     case LOAD_MIXED:
         return m->index < producing_threads(run) ? produce_job(run, m) : fetch_job(run, m);
     default:
@@ -284,7 +290,7 @@ static int measure(struct run *run)
 
 static int serve_null(const struct settings *s)
 {
-    struct null_options o = {(uint16_t)s->port, (uint32_t)s->seconds, s->echo != 0};
+    struct null_options o = {(uint16_t)s->port, (uint32_t)s->seconds, s->echo != 0, s->write};
     int err = null_run(&o);
     if (err)
         fprintf(stderr, "sluice-bench: null: %s\n", err_text(err));

@@ -10,6 +10,7 @@ import threading
 import time
 
 import client
+import kafka_dist
 from runner import check, equal, skip
 from test_bench import BENCH, StallingBroker, bench, end_offsets
 
@@ -131,6 +132,32 @@ def test_bench_says_when_it_is_the_limit(context):
     share = r["client_busy_s"] / r["seconds"]
     equal(r["client_is_limit"], share > 0.95, f"busy {share:.2f}: the verdict")
     check(r["hiccup_us"]["max"] > 0, "no hiccup baseline")
+
+
+def test_bench_null_that_writes(context):
+    """It answers as before, and the bytes are really written; a folder that is not there is refused."""
+    with Null("--write", context.scratch) as server:
+        r = bench("produce", "--port", server.port, "--setup", 0, "--json", 1, "--warmup", 0, "--seconds", 0.5)
+        written = int(next(line.split()[1] for line in open(f"/proc/{server.process.pid}/io", encoding="ascii")
+                           if line.startswith("wchar")))
+    check(r["errors"] == 0 and written >= r["bytes"] > 0, f"{written} written of {r}")
+    p = start("null", "--write", context.scratch / "not-there")
+    _, err = p.communicate(timeout=10)
+    check(p.returncode == 1 and "null: " in err, err)
+
+
+def test_bench_disk(context):
+    """Durable writes to the disk alone: all of them are counted, and a folder without direct writes is refused."""
+    folder = kafka_dist.ROOT / "build"
+    try:
+        r = bench("disk", "--folder", folder, "--json", 1, "--block", 8192, "--depth", 4, "--warmup", 0, "--seconds", 0.5)
+    except AssertionError as e:
+        if "no file for direct writes" in str(e):
+            skip("a file system without direct writes")
+        raise
+    check(r["records"] > 0 and r["bytes"] == 8192 * r["records"] and r["latency_us"]["p50"] > 0, f"{r}")
+    check("multiple of 4096" in bench("disk", "--block", 5000, ok=False), "an odd block")
+    check("no file for direct writes" in bench("disk", "--folder", "/proc", ok=False), "a folder without files")
 
 
 def test_bench_live_progress(context):

@@ -12,7 +12,8 @@ static bool takes(enum load load, const char *name, const char *value, struct se
 
 static void test_defaults(void)
 {
-    static const char *const names[] = {"produce", "fetch", "e2e", "idle", "null", "echo", "mixed"};
+    static const char *const names[] = {"produce", "fetch", "e2e",   "idle",
+                                        "null",    "echo",  "mixed", "disk"};
     struct settings s;
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         enum load load = load_by_name(names[i]);
