@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
@@ -41,6 +42,8 @@ static uint8_t *put_record(uint8_t *p, struct rng *rng, uint32_t index, uint32_t
     uint32_t random = random_pct ? (uint32_t)((uint64_t)value_len * random_pct / 100) : value_len;
     rng_fill(rng, p, random);
     memset(p + random, 'x', value_len - random);
+    if (value_len >= bench_stamped_min)
+        bytes_put_u64(p, XXH3_64bits(p + bench_stamp_bytes, value_len - bench_stamp_bytes));
     p += value_len;
     *p++ = 0; /* headers */
     return p;

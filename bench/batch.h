@@ -48,6 +48,13 @@ void bench_batch_free(struct bench_batch *b);
 void bench_batch_stamp(const struct bench_batch *b, int64_t producer_id, int16_t epoch,
                        int32_t sequence, uint8_t header[batch_header_bytes]);
 
+/*
+ * A value of at least bench_stamped_min bytes begins with the XXH3 of what follows in it, so that a reader can tell
+ * that the contents are a load's own (fetch --verify 2).
+ */
+#define bench_stamp_bytes 8
+#define bench_stamped_min 16
+
 /* Byte offsets of header fields that a reader of batches needs. */
 #define bench_batch_length_at  8
 #define bench_batch_crc_at     17

@@ -83,7 +83,7 @@ static int on_produced(struct e2e *l, const struct chain *rx, uint32_t len)
 static int on_fetched(struct e2e *l, const struct chain *rx, uint32_t len, int64_t now)
 {
     struct fetch_answer reply;
-    if (fetch_answer_read(rx, len, &l->q, true, &reply) < 0)
+    if (fetch_answer_read(rx, len, &l->q, FETCH_VERIFY_CONTENTS, &reply) < 0)
         return ERR_MALFORMED;
     l->fetching = false;
     if (reply.error) {

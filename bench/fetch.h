@@ -2,8 +2,7 @@
  * fetch: a load of Fetch requests, from the log's start over and over (or along its end), and its parts for others.
  *
  * Purpose: each connection reads one partition at a time, one request in flight (as a consumer
- * does); batches are counted from their headers and, if asked, verified: offsets dense, checksums
- * right. Works against any broker that speaks Fetch v11. Owner: its thread.
+ * does); batches are counted from their headers and, if asked, verified. Works against any broker that speaks Fetch v11. Owner: its thread.
  * Memory: fixed per connection. Failure: a negative err with one line in `why`.
  */
 #ifndef BENCH_FETCH_H
@@ -21,6 +20,13 @@ struct rte_mempool;
 
 #define fetch_reply_bytes_max (64u << 20)
 
+/* What is looked at in what is read; each includes the one before. */
+enum fetch_verify {
+    FETCH_TRUST,
+    FETCH_VERIFY_BATCHES,  /* offsets dense, checksums right */
+    FETCH_VERIFY_CONTENTS, /* and each value's own hash, in batches that are not compressed */
+};
+
 struct fetch_options {
     const char *host;
     uint16_t port;
@@ -28,7 +34,7 @@ struct fetch_options {
     uint32_t partitions, connections;
     uint32_t bytes_max; /* of a partition in one reply */
     uint32_t max_wait_ms, bytes_min;
-    bool verify;
+    enum fetch_verify verify;
     bool follow;         /* at the end of the log wait for more, instead of beginning anew */
     uint32_t first_conn; /* of several threads: the number of this one's first connection */
     double warmup_s, seconds;
@@ -57,6 +63,6 @@ struct fetch_answer {
 
 /* Reads the frame at the head of rx. ERR_MALFORMED. */
 int fetch_answer_read(const struct chain *rx, uint32_t len, const struct fetch_ask *asked,
-                      bool verify, struct fetch_answer *out);
+                      enum fetch_verify verify, struct fetch_answer *out);
 
 #endif

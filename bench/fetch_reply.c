@@ -1,6 +1,9 @@
 /* fetch_reply: requests for one partition as bytes, and what stands in their replies. */
 #include <string.h>
 
+#define XXH_STATIC_LINKING_ONLY /* the state lies on the stack */
+#include <xxhash.h>
+
 #include <rte_mempool.h>
 
 #include "base/bytes.h"
@@ -86,9 +89,94 @@ static bool cursor_take(struct cursor *c, uint64_t n, uint8_t *dst, uint32_t *cr
     return true;
 }
 
+/* Moves over n bytes, adding them to *crc and, if state is given, to the hash. */
+static bool cursor_hash(struct cursor *c, uint64_t n, uint32_t *crc, XXH3_state_t *state)
+{
+    while (n > 0) {
+        if (!cursor_more(c))
+            return false;
+        uint32_t take = n < c->n ? (uint32_t)n : c->n;
+        if (state)
+            XXH3_64bits_update(state, c->p, take);
+        if (!cursor_take(c, take, NULL, crc))
+            return false;
+        n -= take;
+    }
+    return true;
+}
+
+/* A zigzag varint; counts its bytes down from *left. */
+static bool cursor_varint(struct cursor *c, uint32_t *crc, uint64_t *left, int64_t *out)
+{
+    uint64_t v = 0;
+    uint8_t b = 0x80;
+    for (uint32_t shift = 0; b & 0x80; shift += 7) {
+        if (shift > 63 || *left == 0 || !cursor_take(c, 1, &b, crc))
+            return false;
+        (*left)--;
+        v |= (uint64_t)(b & 0x7f) << shift;
+    }
+    *out = (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
+    return true;
+}
+
+/* One value of n bytes: false: the bytes ended. */
+static bool read_value(struct cursor *c, uint64_t n, uint32_t *crc, uint64_t *faults)
+{
+    uint8_t stamp[bench_stamp_bytes];
+    XXH3_state_t state;
+    if (n < bench_stamped_min)
+        return cursor_hash(c, n, crc, NULL);
+    XXH3_64bits_reset(&state);
+    if (!cursor_take(c, sizeof(stamp), stamp, crc) ||
+        !cursor_hash(c, n - sizeof(stamp), crc, &state))
+        return false;
+    *faults += XXH3_64bits_digest(&state) != bytes_get_u64(stamp);
+    return true;
+}
+
+/* The records of a plain batch, `left` bytes; what does not look like one of ours is a fault, the rest is skipped. */
+static bool read_contents(struct cursor *c, uint32_t records, uint64_t left, uint32_t *crc,
+                          uint64_t *faults)
+{
+    uint32_t i = 0;
+    for (; i < records; i++) {
+        int64_t length, ignored, key, value;
+        if (!cursor_varint(c, crc, &left, &length) || length < 1 || (uint64_t)length > left)
+            break;
+        left -= (uint64_t)length;
+        uint64_t rest = (uint64_t)length - 1;
+        bool ours = cursor_take(c, 1, &(uint8_t){0}, crc) &&
+                    cursor_varint(c, crc, &rest, &ignored) &&
+                    cursor_varint(c, crc, &rest, &ignored) && cursor_varint(c, crc, &rest, &key) &&
+                    cursor_varint(c, crc, &rest, &value);
+        if (ours && key == -1 && value >= 0 && (uint64_t)value <= rest) {
+            if (!read_value(c, (uint64_t)value, crc, faults))
+                return false;
+            rest -= (uint64_t)value;
+        } else {
+            (*faults)++;
+        }
+        if (!cursor_hash(c, rest, crc, NULL))
+            return false;
+    }
+    *faults += left > 0 || i < records;
+    return cursor_hash(c, left, crc, NULL);
+}
+
+/* What follows the header of a batch, with its checksum continued in *crc. */
+static bool read_body(struct cursor *c, const uint8_t *h, uint64_t len, enum fetch_verify verify,
+                      uint32_t *crc, uint64_t *faults)
+{
+    bool plain = (bytes_get_u16(h + bench_batch_covered_at) & 0x07) == 0;
+    if (verify == FETCH_VERIFY_CONTENTS && plain)
+        return read_contents(c, bytes_get_u32(h + bench_batch_records_at), len, crc, faults);
+    return cursor_take(c, len, NULL, verify ? crc : NULL);
+}
+
 /* The batches among `left` bytes; a batch that is cut at the end does not count. */
-static int read_batches(struct cursor *c, uint64_t left, const struct fetch_ask *asked, bool verify,
-                        struct fetch_answer *out)
+static int read_batches(struct cursor *c, uint64_t left, const struct fetch_ask *asked,
+                        enum fetch_verify verify, struct fetch_answer *out)
 {
     uint8_t h[batch_header_bytes];
     while (left >= batch_header_bytes) {
@@ -100,7 +188,7 @@ static int read_batches(struct cursor *c, uint64_t left, const struct fetch_ask 
         if (len > left)
             break;
         uint32_t crc = crc32c(0, h + bench_batch_covered_at, sizeof(h) - bench_batch_covered_at);
-        if (!cursor_take(c, len - sizeof(h), NULL, verify ? &crc : NULL))
+        if (!read_body(c, h, len - sizeof(h), verify, &crc, &out->faults))
             return ERR_MALFORMED;
         int64_t base = bytes_get_i64(h);
         if (verify) {
@@ -117,7 +205,7 @@ static int read_batches(struct cursor *c, uint64_t left, const struct fetch_ask 
 }
 
 int fetch_answer_read(const struct chain *rx, uint32_t len, const struct fetch_ask *asked,
-                      bool verify, struct fetch_answer *out)
+                      enum fetch_verify verify, struct fetch_answer *out)
 {
     uint32_t topic_len = (uint32_t)strlen(asked->topic);
     struct cursor c = {{chain_pos_at(rx, 0), len}, NULL, 0};

@@ -108,7 +108,7 @@ static int fetch_job(const struct run *run, struct crew_member *m)
                               .bytes_max = (uint32_t)s->fetch_bytes,
                               .max_wait_ms = (uint32_t)s->max_wait_ms,
                               .bytes_min = (uint32_t)s->bytes_min,
-                              .verify = s->verify != 0,
+                              .verify = (enum fetch_verify)s->verify,
                               .follow = mixed || s->follow,
                               .warmup_s = s->warmup,
                               .seconds = s->seconds,

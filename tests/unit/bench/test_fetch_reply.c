@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "base/crc32c.h"
 #include "base/err.h"
 #include "base/kerr.h"
 #include "base/rng.h"
@@ -111,7 +112,7 @@ static int answer(const uint8_t *frame, uint32_t len, uint32_t said, int64_t off
     struct chain rx;
     chain_init(&rx);
     CU_ASSERT_EQUAL_FATAL(chain_append_bytes(&rx, pool, frame, len), 0);
-    int err = len ? fetch_answer_read(&rx, said, &q, true, a) : ERR_MALFORMED;
+    int err = len ? fetch_answer_read(&rx, said, &q, FETCH_VERIFY_CONTENTS, a) : ERR_MALFORMED;
     chain_free(&rx);
     return err;
 }
@@ -172,11 +173,45 @@ static void test_faults_are_seen(void)
     records[n - 3] ^= 1; /* a flipped bit */
     len = reply(frame, records, n, 0, 0);
     CU_ASSERT_EQUAL_FATAL(answer(frame, len, len, 100, &a), 0);
-    CU_ASSERT_EQUAL(a.faults, 1);
+    CU_ASSERT_EQUAL(a.faults, 2); /* the checksum, and the value's own hash */
     n = two_batches(records, 100, 105);
     len = reply(frame, records, n, 0, 0);
     CU_ASSERT_EQUAL_FATAL(answer(frame, len, len, 99, &a), 0); /* begins behind what was asked */
     CU_ASSERT_EQUAL(a.faults, 1);
+}
+
+/* A value that was changed, with a batch checksum that fits: only the value's own hash tells. */
+static void test_contents_are_seen(void)
+{
+    struct fetch_answer a;
+    uint32_t n = two_batches(records, 100, 105);
+    records[n - 3] ^= 1;
+    uint32_t at = n - 1, len2;
+    for (at = 61; bytes_get_u64(records + at) != 105; at++) /* the second batch */
+        ;
+    len2 = 12 + bytes_get_u32(records + at + 8);
+    CU_ASSERT_EQUAL_FATAL(at + len2, n);
+    bytes_put_u32(records + at + 17, crc32c(0, records + at + 21, len2 - 21));
+    uint32_t len = reply(frame, records, n, 0, 0);
+    CU_ASSERT_EQUAL_FATAL(answer(frame, len, len, 100, &a), 0);
+    CU_ASSERT_EQUAL(a.faults, 1);
+    CU_ASSERT_EQUAL(a.records, 12);
+}
+
+/* Lengths and counts that lie, with a checksum that fits: faults or malformed, never a crash. */
+static void test_lying_records(void)
+{
+    struct rng rng;
+    rng_seed(&rng, unit_seed());
+    for (int i = 0; i < 3000; i++) {
+        struct fetch_answer a;
+        uint32_t n = two_batches(records, 0, 5);
+        for (int k = 0; k < 3; k++)
+            records[57 + rng_below(&rng, n - 57)] = (uint8_t)rng_u64(&rng);
+        uint32_t len = reply(frame, records, n, 0, 0);
+        int err = answer(frame, len, len, 0, &a);
+        CU_ASSERT(err == ERR_MALFORMED || a.faults > 0 || a.records == 12 || a.batches < 2);
+    }
 }
 
 static void test_errors(void)
@@ -209,6 +244,8 @@ int main(void)
                                              UNIT_CASE(test_reply),
                                              UNIT_CASE(test_cut_batch_does_not_count),
                                              UNIT_CASE(test_faults_are_seen),
+                                             UNIT_CASE(test_contents_are_seen),
+                                             UNIT_CASE(test_lying_records),
                                              UNIT_CASE(test_errors),
                                              UNIT_CASE(test_cut_everywhere)};
     with_eal(64);
