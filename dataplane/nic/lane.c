@@ -1,7 +1,9 @@
 #include "dataplane/nic/lane.h"
 
+#include <rte_memory.h>
 #include <rte_ring.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/err.h"
@@ -18,6 +20,7 @@ struct lane {
     int rx_queue, tx_queue; /* -1: none of its own */
     uint32_t tx_via;        /* the shard that sends for us, without a queue */
     bool must_copy, steer, more;
+    bool eal_memory; /* the driver shows memory of EAL's alone to its peer */
     uint32_t frame_max;
     uint32_t pending_first, pending_count; /* ring of frames that wait for the driver */
     struct rte_mbuf *pending[lane_pending_max];
@@ -60,6 +63,7 @@ int lane_new(struct lane **out, const struct lane_options *options)
     l->tx_queue = l->rx_queue;
     l->tx_via = l->shard % queues;
     l->must_copy = p->quirks->own_linear;
+    l->eal_memory = p->quirks->zero_copy_arg && strstr(p->report.device, "zero-copy=yes") != NULL;
     l->steer = l->shards > 1 && !p->report.steered;
     l->frame_max = (uint32_t)p->report.mtu + link_bytes_max;
     *out = l;
@@ -150,8 +154,11 @@ uint32_t lane_receive(struct lane *l, struct rte_mbuf **frames, uint32_t max)
         uint16_t room = (uint16_t)(max - n);
         uint16_t got = rte_eth_rx_burst(l->port->id, (uint16_t)l->rx_queue, frames + n, room);
         l->more |= got == room;
-        for (uint16_t i = 0; i < got; i++)
-            rte_prefetch0(rte_pktmbuf_mtod(frames[n + i], void *));
+        for (uint16_t i = 0; i < got; i++) { /* headers and the start of what follows */
+            const uint8_t *p = rte_pktmbuf_mtod(frames[n + i], const uint8_t *);
+            rte_prefetch0(p);
+            rte_prefetch0(p + RTE_CACHE_LINE_SIZE);
+        }
         n += l->steer ? sort_out(l, frames + n, got) : got;
         wake_others(l);
     }
@@ -195,8 +202,18 @@ static struct rte_mbuf *copied(struct lane *l, struct rte_mbuf *frame)
     return copy;
 }
 
+static bool has_foreign(const struct rte_mbuf *m)
+{
+    for (; m != NULL; m = m->next)
+        if (RTE_MBUF_HAS_EXTBUF(m) && rte_mem_virt2memseg_list(m->buf_addr) == NULL)
+            return true;
+    return false;
+}
+
 static bool needs_copy(const struct lane *l, const struct rte_mbuf *frame)
 {
+    if (l->eal_memory && has_foreign(frame))
+        return true;
     return l->must_copy || (frame->nb_segs > 1 && !(l->port->report.negotiated & port_scatter));
 }
 

@@ -36,6 +36,7 @@ static const struct quirks table[] = {
                  "(socket=)",
         .no_offloads = port_tx_checksum | port_rx_checksum | port_tso,
         .bsize_arg = true,
+        .zero_copy_arg = true,
         .close_races = true,
         .understates_length = true, /* says 1,518 */
     },

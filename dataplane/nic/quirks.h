@@ -33,6 +33,8 @@ struct quirks {
     bool shared_mac;
     /* A peer that leaves makes EAL's interrupt thread free what a close frees: closed there. */
     bool close_races;
+    /* With zero-copy=yes the peer reads our memory, and dies of what is not EAL's: that is copied. */
+    bool zero_copy_arg;
     /* max_rx_pktlen says less than it takes: not believed. */
     bool understates_length;
 };
