@@ -14,7 +14,7 @@
 #define budget_timers      256
 #define budget_storage     1024
 #define budget_requests    512
-#define budget_frames      256
+#define budget_frames      32 /* few: their answers leave while the next are received */
 #define budget_sends       4096
 
 /* ---- a disk that fails ---- */

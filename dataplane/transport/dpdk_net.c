@@ -216,12 +216,10 @@ static uint32_t receive_port(struct dpdk_net *n, struct net_port *p, uint32_t bu
         return 0;
     }
     do {
-        uint32_t got = lane_receive(p->lane, frames, lane_burst_max);
-        for (uint32_t i = 0; i < got; i++) {
-            if (i + 1 < got)
-                rte_prefetch0(rte_pktmbuf_mtod(frames[i + 1], void *));
+        uint32_t room = budget - done < lane_burst_max ? budget - done : lane_burst_max;
+        uint32_t got = lane_receive(p->lane, frames, room);
+        for (uint32_t i = 0; i < got; i++)
             take_frame(n, p, frames[i]);
-        }
         done += got;
     } while (lane_more(p->lane) && done < budget);
     if (waits && p->readable && !lane_more(p->lane))
