@@ -1,7 +1,5 @@
 #include "bench/client.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +9,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 
-#define client_events_budget 256
-#define client_ring_entries  1024
+#define client_events_budget 16
 
 static void break_conn(struct client_conn *c)
 {
@@ -85,43 +82,6 @@ static int on_accepted(void *ctx, struct tconn *t, uint32_t listener)
     return ERR_UNSUPPORTED;
 }
 
-static int plan_memory(uint32_t threads, struct mem_plan *plan)
-{
-    return mem_plan_make(threads > 1 ? client_memory_bytes / 2 : client_memory_bytes, 1, plan);
-}
-
-uint32_t client_eal_mb(uint32_t threads)
-{
-    struct mem_plan plan;
-    return plan_memory(threads, &plan) < 0 ? 0 : threads * mem_plan_eal_mb(&plan);
-}
-
-static int make_parts(struct client *c, char *why, size_t why_size)
-{
-    struct mem_plan plan;
-    const struct crew_member *m = c->o.member;
-    int err = plan_memory(m ? m->crew->threads : 1, &plan);
-    if (!err)
-        err = mem_init(&c->mem, &plan, m ? m->index : 0);
-    if (err) {
-        snprintf(why, why_size, "memory: %s", err_text(err));
-        return err;
-    }
-    c->mem_up = true;
-    err = ring_init(&c->ring, client_ring_entries, why, why_size);
-    if (err)
-        return err;
-    c->ring_up = true;
-    c->events =
-        (struct transport_events){on_accepted, on_readable, on_sent, on_closed, on_connected, c};
-    struct uring_options uo = {
-        .ring = &c->ring, .mem = &c->mem, .events = &c->events, .conn_max = c->o.connections + 1};
-    err = uring_transport_new(&c->transport, &uo);
-    if (err)
-        snprintf(why, why_size, "transport: %s", err_text(err));
-    return err;
-}
-
 int client_new(struct client **out, const struct client_options *options, char *why,
                size_t why_size)
 {
@@ -130,7 +90,15 @@ int client_new(struct client **out, const struct client_options *options, char *
         return ERR_NO_MEMORY;
     c->o = *options;
     c->conns = calloc(options->connections, sizeof(*c->conns));
-    int err = c->conns ? make_parts(c, why, why_size) : ERR_NO_MEMORY;
+    const struct crew_member *m = options->member;
+    c->events =
+        (struct transport_events){on_accepted, on_readable, on_sent, on_closed, on_connected, c};
+    struct cable_options co = {.ports = m ? m->crew->net.ports : NULL,
+                               .events = &c->events,
+                               .conn_max = options->connections + 1,
+                               .threads = m ? m->crew->threads : 1,
+                               .index = m ? m->index : 0};
+    int err = c->conns ? cable_up(&c->cable, &co, why, why_size) : ERR_NO_MEMORY;
     if (err) {
         client_free(c);
         return err;
@@ -145,12 +113,7 @@ void client_free(struct client *c)
 {
     if (!c)
         return;
-    if (c->ring_up)
-        uring_transport_free(c->transport);
-    if (c->ring_up)
-        ring_fini(&c->ring);
-    if (c->mem_up)
-        mem_fini(&c->mem);
+    cable_down(&c->cable);
     free(c->conns);
     free(c);
 }
@@ -161,12 +124,11 @@ static void step(struct client *c)
     if (c->worked)
         c->busy_s += (double)(now - c->now_ns) / 1e9;
     c->now_ns = now;
-    uint32_t work = ring_reap(&c->ring, client_events_budget);
+    uint32_t work = cable_receive(&c->cable, now, client_events_budget);
     if (c->o.work.turn && !c->opening)
         c->o.work.turn(c->o.work.ctx, NULL, c->now_ns);
-    work += uring_transport_flush(c->transport, c->now_ns, client_events_budget);
+    work += cable_flush(&c->cable, now, client_events_budget);
     c->worked = work > 0;
-    ring_submit(&c->ring);
 }
 
 void client_spin(struct client *c, double seconds, bool (*until)(void *ctx), void *ctx)
@@ -198,35 +160,18 @@ static bool all_closed(void *ctx)
     return ((struct client *)ctx)->open == 0;
 }
 
-static int address(const struct client_options *o, struct sockaddr_storage *sa)
-{
-    struct sockaddr_in *v4 = (struct sockaddr_in *)sa;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)sa;
-    memset(sa, 0, sizeof(*sa));
-    if (inet_pton(AF_INET, o->host, &v4->sin_addr) == 1) {
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons(o->port);
-        return 0;
-    }
-    memset(sa, 0, sizeof(*sa));
-    if (inet_pton(AF_INET6, o->host, &v6->sin6_addr) == 1) {
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons(o->port);
-        return 0;
-    }
-    return ERR_INVALID;
-}
-
 int client_open(struct client *c, char *why, size_t why_size)
 {
     struct sockaddr_storage sa;
-    if (address(&c->o, &sa) < 0) {
+    if (cable_address(c->o.host, c->o.port, &sa) < 0) {
         snprintf(why, why_size, "'%s' is not a numeric address", c->o.host);
         return ERR_INVALID;
     }
+    int err = cable_link(&c->cable, why, why_size);
+    if (err)
+        return err;
     for (uint32_t i = 0; i < c->o.connections && !c->broken; i++) {
-        int err = uring_transport_connect(c->transport, (struct sockaddr *)&sa, &c->conns[i],
-                                          &c->conns[i].t);
+        err = cable_connect(&c->cable, (struct sockaddr *)&sa, &c->conns[i], &c->conns[i].t);
         if (err) {
             snprintf(why, why_size, "connecting failed: %s", err_text(err));
             return err;

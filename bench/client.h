@@ -1,5 +1,5 @@
 /*
- * client: the connections of a load, on one thread, over our own transport.
+ * client: the connections of a load, on one thread, over any transport.
  *
  * Purpose: opens n connections to one address, cuts what arrives into Kafka frames and hands each to
  * the work that uses them; keeps time and CPU. It knows nothing of what the frames say.
@@ -14,15 +14,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/cable.h"
 #include "bench/crew.h"
 #include "bench/result.h"
-#include "core/mem.h"
-#include "core/ring.h"
-#include "dataplane/transport/uring.h"
 
 #define client_conns_max        20000
 #define client_frame_bytes_max  (128u << 20)
-#define client_memory_bytes     (384 * MIB) /* of a single thread; of several, half of it each */
 #define client_connect_wait_s   30
 #define client_connecting_max   256 /* opens under way at once */
 #define client_quick_recv_bytes 4096
@@ -57,23 +54,20 @@ struct client_options {
 
 struct client {
     struct client_options o;
-    struct ring ring;
-    struct mem mem;
-    struct uring_transport *transport;
+    struct cable cable;
     struct transport_events events;
     struct client_conn *conns;
     uint32_t opening, open, broken;
     bool stopping;
-    bool mem_up, ring_up, worked;
+    bool worked;
     int64_t now_ns; /* of this pass */
     double busy_s;  /* spent in passes that found something to do (the loop spins otherwise) */
 };
 
-/* Memory and ring; EAL must be up with client_eal_mb. On an error nothing is kept. */
+/* Memory and transport; EAL must be up with cable_eal_mb. On an error nothing is kept. */
 int client_new(struct client **out, const struct client_options *options, char *why,
                size_t why_size);
 void client_free(struct client *c);
-uint32_t client_eal_mb(uint32_t threads);
 
 /* Opens all connections. ERR_CLOSED: not all of them in client_connect_wait_s. */
 int client_open(struct client *c, char *why, size_t why_size);

@@ -58,6 +58,21 @@ static void wait_a_little(struct crew *crew)
     pthread_cond_timedwait(&crew->changed, &crew->lock, &at);
 }
 
+static bool bypasses(const struct crew_member *m)
+{
+    return m && m->crew->net.ports && m->crew->net.ports[0];
+}
+
+const char *crew_admin_host(const struct crew_member *m, const char *host)
+{
+    return bypasses(m) ? m->crew->net.admin_host : host;
+}
+
+uint16_t crew_admin_port(const struct crew_member *m, uint16_t port)
+{
+    return bypasses(m) ? m->crew->net.admin_port : port;
+}
+
 int crew_meet(struct crew_member *m)
 {
     if (!m)

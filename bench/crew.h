@@ -27,7 +27,15 @@ struct crew_member {
     pthread_t thread;
 };
 
+/* What a crew reaches its broker through. */
+struct crew_net {
+    const char *ports;      /* our own TCP on these (cable.h); NULL or empty: kernel sockets */
+    const char *admin_host; /* with ports: where topics are made, over kernel sockets */
+    uint16_t admin_port;
+};
+
 struct crew {
+    struct crew_net net; /* set between crew_init and crew_run; empty after crew_init */
     uint32_t threads;
     int (*job)(void *ctx, struct crew_member *m);
     void *ctx;
@@ -50,6 +58,10 @@ void crew_fini(struct crew *crew);
  */
 int crew_run(struct crew *crew, int (*job)(void *ctx, struct crew_member *m), void *ctx,
              void (*tick)(const struct crew *crew, double seconds), char *why);
+
+/* Where m's topics are made: what net says, else the address given. m may be NULL. */
+const char *crew_admin_host(const struct crew_member *m, const char *host);
+uint16_t crew_admin_port(const struct crew_member *m, uint16_t port);
 
 /* Waits for all other members. ERR_CANCELLED: one of them failed, or the operator stops. */
 int crew_meet(struct crew_member *m);

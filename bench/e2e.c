@@ -38,7 +38,7 @@ static void send_fetch(struct e2e *l)
     struct chain out;
     chain_init(&out);
     l->q.correlation++;
-    if (fetch_ask_put(&l->q, l->client->mem.tx_pool, &out) < 0)
+    if (fetch_ask_put(&l->q, l->client->cable.mem.tx_pool, &out) < 0)
         return;
     l->fetching = true;
     tconn_send(l->client->conns[CONN_FETCH].t, &out);
@@ -49,8 +49,8 @@ static void send_record(struct e2e *l)
     struct chain out;
     chain_init(&out);
     produce_head_set(&l->head, (int32_t)l->sent, 0, l->batch.len);
-    if (chain_append_bytes(&out, l->client->mem.tx_pool, l->head.bytes, l->head.len) < 0 ||
-        chain_append_bytes(&out, l->client->mem.tx_pool, l->batch.bytes, l->batch.len) < 0) {
+    if (chain_append_bytes(&out, l->client->cable.mem.tx_pool, l->head.bytes, l->head.len) < 0 ||
+        chain_append_bytes(&out, l->client->cable.mem.tx_pool, l->batch.bytes, l->batch.len) < 0) {
         chain_free(&out);
         return;
     }
@@ -158,11 +158,13 @@ static int prepare(struct e2e *l, char *why, size_t why_size)
     if (!err)
         err = client_new(&l->client, &co, why, why_size);
     if (!err)
-        err = admin_prepare_topic(o->host, o->port, l->client->mem.tx_pool, o->topic, 1, why,
-                                  why_size);
+        err = admin_prepare_topic(crew_admin_host(o->member, o->host),
+                                  crew_admin_port(o->member, o->port), l->client->cable.mem.tx_pool,
+                                  o->topic, 1, why, why_size);
     if (!err)
-        err = admin_list_offset(o->host, o->port, l->client->mem.tx_pool, o->topic, 0, admin_latest,
-                                &l->first_offset, why, why_size);
+        err = admin_list_offset(crew_admin_host(o->member, o->host),
+                                crew_admin_port(o->member, o->port), l->client->cable.mem.tx_pool,
+                                o->topic, 0, admin_latest, &l->first_offset, why, why_size);
     if (err)
         return err;
     produce_head_make(&l->head, o->topic, o->acks, l->batch.len);

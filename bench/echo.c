@@ -29,7 +29,8 @@ static bool put(void *ctx, uint32_t conn, uint32_t n, struct chain *out)
 {
     struct echo *e = ctx;
     number(e, conn, n);
-    return chain_append_bytes(out, flow_client(e->flow)->mem.tx_pool, e->sent, e->frame_bytes) == 0;
+    return chain_append_bytes(out, flow_client(e->flow)->cable.mem.tx_pool, e->sent,
+                              e->frame_bytes) == 0;
 }
 
 static struct flow_worth answer(void *ctx, uint32_t conn, uint32_t n, const struct chain *rx,

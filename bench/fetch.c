@@ -36,7 +36,7 @@ static void send_next(struct fetch *l, struct client_conn *cc, int64_t now)
     if (c->waiting)
         return;
     c->q.correlation++;
-    if (fetch_ask_put(&c->q, l->client->mem.tx_pool, &out) < 0)
+    if (fetch_ask_put(&c->q, l->client->cable.mem.tx_pool, &out) < 0)
         return;
     c->sent_ns = now;
     c->waiting = true;
@@ -130,8 +130,10 @@ static int prepare(struct fetch *l, char *why, size_t why_size)
                                   .max_wait_ms = o->max_wait_ms,
                                   .bytes_min = o->bytes_min};
         l->client->conns[i].work = c;
-        err = admin_list_offset(o->host, o->port, l->client->mem.tx_pool, o->topic, c->q.partition,
-                                admin_earliest, &c->start_offset, why, why_size);
+        err = admin_list_offset(crew_admin_host(o->member, o->host),
+                                crew_admin_port(o->member, o->port), l->client->cable.mem.tx_pool,
+                                o->topic, c->q.partition, admin_earliest, &c->start_offset, why,
+                                why_size);
         c->q.offset = c->start_offset;
     }
     l->stopping = true; /* nothing is sent while connections open */

@@ -10,6 +10,7 @@
 #include "bench/disk.h"
 #include "bench/echo.h"
 #include "bench/fetch.h"
+#include "bench/frames.h"
 #include "bench/produce.h"
 
 #define topic_bytes_max 249
@@ -23,6 +24,8 @@ enum {
     ECHO = LOAD_ECHO,
     M = LOAD_MIXED,
     D = LOAD_DISK,
+    FRAMES = LOAD_FRAMES,
+    LOOP = LOAD_LOOP,
     ALL = P | F | E | I | ECHO | M, /* that speak to a broker */
 };
 
@@ -46,15 +49,23 @@ struct option_row {
     }
 
 static const struct option_row option_rows[] = {
-    TEXT("host", ALL, host, "127.0.0.1", NULL, "numeric address of the broker, IPv4 or IPv6"),
+    TEXT("host", ALL | N | LOOP, host, "127.0.0.1", NULL,
+         "numeric address of the broker, IPv4 or IPv6"),
     NUM("port", ALL | N, port, 9092, 0, 65535, "its port"),
+    TEXT("ports", ALL | N | FRAMES | LOOP, ports, "", NULL,
+         "our own TCP on these, as sluice.dpdk.ports; empty: kernel sockets"),
+    TEXT("peer-ports", LOOP, peer_ports, "", NULL, "the cable's other end"),
+    TEXT("admin-host", P | F | E | M, admin_host, "127.0.0.1", NULL,
+         "with --ports: a listener of the broker on kernel sockets, where topics are made"),
+    NUM("admin-port", P | F | E | M, admin_port, 9092, 1, 65535, "its port"),
+    NUM("outstanding", FRAMES, outstanding, 32, 1, frames_outstanding_max, "frames under way"),
     TEXT("topic", P | F | E | M, topic, "bench", NULL, "made if it is not there (not by fetch)"),
     NUM("threads", P | F | ECHO, threads, 1, 1, crew_threads_max,
         "each with its part of the connections and of the rate"),
     NUM("partitions", P | F | M, partitions, 4, 1, produce_partitions_max, ""),
     TEXT("spread", P | M, spread, "round", "round keyed",
          "round: one partition after the other; keyed: random"),
-    NUM("connections", P | F | I | ECHO | M, connections, 4, 1, client_conns_max, ""),
+    NUM("connections", P | F | I | ECHO | M | LOOP, connections, 4, 1, client_conns_max, ""),
     NUM("in-flight", P | ECHO | M, in_flight, 5, 1, flow_in_flight_max - 1,
         "requests a connection keeps outstanding"),
     NUM("records", P | M, records, 150, 1, 100000, "in a batch"),
@@ -73,7 +84,7 @@ static const struct option_row option_rows[] = {
         "open loops, each so many times faster, until the rate is not reached"),
     NUM("overload", P | ECHO, overload, 0, 0, 100,
         "so many times the rate that was reached (ramp or closed loop) is offered then"),
-    NUM("frame-bytes", ECHO, frame_bytes, 64, echo_bytes_min, echo_bytes_max, ""),
+    NUM("frame-bytes", ECHO | FRAMES | LOOP, frame_bytes, 64, echo_bytes_min, echo_bytes_max, ""),
     NUM("fetch-connections", M, fetch_connections, 4, 1, client_conns_max,
         "on a thread of its own"),
     NUM("fetch-bytes", F | M, fetch_bytes, 1048576, 1, fetch_reply_bytes_max, "of a partition"),
@@ -82,19 +93,19 @@ static const struct option_row option_rows[] = {
     NUM("verify", F | M, verify, 0, 0, 2,
         "1: check offsets and checksums of what is read; 2: and each value's own hash"),
     NUM("follow", F, follow, 0, 0, 1, "1: wait at the log's end instead of beginning anew"),
-    NUM("echo", N, echo, 0, 0, 1, "1: an echo server: every byte goes back"),
+    NUM("echo", N | FRAMES, echo, 0, 0, 1, "1: sends back what comes"),
     TEXT("write", N, write, "", NULL,
          "a folder: batches are also written there, without a promise"),
     TEXT("folder", D, folder, ".", NULL, "where the file is that is written"),
     NUM("block", D, block, 4096, 4096, 16777216, "bytes of a write, a multiple of 4096"),
     NUM("depth", D, depth, 1, 1, disk_depth_max, "writes under way"),
-    NUM("warmup", (ALL | D) & ~I, warmup, 1, 0, 600, "seconds that do not count"),
-    NUM("seconds", ALL | N | D, seconds, 5, 0, 86400, ""),
+    NUM("warmup", (ALL & ~I) | D | FRAMES, warmup, 1, 0, 600, "seconds that do not count"),
+    NUM("seconds", ALL | N | D | FRAMES | LOOP, seconds, 5, 0, 86400, ""),
     NUM("bytes", P, bytes, 0, 0, 1e15, "ends when so many are acknowledged; 0: by time"),
     NUM("setup", P, setup, 1, 0, 1, "0: do not make the topic (the null broker has none)"),
     NUM("broker-pid", ALL | D, broker_pid, 0, 0, 1e9, "reports CPU and memory of that process too"),
     NUM("seed", P | E | ECHO | M, seed, 1, 0, 1e15, "of bytes, sizes, keys and arrivals"),
-    NUM("json", ALL | D, json, 0, 0, 1, "1: one line of JSON instead of a table"),
+    NUM("json", ALL | D | FRAMES | LOOP, json, 0, 0, 1, "1: one line of JSON instead of a table"),
     TEXT("progress", ALL | D, progress, "auto", "auto always never",
          "a live line on stderr; auto: on a terminal"),
 };
@@ -112,6 +123,8 @@ static const struct {
     {"idle", LOAD_IDLE, "connections that do nothing"},
     {"echo", LOAD_ECHO, "bare frames to an echo server (null --echo 1) and back"},
     {"disk", LOAD_DISK, "durable writes to the disk alone: the yardstick of fsync"},
+    {"frames", LOAD_FRAMES, "Ethernet frames to an echo (--echo 1) and back, no TCP: the cable"},
+    {"loop", LOAD_LOOP, "both ends of a TCP echo in one thread: what a round trip costs each"},
     {"null", LOAD_NULL, "a broker that copies, checksums and answers: the limit"},
 };
 #define load_count (sizeof(loads) / sizeof(*loads))
@@ -212,7 +225,11 @@ static bool sensible(const struct settings *s, enum load load)
         return refuse("--overload finds the rate itself: without --rate, or with --ramp");
     if (load == LOAD_DISK && (uint32_t)s->block % 4096)
         return refuse("--block must be a multiple of 4096");
-    if (load != LOAD_NULL && (s->port == 0 || s->seconds < 0.1))
+    if ((load & (FRAMES | LOOP)) && s->ports[0] == '\0')
+        return refuse("--ports is wanted");
+    if (s->ports[0] && s->threads > 1)
+        return refuse("--ports takes one thread");
+    if ((load & (ALL | D)) && (s->port == 0 || s->seconds < 0.1))
         return refuse("--port must be at least 1 and --seconds at least 0.1");
     return true;
 }
@@ -227,6 +244,8 @@ bool options_parse(struct settings *s, enum load load, int argc, char **argv)
     }
     if (load == LOAD_NULL)
         s->port = s->seconds = 0;
+    if (load == LOAD_FRAMES || load == LOAD_LOOP)
+        s->frame_bytes = 64;
     for (int i = 0; i < argc; i += 2) {
         const struct option_row *found = NULL;
         for (size_t k = 0; k < option_count && !found; k++)

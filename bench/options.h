@@ -19,16 +19,18 @@ enum load {
     LOAD_ECHO = 32,
     LOAD_MIXED = 64,
     LOAD_DISK = 128,
+    LOAD_FRAMES = 256,
+    LOAD_LOOP = 512,
 };
 
 /* Everything that can be asked for, over all loads. */
 struct settings {
     const char *host, *topic, *arrival, *spread, *compression, *record_spread, *batch_spread,
-        *progress, *write, *folder;
-    double port, threads, partitions, connections, in_flight, records, record_bytes, random_pct,
-        idempotent, acks, rate, ramp, overload, frame_bytes, fetch_connections, fetch_bytes,
-        max_wait_ms, bytes_min, verify, follow, echo, warmup, seconds, setup, broker_pid, seed,
-        bytes, json, block, depth;
+        *progress, *write, *folder, *ports, *peer_ports, *admin_host;
+    double port, admin_port, outstanding, threads, partitions, connections, in_flight, records,
+        record_bytes, random_pct, idempotent, acks, rate, ramp, overload, frame_bytes,
+        fetch_connections, fetch_bytes, max_wait_ms, bytes_min, verify, follow, echo, warmup,
+        seconds, setup, broker_pid, seed, bytes, json, block, depth;
 };
 
 /* 0: there is no such load. */

@@ -92,7 +92,7 @@ static bool attach_batch(struct produce *l, struct produce_conn *c, const struct
 {
     while (off < b->len) {
         uint32_t left = b->len - off, n = left < extbuf_bytes_max ? left : extbuf_bytes_max;
-        struct rte_mbuf *m = rte_pktmbuf_alloc(flow_client(l->flow)->mem.ref_pool);
+        struct rte_mbuf *m = rte_pktmbuf_alloc(flow_client(l->flow)->cable.mem.ref_pool);
         if (!m)
             return false;
         rte_mbuf_ext_refcnt_update(&c->shared, 1);
@@ -110,7 +110,7 @@ static bool attach_batch(struct produce *l, struct produce_conn *c, const struct
 static bool put_frame(struct produce *l, struct produce_conn *c, const struct bench_batch *b,
                       struct chain *out)
 {
-    struct rte_mempool *pool = flow_client(l->flow)->mem.tx_pool;
+    struct rte_mempool *pool = flow_client(l->flow)->cable.mem.tx_pool;
     uint8_t frame[frame_copy_max];
     uint32_t n = l->head.len, from = 0;
     memcpy(frame, l->head.bytes, n);
@@ -198,8 +198,10 @@ static int make_producers(struct produce *l, char *why, size_t why_size)
     for (uint32_t i = 0; i < conns && !err; i++) {
         struct produce_conn *c = &l->conns[i];
         c->sequence = l->sequences + (size_t)i * o->partitions;
-        err = admin_producer_id(o->flow.host, o->flow.port, flow_client(l->flow)->mem.tx_pool,
-                                &c->producer_id, &c->epoch, why, why_size);
+        err = admin_producer_id(crew_admin_host(o->flow.member, o->flow.host),
+                                crew_admin_port(o->flow.member, o->flow.port),
+                                flow_client(l->flow)->cable.mem.tx_pool, &c->producer_id, &c->epoch,
+                                why, why_size);
     }
     return err;
 }
@@ -217,8 +219,10 @@ static int prepare(struct produce *l, char *why, size_t why_size)
     }
     bool first = !o->flow.member || o->flow.member->index == 0;
     if (o->setup && first)
-        err = admin_prepare_topic(o->flow.host, o->flow.port, flow_client(l->flow)->mem.tx_pool,
-                                  o->topic, o->partitions, why, why_size);
+        err = admin_prepare_topic(crew_admin_host(o->flow.member, o->flow.host),
+                                  crew_admin_port(o->flow.member, o->flow.port),
+                                  flow_client(l->flow)->cable.mem.tx_pool, o->topic, o->partitions,
+                                  why, why_size);
     if (!err)
         err = crew_meet(o->flow.member); /* the topic is there */
     if (!err && o->idempotent)

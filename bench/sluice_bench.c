@@ -12,11 +12,14 @@
 #include "bench/e2e.h"
 #include "bench/echo.h"
 #include "bench/fetch.h"
+#include "bench/frames.h"
 #include "bench/idle.h"
+#include "bench/loop.h"
 #include "bench/null.h"
 #include "bench/options.h"
 #include "bench/produce.h"
 #include "bench/ramp.h"
+#include "bench/serve.h"
 #include "core/eal.h"
 
 #define hiccup_spin_s      0.3
@@ -190,6 +193,7 @@ static int run_once(struct run *run, struct result *out, struct result *second)
     int err = crew_init(&crew, threads, load_name(run->load), &interrupted);
     if (err)
         return err;
+    crew.net = (struct crew_net){run->s.ports, run->s.admin_host, (uint16_t)run->s.admin_port};
     err = crew_run(&crew, job, run, run->progress ? progress : NULL, run->why);
     uint32_t ours = producing_threads(run);
     *out = *crew.member[0].result;
@@ -271,21 +275,62 @@ static int measure_ramp(struct run *run)
     return atomic_load(&interrupted) ? status_interrupted : err != 0;
 }
 
+/* EAL, as much of it as the cables need. */
+static int environment(const struct run *run, uint32_t threads)
+{
+    const struct settings *s = &run->s;
+    char why[crew_why_max] = "";
+    uint32_t peer = run->load == LOAD_LOOP ? cable_eal_mb(s->peer_ports, 1) : 0;
+    struct eal_options eal = {.memory_mb = cable_eal_mb(s->ports, threads) + peer,
+                              .extra_args = s->ports[0] ? "--single-file-segments" : NULL};
+    struct eal_state state;
+    int err = eal_up(&eal, &state, why, sizeof(why));
+    if (err)
+        fprintf(stderr, "sluice-bench: %s\n", why[0] ? why : err_text(err));
+    return err;
+}
+
 static int measure(struct run *run)
 {
-    char why[crew_why_max] = "";
     uint32_t threads = producing_threads(run) + (run->load == LOAD_MIXED);
-    struct eal_options eal = {.memory_mb = client_eal_mb(threads)};
-    struct eal_state state;
     struct sigaction stop = {.sa_handler = on_signal};
-    int err = eal_up(&eal, &state, why, sizeof(why));
-    if (err) {
-        fprintf(stderr, "sluice-bench: %s\n", why[0] ? why : err_text(err));
+    if (environment(run, threads) < 0)
         return 1;
-    }
     sigaction(SIGINT, &stop, NULL);
     sigaction(SIGTERM, &stop, NULL);
     return run->s.ramp || run->s.overload ? measure_ramp(run) : measure_one(run);
+}
+
+/* What stands on a port and is no load on a broker: frames, both ends, servers. */
+static int bare(struct run *run)
+{
+    const struct settings *s = &run->s;
+    static struct result result;
+    int err = environment(run, 1);
+    if (err)
+        return 1;
+    if (run->load == LOAD_LOOP) {
+        struct loop_options o = {{s->ports, s->peer_ports}, s->host,    (uint32_t)s->connections,
+                                 (uint32_t)s->frame_bytes,  s->seconds, s->json != 0};
+        err = loop_run(&o, run->why, sizeof(run->why));
+    } else if (run->load == LOAD_NULL) {
+        struct serve_options o = {s->echo ? SERVE_ECHO : SERVE_NULL, s->host, (uint16_t)s->port,
+                                  s->ports, s->seconds};
+        err = serve_run(&o, run->why, sizeof(run->why));
+    } else {
+        struct frames_options o = {
+            s->ports,  s->echo == 0, (uint32_t)s->frame_bytes, (uint32_t)s->outstanding,
+            s->warmup, s->seconds};
+        result_init(&result, "frames");
+        err = frames_run(&o, &result, run->why, sizeof(run->why));
+        if (!err && o.ask && s->json)
+            result_json(&result, NULL);
+        else if (!err && o.ask)
+            result_table(&result);
+    }
+    if (err)
+        fprintf(stderr, "sluice-bench: %s\n", run->why[0] ? run->why : err_text(err));
+    return err != 0;
 }
 
 static int serve_null(const struct settings *s)
@@ -312,5 +357,7 @@ int main(int argc, char **argv)
         return 1;
     int shown = options_choice("auto always never", run.s.progress);
     run.progress = shown == 1 || (shown == 0 && isatty(STDERR_FILENO));
+    if (run.load & (LOAD_FRAMES | LOAD_LOOP) || (run.load == LOAD_NULL && run.s.ports[0]))
+        return bare(&run);
     return run.load == LOAD_NULL ? serve_null(&run.s) : measure(&run);
 }
