@@ -34,6 +34,7 @@ APIS = {
     "OffsetCommit": (2, 10), "OffsetFetch": (1, 10), "OffsetDelete": (0, 0),
     "DeleteGroups": (0, 2), "ListGroups": (0, 5), "DescribeGroups": (0, 6),
     "ConsumerGroupHeartbeat": (0, 1), "ConsumerGroupDescribe": (0, 1),
+    "ListConfigResources": (0, 1),
 }
 
 WIDTH = {"int8": 8, "int16": 16, "uint16": 16, "int32": 32, "uint32": 32, "int64": 64}
