@@ -45,6 +45,8 @@ TOOLS = {
     "cluster": "org.apache.kafka.tools.ClusterTool",
     "features": "org.apache.kafka.tools.FeatureCommand",
     "metadata-quorum": "org.apache.kafka.tools.MetadataQuorumCommand",
+    "reassign-partitions": "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+    "groups": "org.apache.kafka.tools.GroupsCommand",
     "storage": "kafka.tools.StorageTool",
     "server": "kafka.Kafka",
 }
@@ -130,6 +132,30 @@ def home():
         if not conf.exists():
             conf.write_text(LOG4J_QUIET.format(level=level))
     return target
+
+
+# Tools of former generations, for the long mode; each with the main classes of its time.
+OLDER_TOOLS = {
+    "2.8.2": {"topics": "kafka.admin.TopicCommand",
+              "console-producer": "kafka.tools.ConsoleProducer",
+              "console-consumer": "kafka.tools.ConsoleConsumer"},
+    "3.9.1": {"topics": "org.apache.kafka.tools.TopicCommand",
+              "console-producer": "kafka.tools.ConsoleProducer",
+              "console-consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer"},
+}
+
+
+def run_older_tool(version, name, *args, stdin=None, timeout=120):
+    """Run a tool of an older Kafka, fetched at the first call; subprocess.CompletedProcess."""
+    target = cache_dir() / f"kafka-tools-{version}"
+    coordinates = [("org.apache.kafka", "kafka_2.13", version)]
+    if version > "3":
+        coordinates.append(("org.apache.kafka", "kafka-tools", version))
+    _maven(target.name, coordinates, target)
+    command = ["java", *JVM_QUICK, "-cp", f"{target / 'libs'}/*", OLDER_TOOLS[version][name],
+               *map(str, args)]
+    return subprocess.run(command, input=stdin, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=timeout)
 
 
 def _unpack_messages(jar, out):

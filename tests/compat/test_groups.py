@@ -1,6 +1,7 @@
 """Consumer groups as real clients use them: members come and go, commits survive."""
 import json
 import re
+import time
 import subprocess
 import threading
 from pathlib import Path
@@ -338,6 +339,65 @@ def test_consumer_groups_tool_as_stock(context):
     for name, stock in outputs[0].items():
         if stock != outputs[1][name]:
             wrong.append(f"{name}:\n    stock: {stock}\n    ours:  {outputs[1][name]}")
+    check(not wrong, f"{len(wrong)} outputs differ\n  " + "\n  ".join(wrong[:10]))
+
+
+# ---- settings of groups and reassignments, against stock Kafka's output
+
+REASSIGNMENT = json.dumps({"version": 1, "partitions": [
+    {"topic": "ra-a", "partition": p, "replicas": [1], "log_dirs": ["any"]} for p in range(2)] + [
+    {"topic": "ra-none", "partition": 0, "replicas": [1], "log_dirs": ["any"]}]})
+ELSEWHERE = json.dumps({"version": 1, "partitions": [
+    {"topic": "ra-a", "partition": 7, "replicas": [1], "log_dirs": ["any"]}]})
+GROUP_STEPS = [
+    ("nothing set", "configs", "--describe", "--entity-type", "groups", "--entity-name", "s-g"),
+    ("set", "configs", "--alter", "--entity-type", "groups", "--entity-name", "s-g",
+     "--add-config", "consumer.session.timeout.ms=50000,consumer.heartbeat.interval.ms=6000"),
+    ("now set", "configs", "--describe", "--entity-type", "groups", "--entity-name", "s-g"),
+    ("of all groups", "configs", "--describe", "--entity-type", "groups"),
+    ("too small", "configs", "--alter", "--entity-type", "groups", "--entity-name", "s-g",
+     "--add-config", "consumer.session.timeout.ms=5"),
+    ("unknown", "configs", "--alter", "--entity-type", "groups", "--entity-name", "s-g",
+     "--add-config", "no.such.key=5"),
+    ("delete", "configs", "--alter", "--entity-type", "groups", "--entity-name", "s-g",
+     "--delete-config", "consumer.session.timeout.ms"),
+    ("one left", "configs", "--describe", "--entity-type", "groups", "--entity-name", "s-g"),
+    ("list of groups", "groups", "--list"),
+    ("consumer groups", "groups", "--list", "--consumer"),
+    ("of a type", "groups", "--list", "--group-type", "classic"),
+]
+
+
+@java
+def test_group_settings_and_reassignments_as_stock(context):
+    """kafka-configs --entity-type groups, kafka-groups, kafka-reassign-partitions --verify."""
+    brokers = [context.fresh("kafka"), context.fresh()]
+    plan, elsewhere = context.scratch / "plan.json", context.scratch / "elsewhere.json"
+    plan.write_text(REASSIGNMENT)
+    elsewhere.write_text(ELSEWHERE)
+    steps = GROUP_STEPS + [
+        ("verify", "reassign-partitions", "--verify", "--reassignment-json-file", plan),
+        ("verify, throttles kept", "reassign-partitions", "--verify", "--preserve-throttles",
+         "--reassignment-json-file", plan),
+        ("verify of a partition that is not there", "reassign-partitions", "--verify",
+         "--reassignment-json-file", elsewhere),
+        ("list", "reassign-partitions", "--list"),
+    ]
+    wrong = []
+    for broker in brokers:
+        with broker.connect() as raw:
+            scene(broker, raw)
+            client.create_topic(raw, "ra-a", 2)
+            client.wait_topic(raw, "ra-a", 2)
+    for name, program, *args in steps:
+        outs = []
+        for broker in brokers:
+            answer = context.tools.run(program, "--bootstrap-server", broker.address, *args)
+            outs.append((answer.code, masked(answer.out, broker), masked(answer.err, broker)[:3]))
+            if program == "configs" and "--alter" in args:
+                time.sleep(0.5)  # a change of stock Kafka's is seen a little later
+        if outs[0] != outs[1]:
+            wrong.append(f"{name}\n    stock: {outs[0]}\n    ours:  {outs[1]}")
     check(not wrong, f"{len(wrong)} outputs differ\n  " + "\n  ".join(wrong[:10]))
 
 

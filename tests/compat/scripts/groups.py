@@ -291,5 +291,66 @@ def group_restart(s):
     s.ask("describe the deleted group", "DescribeGroups", 6, {"groups": ["again"]})
 
 
+def odd_timeouts(s):
+    """Time-outs of zero, below zero, and of years."""
+    coordinator(s, "ot-any")
+    for name, session, rebalance in (
+            ("session 0", 0, 30000), ("session -1", -1, 30000), ("session of years", 2**31 - 1, 30000),
+            ("longest session", 1800000, 30000), ("rebalance 0", 30000, 0),
+            ("rebalance -1", 30000, -1), ("rebalance of years", 30000, 2**31 - 1)):
+        for v in (3, 9):
+            s.ask(name, "JoinGroup", v, join_body(
+                f"ot-{name.replace(' ', '-')}-{v}", sessionTimeoutMs=session,
+                rebalanceTimeoutMs=rebalance))
+    for name, rebalance in (("0", 0), ("-1", -1), ("-2", -2), ("of years", 2**31 - 1)):
+        s.ask(f"newer protocol, rebalance {name}", "ConsumerGroupHeartbeat", 1, {
+            "groupId": f"ot-new-{name.replace(' ', '-')}", "memberEpoch": 0, "topicPartitions": [],
+            "memberId": "member-a-11111111-1111-1111-1111-111111111111",
+            "rebalanceTimeoutMs": rebalance, "subscribedTopicNames": ["ot-none"]})
+    for name, retention in (("0", 0), ("-2", -2), ("of years", 2**62)):
+        s.ask(f"commit kept {name}", "OffsetCommit", 4, {
+            "groupId": "ot-commit", "generationIdOrMemberEpoch": -1, "memberId": "",
+            "retentionTimeMs": retention, "topics": [{"name": "ot-none", "partitions": [
+                {"partitionIndex": 0, "committedOffset": 1, "committedMetadata": ""}]}]})
+
+
+def large_metadata(s):
+    """Metadata, user data and subscriptions of hundreds of kilobytes."""
+    coordinator(s, "lm-any")
+    s.create("lm-a")
+    names = ["lm-a"] + [f"lm-none-{n:05d}" for n in range(9999)]
+    subscription = (b"\0\1" + len(names).to_bytes(4, "big") + b"".join(
+        len(n).to_bytes(2, "big") + n.encode() for n in names) + b"\xff" * 4 + b"\0" * 4)
+    # Not asked: half a megabyte that is no subscription, as "consumer". Kafka 4.3.1 never answers.
+    for name, kind, metadata in (("10,000 topics", CONSUMER, subscription),
+                                 ("half a megabyte", "other", b"x" * 500_000)):
+        group = f"lm-{len(metadata)}"
+        more = {"kind": kind, "protocols": (("range", metadata),)}
+        member = join_first(s, group, **more)
+        answer = s.ask(f"join with {name}", "JoinGroup", 9, join_body(group, member, **more))
+        s.ask(f"sync with {name}", "SyncGroup", 5, {
+            "groupId": group, "generationId": answer["generationId"], "memberId": member,
+            "protocolType": kind, "protocolName": "range",
+            "assignments": [{"memberId": member, "assignment": b"all"}]})
+        got = s.quiet("DescribeGroups", 5, {"groups": [group]})["groups"][0]
+        s.note(f"described with {name}", (got["groupState"], [
+            len(m["memberMetadata"]) for m in got["members"]]))
+        leave(s, group, member)
+    answer = s.ask("newer protocol, 10,000 topics", "ConsumerGroupHeartbeat", 1, {
+        "groupId": "lm-new", "memberEpoch": 0, "topicPartitions": [],
+        "memberId": "member-a-11111111-1111-1111-1111-111111111111",
+        "rebalanceTimeoutMs": 60000, "subscribedTopicNames": names})
+    s.ask("commit with a long note", "OffsetCommit", 8, {
+        "groupId": "lm-commit", "generationIdOrMemberEpoch": -1, "memberId": "", "topics": [
+            {"name": "lm-a", "partitions": [{"partitionIndex": 0, "committedOffset": 1,
+                                             "committedMetadata": "n" * size}
+                                            for size in (4097,)]}]})
+    s.ask("commit with the longest note", "OffsetCommit", 8, {
+        "groupId": "lm-commit", "generationIdOrMemberEpoch": -1, "memberId": "", "topics": [
+            {"name": "lm-a", "partitions": [{"partitionIndex": 0, "committedOffset": 1,
+                                             "committedMetadata": "n" * 4096}]}]})
+
+
 SCRIPTS = [find_group_coordinator, group_strangers, group_ids, group_of_one, group_of_two,
-           static_members, list_groups, group_restart]
+           static_members, list_groups, group_restart,
+           odd_timeouts, large_metadata]
