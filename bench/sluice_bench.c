@@ -296,6 +296,7 @@ static int measure(struct run *run)
     struct sigaction stop = {.sa_handler = on_signal};
     if (environment(run, threads) < 0)
         return 1;
+    atexit(eal_down);
     sigaction(SIGINT, &stop, NULL);
     sigaction(SIGTERM, &stop, NULL);
     return run->s.ramp || run->s.overload ? measure_ramp(run) : measure_one(run);

@@ -11,15 +11,14 @@ from pathlib import Path
 import client
 from runner import check, equal, skip
 
-BENCH = Path(__file__).resolve().parents[2] / "build" / "sluice-bench"
+BENCH = Path(os.environ.get("SLUICE_BENCH", Path(__file__).resolve().parents[2] / "build" / "sluice-bench"))
 STALL_S = 0.4
 
 
 def bench(load, *args, ok=True, timeout=90):
-    binary = Path(os.environ.get("SLUICE_BENCH", BENCH))
-    if not binary.exists():
+    if not BENCH.exists():
         skip("sluice-bench is not built")
-    done = subprocess.run([binary, load, *map(str, args)], capture_output=True, text=True,
+    done = subprocess.run([BENCH, load, *map(str, args)], capture_output=True, text=True,
                           timeout=timeout)
     check((done.returncode == 0) == ok, f"{load} {args} ended with {done.returncode}: "
                                         f"{done.stderr} {done.stdout}")
