@@ -81,7 +81,9 @@ def own(options, say):
     started, everything = {}, {}
     try:
         started = compare.start_all(options, folder, say)
-        compare.run(options, started, folder, everything, say)
+        failed = compare.run(options, started, folder, everything, say)
+        if failed:
+            raise RuntimeError(failed)
     finally:
         for broker in started.values():
             broker.destroy()

@@ -8,6 +8,7 @@ shows the median and the range of the rounds, and names each row in which Sluice
 broker that died, an answer with an error) leaves a report of what it had, marked partial, and exits with 130 or 1.
 """
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -100,6 +101,12 @@ def request(broker, api, version, body):
         return c.request(api, version, body)
 
 
+def delete(broker, topic):
+    if broker.topics and broker.process.poll() is None:
+        request(broker, "DeleteTopics", 5, {"topicNames": [topic], "timeoutMs": 30000})
+        time.sleep(0.5)
+
+
 def wait_served(broker, topic, partitions):
     """Stock Kafka tells leaders before they serve; and a moment more, for what it does behind that."""
     import client
@@ -135,10 +142,11 @@ def turn(broker, row, seconds, topic):
             r = bench(row["load"], broker, dict(options, warmup=1), seconds)
         if clocks:
             r["stages"] = between(clocks, broker.stages())
-    finally:
-        if broker.topics and broker.process.poll() is None:
-            request(broker, "DeleteTopics", 5, {"topicNames": [topic], "timeoutMs": 30000})
-            time.sleep(0.5)
+    except BaseException:
+        with contextlib.suppress(Exception):  # what went wrong first is what counts
+            delete(broker, topic)
+        raise
+    delete(broker, topic)
     if r["records"]:
         r["cpu_s_per_m_records"] = r["broker_cpu_s"] / (r["records"] / 1e6)
     return r
@@ -177,27 +185,41 @@ def usable(row, name):
     return name not in peers.LIMITS or row.get("null", True)
 
 
+def scenario(options, name, started, folder, entry, say):
+    row, results = options.all[name], entry["rounds"]
+    for k in results:
+        if getattr(started.get(k), "warm", False):
+            say(f"{name}: warming {started[k].title}")
+            turn(started[k], row, options.seconds, f"warm-{name.lower()}")
+    for i in range(options.rounds):
+        for k in results:
+            say(f"{name}: round {i + 1} of {options.rounds}, {started[k].title if k in started else 'the disk alone'}")
+            if k == "disk":
+                r = disk_turn(row["disk"], folder, options.seconds, results["sluice"][-1])
+            else:
+                r = turn(started[k], row, options.seconds, f"compare-{name.lower()}-{i}")
+            results[k].append(r)
+            if shutil.disk_usage(folder).free < FREE_DISK_SHARE * r.get("bytes", 0):
+                raise OSError("the disk has not room for another turn")
+
+
 def run(options, started, folder, everything, say):
+    """Fills everything; returns what failed, as text. A turn that fails ends its scenario; a broker that ended, all."""
+    failed = []
     for name in options.names:
         row, results = options.all[name], {k: [] for k in started if usable(options.all[name], k)}
         if "disk" in row and options.durability == "fsync":
             results["disk"] = []
         everything[name] = {"what": row["what"], "load": row.get("shape", row["load"]), "rounds": results}
-        for k in results:
-            if getattr(started.get(k), "warm", False):
-                say(f"{name}: warming {started[k].title}")
-                turn(started[k], row, options.seconds, f"warm-{name.lower()}")
-        for i in range(options.rounds):
-            for k in results:
-                say(f"{name}: round {i + 1} of {options.rounds}, {started[k].title if k in started else 'the disk alone'}")
-                if k == "disk":
-                    r = disk_turn(row["disk"], folder, options.seconds, results["sluice"][-1])
-                else:
-                    r = turn(started[k], row, options.seconds, f"compare-{name.lower()}-{i}")
-                results[k].append(r)
-                if shutil.disk_usage(folder).free < FREE_DISK_SHARE * r.get("bytes", 0):
-                    raise RuntimeError("the disk has not room for another turn")
+        try:
+            scenario(options, name, started, folder, everything[name], say)
+        except RuntimeError as e:
+            if any(broker.process.poll() is not None for broker in started.values()):
+                raise
+            failed.append(f"{name}: {e}")
+            print(f"compare: {failed[-1]}", file=sys.stderr)
         print(report.text_rows(name, everything[name]), flush=True)
+    return "; ".join(failed)
 
 
 def machine(options, started):
@@ -237,9 +259,11 @@ def main():
     try:
         started = start_all(options, folder, say)
         about = machine(options, started)
-        run(options, started, folder, everything, say)
-    except (RuntimeError, AssertionError, KeyboardInterrupt, subprocess.TimeoutExpired, OSError, EOFError) as e:
-        failure = "interrupted" if isinstance(e, KeyboardInterrupt) else str(e) or type(e).__name__
+        failure = run(options, started, folder, everything, say) or None
+    except KeyboardInterrupt:
+        failure = "interrupted"
+    except Exception as e:  # whatever it is: what was measured is kept
+        failure = str(e) if isinstance(e, (RuntimeError, OSError)) and str(e) else f"{type(e).__name__}: {e}"
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing keeps the brokers from being stopped
         for broker in started.values():
@@ -252,7 +276,7 @@ def main():
         print(f"report: {os.path.relpath(options.results / 'compare.html')}, compare.md, compare.json"
               f"{' (partial)' if failure else ''}")
     if failure:
-        print(f"compare: stopped before the end: {failure}", file=sys.stderr)
+        print(f"compare: not whole: {failure}", file=sys.stderr)
         raise SystemExit(130 if failure == "interrupted" else 1)
 
 

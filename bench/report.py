@@ -106,7 +106,7 @@ def text_rows(name, entry):
 def markdown(about, everything, failure):
     out = ["# Comparison", ""]
     if failure:
-        out += [f"**Partial: the run stopped before its end ({failure}).**", ""]
+        out += [f"**Partial: not everything was measured ({failure}).**", ""]
     out += [f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB, Linux {about['kernel']}; loopback; load: one "
             f"thread of sluice-bench. Durability `{about['durability']}`. Median of {about['rounds']} rounds of "
             f"{about['seconds']} s in turns, range in brackets.", ""]
@@ -264,7 +264,7 @@ def page(about, everything, failure):
     out = [f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
            f"<title>Sluice: comparison</title><style>{STYLE}</style><h1>Sluice and stock Kafka, the same load in turns</h1>"]
     if failure:
-        out.append(f"<p class=partial>Partial: the run stopped before its end ({e(failure)}).</p>")
+        out.append(f"<p class=partial>Partial: not everything was measured ({e(failure)}).</p>")
     out.append(f"<p>{e(about['cpu'])}, {about['cores']} cores, {about['memory_gib']} GiB, Linux {e(about['kernel'])}; loopback; "
                f"load: one thread of sluice-bench. Durability <code>{about['durability']}</code>. Median of {about['rounds']} "
                f"rounds of {about['seconds']} s, in turns.</p><ul>")

@@ -110,6 +110,20 @@ def test_compare_broker_dies(context):
     check(partial(results)["partial"], "not marked")
 
 
+def test_compare_goes_on_after_a_scenario_that_fails(context):
+    """A scenario that this broker refuses (a batch over the limit of a topic): named, marked, and the next one is run."""
+    code = ("import compare; found = compare.scenarios(); found['L1']['options'].update({'records': 20, 'record-bytes': "
+            "100000}); compare.scenarios = lambda: found; compare.main()")
+    process = subprocess.Popen([sys.executable, "-c", code, "--results", context.scratch / "after", "--against", "", "--rounds",
+                                "1", "--seconds", "0.5", "L1", "P1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True, env={**os.environ, "PYTHONPATH": str(FOLDER)})
+    text = finish(process, 1)
+    check("L1: Sluice" in text and "MESSAGE_TOO_LARGE" in text, text)
+    about = partial(context.scratch / "after")
+    check(about["scenarios"]["P1"]["rounds"]["sluice"][0]["records"] > 0, "the next one was not run")
+    check("L1" not in about["scenarios"], "a figure out of refused requests")
+
+
 def test_bench_micro_filter(context):
     """One group of the micro benchmarks, quickly: a table with ratios and no heap calls."""
     if not (kafka_dist.ROOT / "build/bench/micro/sluice-micro").exists():
