@@ -224,11 +224,12 @@ static int dir_begin(struct logdirs *l, struct log_dir *dir, const struct uuid *
         return err;
     snprintf(path, sizeof(path), "%s/" clean_mark_name, dir->path);
     dir->clean = l->fs->ops->stat(l->fs, path, &st) == 0;
-    if (dir->clean) {
+    if (dir->clean)
         err = l->fs->ops->unlink(l->fs, path);
-        if (!err)
-            err = l->fs->ops->sync_dir(l->fs, dir->path);
-    }
+    /* also without the mark: a start before may have died between the two, and a power cut brought
+     * the mark back */
+    if (!err)
+        err = l->fs->ops->sync_dir(l->fs, dir->path);
     dir->begun = !err;
     if (!err && !dir->identified) {
         struct meta_properties p = {

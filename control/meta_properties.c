@@ -132,9 +132,10 @@ static int move(struct fs *fs, const char *dir, const char *from, const char *to
     snprintf(old_path, sizeof(old_path), "%s/%s", dir, from);
     snprintf(new_path, sizeof(new_path), "%s/%s", dir, to);
     int err = fs->ops->rename(fs, old_path, new_path);
-    if (err == ERR_NOT_FOUND)
-        return 0; /* it has that name */
-    return err ? err : fs->ops->sync_dir(fs, dir);
+    if (err && err != ERR_NOT_FOUND)
+        return err;
+    /* it may have that name, and the medium not know it yet */
+    return fs->ops->sync_dir(fs, dir);
 }
 
 int meta_properties_hide(struct fs *fs, const char *dir)

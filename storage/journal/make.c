@@ -159,19 +159,17 @@ static int removal_name(void *ctx, const char *name, bool is_dir)
 int journal_remove_all(struct fs *fs, const char *log_dir)
 {
     char path[io_path_bytes_max];
-    bool any = false;
     for (;;) {
         struct removal r = {.found = false};
         int err = fs->ops->list(fs, log_dir, removal_name, &r);
         if (err < 0)
             return err;
         if (!r.found)
-            return any ? fs->ops->sync_dir(fs, log_dir) : 0;
+            return fs->ops->sync_dir(fs, log_dir); /* one that died may have removed them */
         err = path_of(path, log_dir, r.name);
         if (err == 0)
             err = fs->ops->unlink(fs, path);
         if (err)
             return err;
-        any = true;
     }
 }

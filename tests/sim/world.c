@@ -142,6 +142,21 @@ void world_push(struct world *w)
     }
 }
 
+void world_tick(struct world *w)
+{
+    for (uint32_t i = 0; i < w->shard_count; i++) {
+        struct sim_shard *s = &w->shards[i];
+        agent_enter(&s->agent);
+        wheel_run(&s->wheel, w->now_ns, 64);
+        plog_env_run(&s->env, w->now_ns, 64);
+        agent_flush(&s->agent);
+        agent_receive(&s->agent, 64);
+    }
+    agent_enter(&w->worker.agent);
+    worker_step(&w->worker, 1);
+    agent_flush(&w->worker.agent);
+}
+
 /* Every part of the machine once. */
 static bool move_all(struct world *w)
 {
@@ -396,7 +411,7 @@ static int start_marks(struct world *w, struct found *found)
     w->clean = clean;
     if (!err && clean)
         err = fs->ops->unlink(fs, sim_dir "/" clean_mark);
-    if (!err && clean)
+    if (!err) /* a start before may have died between the two */
         err = fs->ops->sync_dir(fs, sim_dir);
     if (!err)
         err = plog_sweep(fs, sim_dir);

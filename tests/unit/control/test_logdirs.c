@@ -117,6 +117,53 @@ static void two_clusters_are_refused(void)
     io_sim_free(&b.sim);
 }
 
+/* A start dies after it took the mark away, before the medium knew; then the power goes. */
+static void the_clean_mark_does_not_come_back(void)
+{
+    struct box b;
+    box_up(&b);
+    CU_ASSERT_EQUAL_FATAL(dirs_open(&b, &b.dirs, 1), 0);
+    begin(&b, b.dirs, 7);
+    CU_ASSERT_EQUAL(logdirs_mark_clean(b.dirs, 0, 1), 0);
+    logdirs_close(b.dirs);
+    CU_ASSERT_EQUAL_FATAL(b.sim.fs.ops->unlink(&b.sim.fs, "/data/a/.kafka_cleanshutdown"), 0);
+    CU_ASSERT_EQUAL_FATAL(dirs_open(&b, &b.dirs, 1), 0);
+    begin(&b, b.dirs, 7);
+    CU_ASSERT_FALSE(b.dirs->dirs[0].clean);
+    io_sim_crash(&b.sim, SIM_POWER_CUT);
+    logdirs_close(b.dirs);
+    io_sim_revive(&b.sim);
+    CU_ASSERT_FALSE(has(&b, "/data/a/.kafka_cleanshutdown"));
+    io_sim_free(&b.sim);
+}
+
+/* While it runs Kafka does not find meta.properties; after a clean stop it does, and no journal. */
+static void meta_properties_hide_until_the_clean_stop(void)
+{
+    struct box b;
+    struct io_file *f;
+    struct fs *fs = &b.sim.fs;
+    box_up(&b);
+    CU_ASSERT_EQUAL_FATAL(dirs_open(&b, &b.dirs, 1), 0);
+    begin(&b, b.dirs, 7);
+    struct uuid id = b.dirs->dirs[0].id;
+    CU_ASSERT_FALSE(has(&b, "/data/a/meta.properties"));
+    CU_ASSERT_TRUE(has(&b, "/data/a/sluice-meta.properties"));
+    logdirs_close(b.dirs); /* as after a crash */
+    CU_ASSERT_EQUAL_FATAL(dirs_open(&b, &b.dirs, 1), 0);
+    CU_ASSERT_TRUE(uuid_eq(&b.dirs->dirs[0].id, &id));
+    begin(&b, b.dirs, 7);
+    CU_ASSERT_EQUAL_FATAL(
+        fs->ops->open(fs, "/data/a/sluice-journal-2", IO_OPEN_WRITE | IO_OPEN_CREATE, &f), 0);
+    fs->ops->close(fs, f);
+    CU_ASSERT_EQUAL(logdirs_mark_clean(b.dirs, 0, 1), 0);
+    CU_ASSERT_TRUE(has(&b, "/data/a/meta.properties"));
+    CU_ASSERT_FALSE(has(&b, "/data/a/sluice-meta.properties"));
+    CU_ASSERT_FALSE(has(&b, "/data/a/sluice-journal-2"));
+    logdirs_close(b.dirs);
+    io_sim_free(&b.sim);
+}
+
 static void put_text(struct box *b, const char *path, const char *text)
 {
     struct io_file *f;
@@ -284,6 +331,8 @@ static void directories_can_be_put_aside_and_removed(void)
 
 UNIT_MAIN("control/logdirs", UNIT_CASE(directories_are_made_and_locked),
           UNIT_CASE(identities_are_written_once_and_checked), UNIT_CASE(two_clusters_are_refused),
+          UNIT_CASE(the_clean_mark_does_not_come_back),
+          UNIT_CASE(meta_properties_hide_until_the_clean_stop),
           UNIT_CASE(foreign_files_are_understood_or_refused),
           UNIT_CASE(the_clean_mark_comes_and_goes), UNIT_CASE(checkpoints_of_the_last_run_are_read),
           UNIT_CASE(a_broken_dir_is_offline_unless_it_holds_the_metadata),
