@@ -14,29 +14,28 @@ const char *plant_text(enum plant plant)
     return texts[plant];
 }
 
-/* Of those that are neither built nor rare the code is not there yet. */
 const struct sim_plant sim_plants[] = {
 #define P(name) PLANT_##name, #name
-    {P(SKIPPED_FLUSH), .built = true, FSYNC, .power = true},
-    {P(EARLY_ACK), .built = true, FSYNC},
-    {P(REPEAT_EARLY), .built = true, FSYNC},
-    {P(TORN_TAIL), .built = true, FSYNC, .power = true},
-    {P(FORGOTTEN_PRODUCERS), .built = true, FSYNC},
-    {P(LOST_INDEX_ENTRY), .built = true, FSYNC},
-    {P(BUFFER_REUSED), .built = true, FSYNC},
-    {P(STALE_CACHE), .rare = true, FSYNC, .power = true, .faults = true, .buffered = true},
-    {P(UNSYNCED_NAME), .built = true, FSYNC, .power = true},
-    {P(HOLE_IN_FRONT), .rare = true, FSYNC, .power = true, .faults = true, .retention = true},
-    {P(EARLY_POINT), .built = true, FSYNC, .power = true},
-    {P(WRITES_OUT_OF_ORDER), .built = true, FSYNC, .power = true},
-    {P(UNMARKED), .built = true, OS, .named = true},
-    {P(UNMARKED_EARLY), .built = true, OS, .named = true},
-    {P(TAIL_FORGOTTEN), .built = true, OS, .named = true},
-    {P(JOURNAL_REUSED_EARLY), .built = true, FSYNC, .power = true, .journal = true},
-    {P(ACK_OVER_HOLE), .built = true, FSYNC, .journal = true},
-    {P(STALE_LAP), .built = true, FSYNC, .power = true, .journal = true},
-    {P(TRUNCATE_UNFRAMED), .built = true, FSYNC, .retention = true, .journal = true},
-    {P(JOURNAL_FORGOTTEN), .built = true, FSYNC, .journal = true},
+    {P(SKIPPED_FLUSH), FSYNC, .power = true},
+    {P(EARLY_ACK), FSYNC},
+    {P(REPEAT_EARLY), FSYNC},
+    {P(TORN_TAIL), FSYNC, .power = true},
+    {P(FORGOTTEN_PRODUCERS), FSYNC},
+    {P(LOST_INDEX_ENTRY), FSYNC},
+    {P(BUFFER_REUSED), FSYNC},
+    {P(STALE_CACHE), FSYNC, .power = true, .faults = true, .write_faults = true, .buffered = true},
+    {P(UNSYNCED_NAME), FSYNC, .power = true},
+    {P(HOLE_IN_FRONT), FSYNC, .power = true, .faults = true, .retention = true},
+    {P(EARLY_POINT), FSYNC, .power = true},
+    {P(WRITES_OUT_OF_ORDER), FSYNC, .power = true},
+    {P(UNMARKED), OS, .named = true},
+    {P(UNMARKED_EARLY), OS, .named = true},
+    {P(TAIL_FORGOTTEN), OS, .named = true},
+    {P(JOURNAL_REUSED_EARLY), FSYNC, .power = true, .journal = true},
+    {P(ACK_OVER_HOLE), FSYNC, .journal = true},
+    {P(STALE_LAP), FSYNC, .power = true, .journal = true},
+    {P(TRUNCATE_UNFRAMED), FSYNC, .retention = true, .journal = true},
+    {P(JOURNAL_FORGOTTEN), FSYNC, .journal = true},
 #undef P
 };
 const uint32_t sim_plant_count = sizeof(sim_plants) / sizeof(sim_plants[0]);

@@ -45,7 +45,7 @@ static void do_repeat(struct world *w, struct sim_topic *t, struct sim_part *p)
 
 static void do_fetch(struct world *w, struct sim_topic *t, struct sim_part *p)
 {
-    traffic_fetch(w, p);
+    traffic_fetch(w, p, false);
 }
 
 static void do_release(struct world *w, struct sim_topic *t, struct sim_part *p)
@@ -87,6 +87,10 @@ static void do_settle(struct world *w, struct sim_topic *t, struct sim_part *p)
 static void do_sleep(struct world *w, struct sim_topic *t, struct sim_part *p)
 {
     world_sleep(w, 1 + (int64_t)rng_below(&w->rng, 100000));
+    /* what timers begin (retention, writes that waited) is cut somewhere */
+    if (rng_below(&w->rng, 3) == 0)
+        io_sim_crash_at(&w->disk, 1 + rng_below(&w->rng, 30),
+                        w->o.power && rng_below(&w->rng, 2) ? SIM_POWER_CUT : SIM_PROCESS_DEATH);
 }
 
 static void do_delete_records(struct world *w, struct sim_topic *t, struct sim_part *p)
@@ -145,6 +149,8 @@ static void do_fault(struct world *w, struct sim_topic *t, struct sim_part *p)
     int err = rng_below(&w->rng, 3) ? ERR_IO : ERR_NO_SPACE;
     if (!w->o.faults || w->disk.fault_count == sim_faults_max)
         return;
+    if (w->o.write_faults)
+        op = SIM_WRITE;
     sim_trace(w, "operation %d fails with %s after %d", op, err_name(err), (int)nth);
     io_sim_fail(&w->disk, op, nth, err);
 }
@@ -153,6 +159,17 @@ static void do_space(struct world *w, struct sim_topic *t, struct sim_part *p)
 {
     if (w->o.space)
         w->disk.bytes_limit = w->disk.bytes_limit ? 0 : w->disk.bytes + rng_below(&w->rng, 100000);
+}
+
+/* Segments are deleted while a slow reader has the oldest, and the process may die in between. */
+static void do_retire(struct world *w, struct sim_topic *t, struct sim_part *p)
+{
+    traffic_fetch(w, p, true);
+    world_sleep(w, 1000);
+    for (uint64_t n = 2 + rng_below(&w->rng, 12); n > 0 && !w->disk.dead; n--)
+        world_tick(w);
+    if (!w->disk.dead && rng_below(&w->rng, 2))
+        crash(w, t, SIM_PROCESS_DEATH);
 }
 
 static void do_create(struct world *w, struct sim_topic *t, struct sim_part *p)
@@ -189,6 +206,7 @@ static const struct {
     {"power", do_power, 2},
     {"kill-at", do_kill_at, 2},
     {"power-at", do_power_at, 2},
+    {"retire", do_retire, 2},
     {"fault", do_fault, 2},
     {"space", do_space, 1},
     {"create", do_create, 4},
@@ -216,6 +234,7 @@ void options_draw(struct sim_options *o, uint64_t seed, enum plog_durability dur
         .steps = steps,
         .durability = durability,
         .faults = rng_below(&r, 3) == 0,
+        .write_faults = rng_below(&r, 3) == 0,
         .power = rng_below(&r, 2),
         .space = rng_below(&r, 8) == 0,
         .named = durability == PLOG_OS && rng_below(&r, 4),

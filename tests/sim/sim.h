@@ -42,6 +42,7 @@ struct sim_options {
     uint32_t steps;
     enum plog_durability durability;
     bool faults, power, space; /* disk errors, power cuts, a full disk */
+    bool write_faults;         /* the errors are of asynchronous writes */
     bool buffered;             /* the file system has no O_DIRECT */
     bool named;                /* log memory that survives the process; the store is the ack */
     uint32_t journal_blocks;   /* of a shard's journal; 0: none */
@@ -158,11 +159,9 @@ struct world {
 struct sim_plant {
     enum plant plant;
     const char *name;
-    bool rare;  /* the code is there, but it takes thousands of seeds: by its name only */
-    bool built; /* the code where it stands is there */
     enum plog_durability durability;
     bool faults, power, named, buffered, retention; /* what a run needs for it to matter */
-    bool journal;
+    bool journal, write_faults;
 };
 extern const struct sim_plant sim_plants[];
 extern const uint32_t sim_plant_count;
@@ -183,6 +182,8 @@ bool world_move(struct world *w);
 void world_settle(struct world *w);
 /* Lets the logs of every shard begin what they can; nothing of the disk ends. */
 void world_push(struct world *w);
+/* Timers, messages and one job of the worker; nothing of the disk ends. */
+void world_tick(struct world *w);
 void world_sleep(struct world *w, int64_t ms);
 /* False: the files are not all as they should be. */
 bool world_checkpoint(struct world *w);
@@ -206,7 +207,7 @@ void files_check(struct world *w, const char *topic, uint32_t partition, const s
 void traffic_produce(struct world *w, struct sim_part *p, struct sim_flow *f);
 /* Sends a batch of the flow that was sent before once more. */
 void traffic_repeat(struct world *w, struct sim_part *p, struct sim_flow *f);
-void traffic_fetch(struct world *w, struct sim_part *p);
+void traffic_fetch(struct world *w, struct sim_part *p, bool oldest);
 /* Compares a held answer (or all) with its copy once more and gives it back. */
 void traffic_release(struct world *w, bool all);
 void traffic_wait(struct world *w, struct sim_part *p);

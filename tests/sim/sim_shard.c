@@ -99,10 +99,13 @@ static void draw(struct sim_options *o, uint64_t seed, enum plog_durability dura
     o->faults |= forced.faults;
     o->power |= forced.power;
     o->buffered |= forced.buffered;
-    if (forced.journal_blocks)
+    if (planted) /* what a bug needs is not in the way of others */
         o->journal_blocks = forced.journal_blocks;
-    if (forced.retention_bytes)
+    o->write_faults |= forced.write_faults;
+    if (forced.retention_bytes) { /* several segments go at once */
         o->retention_bytes = forced.retention_bytes;
+        o->segment_bytes = forced.retention_bytes / 5;
+    }
     o->named |= forced.named && durability == PLOG_OS;
 }
 
@@ -297,7 +300,8 @@ static bool plant_found(struct args a, const struct sim_plant *p)
                                   .named = p->named,
                                   .buffered = p->buffered,
                                   .journal_blocks = p->journal ? journal_blocks_min : 0,
-                                  .retention_bytes = p->retention ? 50000 : 0};
+                                  .write_faults = p->write_faults,
+                                  .retention_bytes = p->retention ? 10000 : 0};
     a.fsync = p->durability == PLOG_FSYNC;
     a.os = !a.fsync;
     for (uint64_t done = 0; done < plant_seeds_max; done += some) {
@@ -327,8 +331,7 @@ static int plants_all(const struct args *a, const char *only)
     uint32_t missed = 0, tried = 0;
     for (uint32_t i = 0; i < sim_plant_count; i++) {
         const struct sim_plant *p = &sim_plants[i];
-        bool named = (p->built || p->rare) && strcmp(only, p->name) == 0;
-        if (!named && (!p->built || strcmp(only, "all") != 0))
+        if (strcmp(only, "all") != 0 && strcmp(only, p->name) != 0)
             continue;
         tried++;
         missed += !plant_found(*a, p);

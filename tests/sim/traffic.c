@@ -294,7 +294,7 @@ static void on_read(struct plog_read *x)
     }
 }
 
-void traffic_fetch(struct world *w, struct sim_part *p)
+void traffic_fetch(struct world *w, struct sim_part *p, bool oldest)
 {
     struct plog_marks m;
     uint32_t i = 0;
@@ -313,6 +313,8 @@ void traffic_fetch(struct world *w, struct sim_part *p)
         .read_committed = rng_below(&w->rng, 2),
         .done = on_read,
     };
+    if (oldest)
+        r->read.offset = m.log_start;
     enter(w, p);
     plog_read(p->plog, &r->read);
 }

@@ -1,0 +1,334 @@
+/* Group commit: what a journal makes durable, when segments follow, and the replay at every cut. */
+#include <string.h>
+
+#include "base/check.h"
+#include "storage/plog/journal_replay.h"
+#include "storage/plog/plog_internal.h"
+#include "tests/unit/storage/plog/rig.h"
+
+#define parts      3
+#define journal_kb 256
+
+static struct rig r;
+static struct plog *p[parts];
+static struct rig_batch_spec spec;
+static const struct uuid dir = {{5, 5, 5}};
+static const char *const names[parts] = {"a", "b", "c"};
+
+static bool dir_id(struct plog_env *env, const char *log_dir, struct uuid *out)
+{
+    *out = dir;
+    return true;
+}
+
+static void journals_on(void)
+{
+    r.env.journal_bytes = journal_kb * KIB;
+    r.env.rng = &r.rng;
+    r.env.dir_id = dir_id;
+}
+
+static int try_open(uint32_t i)
+{
+    char why[512] = "";
+    struct plog_open o = {
+        .fs = r.fs,
+        .log_dir = r.log_dir,
+        .topic = str_from(names[i]),
+        .topic_id = {{(uint8_t)(i + 1), 9}},
+        .config = r.config,
+        .recovery_point = -1,
+        .log_start = -1,
+        .wall_ms = r.wall_ms,
+        .durability = PLOG_FSYNC,
+    };
+    int err = plog_open(&p[i], &o, why, sizeof(why));
+    if (err == 0)
+        plog_attach(p[i], &r.env);
+    return err;
+}
+
+/* A batch of one record. */
+static struct rig_batch batch(uint32_t value_bytes)
+{
+    struct rig_record record = {.value = "value", .value_bytes = value_bytes};
+    return rig_batch_make(&spec, &record, 1);
+}
+
+static int16_t append(uint32_t i, uint32_t value_bytes)
+{
+    struct rig_op op;
+    struct rig_batch b = batch(value_bytes);
+    int16_t err = rig_append(&r, p[i], &b, &op);
+    rig_batch_free(&b);
+    return err;
+}
+
+static void up(uint32_t chunks)
+{
+    rig_up(&r, unit_seed(), chunks, PLOG_FSYNC);
+    journals_on();
+    spec = rig_spec();
+    for (uint32_t i = 0; i < parts; i++)
+        CU_ASSERT_EQUAL_FATAL(try_open(i), 0);
+    CU_ASSERT_EQUAL(append(0, 10), 0); /* the first one has the journal made */
+    rig_settle(&r);
+}
+
+static void down(void)
+{
+    for (uint32_t i = 0; i < parts; i++)
+        CU_ASSERT_EQUAL(rig_close(&r, p[i]), 0);
+    rig_down(&r);
+}
+
+static int64_t end(uint32_t i)
+{
+    struct plog_marks marks;
+    plog_marks(p[i], &marks);
+    CU_ASSERT_EQUAL(marks.high_watermark, marks.end);
+    return marks.end;
+}
+
+/* Begins an append of each partition, and ends them together. */
+static void append_all(uint32_t value_bytes)
+{
+    struct rig_op op[parts];
+    struct rig_batch b[parts];
+    for (uint32_t i = 0; i < parts; i++) {
+        b[i] = batch(value_bytes);
+        CU_ASSERT_EQUAL_FATAL(rig_append_start(&r, p[i], &b[i], &op[i]), 0);
+    }
+    rig_settle(&r);
+    for (uint32_t i = 0; i < parts; i++) {
+        CU_ASSERT_TRUE(op[i].done && op[i].append.error == 0);
+        rig_batch_free(&b[i]);
+    }
+}
+
+static void test_one_write(void)
+{
+    up(32);
+    uint64_t before = r.sim.ops[SIM_WRITE];
+    append_all(100);
+    CU_ASSERT_EQUAL(r.sim.ops[SIM_WRITE], before + 1);
+    CU_ASSERT_EQUAL(end(1), 1);
+    CU_ASSERT_EQUAL(p[1]->written_total, 0);
+    rig_sleep(&r, plog_journal_drain_ms + 1);
+    rig_settle(&r);
+    CU_ASSERT_EQUAL(p[1]->written_total, p[1]->appended_total);
+    CU_ASSERT_EQUAL(journal_oldest(&p[1]->journal), UINT64_MAX);
+    down();
+}
+
+/* At the limit the journal, one byte above it the segment, which then has all of it. */
+static void test_switch(void)
+{
+    up(64);
+    CU_ASSERT_EQUAL(append(1, 100), 0);
+    CU_ASSERT_EQUAL(p[1]->written_total, 0);
+    CU_ASSERT_EQUAL(append(1, plog_journal_bytes_max + 1), 0);
+    CU_ASSERT_EQUAL(p[1]->written_total, p[1]->appended_total);
+    CU_ASSERT_EQUAL(append(1, plog_journal_bytes_max - 200), 0);
+    CU_ASSERT_TRUE(p[1]->written_total < p[1]->appended_total);
+    down();
+}
+
+/* More than the journal holds goes through it: what is oldest is written to the segments. */
+static void test_more_than_the_ring(void)
+{
+    up(64);
+    for (uint32_t i = 0; i < 3 * journal_kb / 4; i++)
+        append_all(500);
+    CU_ASSERT_TRUE(p[0]->written_total > 0);
+    int64_t ends[parts];
+    for (uint32_t i = 0; i < parts; i++)
+        ends[i] = end(i);
+    CU_ASSERT_EQUAL(ends[1], 3 * journal_kb / 4);
+    down();
+}
+
+/* Reads see what only the journal has on the medium. */
+static void test_read(void)
+{
+    struct rig_read read;
+    up(32);
+    append_all(200);
+    CU_ASSERT_EQUAL(rig_read(&r, p[2], 0, 100000, true, &read), 0);
+    CU_ASSERT_TRUE(read.size > 200);
+    rig_read_free(&read);
+    down();
+}
+
+static void test_journal_fails(void)
+{
+    up(32);
+    io_sim_fail(&r.sim, SIM_WRITE, 1, ERR_IO);
+    CU_ASSERT_EQUAL(append(1, 100), KERR_KAFKA_STORAGE_ERROR);
+    CU_ASSERT_EQUAL(r.disk_errors, 1);
+    CU_ASSERT_EQUAL(append(2, 100), 0); /* without it, until the log dir is taken down */
+    CU_ASSERT_EQUAL(p[2]->written_total, p[2]->appended_total);
+    rig_detach(&r, p[1]);
+    plog_close(p[1]);
+    for (uint32_t i = 0; i < parts; i += 2)
+        CU_ASSERT_EQUAL(rig_close(&r, p[i]), 0);
+    rig_down(&r);
+}
+
+/* No room for a journal: each partition is flushed by itself. */
+static void test_no_room(void)
+{
+    rig_up(&r, unit_seed(), 32, PLOG_FSYNC);
+    journals_on();
+    spec = rig_spec();
+    for (uint32_t i = 0; i < parts; i++)
+        CU_ASSERT_EQUAL_FATAL(try_open(i), 0);
+    io_sim_fail(&r.sim, SIM_ALLOCATE, 1, ERR_NO_SPACE);
+    for (uint32_t i = 0; i < 3; i++)
+        append_all(100);
+    CU_ASSERT_EQUAL(p[1]->written_total, p[1]->appended_total);
+    CU_ASSERT_EQUAL(r.disk_errors, 0);
+    down();
+}
+
+/* ---- the replay ---- */
+
+static int replay(struct journal_replay_report *report)
+{
+    char why[512] = "";
+    return journal_replay(&r.sim.fs, rig_dir, &dir, &r.rng, report, why, sizeof(why));
+}
+
+static void crash(enum sim_crash how)
+{
+    if (!r.sim.dead)
+        io_sim_crash(&r.sim, how);
+    for (uint32_t i = 1; i < parts; i++) {
+        rig_detach(&r, p[i]);
+        plog_close(p[i]);
+    }
+    rig_crash(&r, p[0], how);
+    journals_on();
+}
+
+/* Dies at the first operation, the second, ... until one comes through. */
+static void replay_at_every_cut(enum sim_crash how)
+{
+    struct journal_replay_report report;
+    up(32);
+    for (uint32_t i = 0; i < 5; i++)
+        append_all(300);
+    int64_t ends[parts];
+    for (uint32_t i = 0; i < parts; i++)
+        ends[i] = end(i);
+    crash(how);
+    uint32_t cuts = 0;
+    uint64_t frames = 0; /* of the last replay that was not cut behind its end */
+    for (;;) {
+        io_sim_crash_at(&r.sim, cuts + 1, how);
+        int err = replay(&report);
+        frames = report.frames ? report.frames : frames;
+        if (!r.sim.dead) {
+            CU_ASSERT_EQUAL(err, 0);
+            break;
+        }
+        CU_ASSERT_NOT_EQUAL(err, 0);
+        io_sim_revive(&r.sim);
+        CU_ASSERT_TRUE_FATAL(++cuts < 1000);
+    }
+    r.sim.die_at = 0;
+    CU_ASSERT_TRUE(cuts > 10);
+    CU_ASSERT_EQUAL(report.damaged, 0);
+    CU_ASSERT_EQUAL(report.restored.refused, 0);
+    CU_ASSERT_TRUE(frames >= 5 * parts);
+    CU_ASSERT_EQUAL(replay(&report), 0); /* a new life: nothing counts any more */
+    CU_ASSERT_EQUAL(report.frames, 0);
+    for (uint32_t i = 0; i < parts; i++) {
+        CU_ASSERT_EQUAL_FATAL(try_open(i), 0);
+        CU_ASSERT_EQUAL(end(i), ends[i]);
+    }
+    down();
+}
+
+static void test_replay_after_death(void)
+{
+    replay_at_every_cut(SIM_PROCESS_DEATH);
+}
+
+static void test_replay_after_power(void)
+{
+    replay_at_every_cut(SIM_POWER_CUT);
+}
+
+static struct io_file *journal_open(void)
+{
+    struct io_file *file;
+    CU_ASSERT_EQUAL_FATAL(r.sim.fs.ops->open(&r.sim.fs, rig_dir "/sluice-journal-0",
+                                             IO_OPEN_READ | IO_OPEN_WRITE, &file),
+                          0);
+    return file;
+}
+
+static void flip(int64_t at)
+{
+    struct io_file *file = journal_open();
+    uint8_t byte;
+    CU_ASSERT_EQUAL(r.sim.fs.ops->pread(&r.sim.fs, file, &byte, 1, at), 1);
+    byte ^= 0x10;
+    CU_ASSERT_EQUAL(r.sim.fs.ops->pwrite(&r.sim.fs, file, &byte, 1, at), 0);
+    r.sim.fs.ops->close(&r.sim.fs, file);
+}
+
+/* Damage in one partition's frame: that one ends there, the others are whole. */
+static void test_damaged_frame(void)
+{
+    struct journal_replay_report report;
+    up(32);
+    for (uint32_t i = 0; i < 8; i++)
+        append_all(300);
+    int64_t before = end(0);
+    crash(SIM_PROCESS_DEATH);
+    /* the first commit; its first frame's data */
+    flip(journal_block_bytes + journal_data_at(parts) + 5);
+    CU_ASSERT_EQUAL(replay(&report), 0);
+    CU_ASSERT_EQUAL(report.damaged, 1);
+    uint32_t whole = 0;
+    for (uint32_t i = 0; i < parts; i++) {
+        CU_ASSERT_EQUAL_FATAL(try_open(i), 0);
+        whole += end(i) == (i == 0 ? before : 8);
+    }
+    CU_ASSERT_EQUAL(whole, parts - 1);
+    down();
+}
+
+/* A damaged header, a foreign one: refused with a line that names the file, and nothing changes. */
+static void test_refused(void)
+{
+    struct journal_replay_report report;
+    char why[512] = "";
+    struct uuid other = dir;
+    up(32);
+    append_all(300);
+    crash(SIM_PROCESS_DEATH);
+    other.b[3]++;
+    CU_ASSERT_EQUAL(journal_replay(&r.sim.fs, rig_dir, &other, &r.rng, &report, why, sizeof(why)),
+                    ERR_INVALID);
+    CU_ASSERT_PTR_NOT_NULL(strstr(why, "sluice-journal-0 is the journal of another log dir"));
+    flip(20);
+    CU_ASSERT_EQUAL(journal_replay(&r.sim.fs, rig_dir, &dir, &r.rng, &report, why, sizeof(why)),
+                    ERR_INVALID);
+    CU_ASSERT_PTR_NOT_NULL(strstr(why, "sluice-journal-0: byte 0"));
+    flip(20);
+    CU_ASSERT_EQUAL(replay(&report), 0);
+    CU_ASSERT_TRUE(report.frames >= parts);
+    for (uint32_t i = 0; i < parts; i++)
+        CU_ASSERT_EQUAL_FATAL(try_open(i), 0);
+    CU_ASSERT_EQUAL(end(1), 1);
+    down();
+}
+
+UNIT_MAIN("plog/group", UNIT_CASE(test_one_write), UNIT_CASE(test_switch),
+          UNIT_CASE(test_more_than_the_ring), UNIT_CASE(test_read), UNIT_CASE(test_journal_fails),
+          UNIT_CASE(test_no_room), UNIT_CASE(test_replay_after_death),
+          UNIT_CASE(test_replay_after_power), UNIT_CASE(test_damaged_frame),
+          UNIT_CASE(test_refused))
