@@ -71,13 +71,20 @@ int cable_link(const struct cable *c, char *why, size_t why_size)
     return 0;
 }
 
+int cable_ports_open(struct dpdk_ports *out, const char *ports, char *why, size_t why_size)
+{
+    int err = dpdk_ports_parse(out, ports, why, why_size);
+    return err ? err : dpdk_ports_open(out, 1, cable_packets, why, why_size);
+}
+
 static int ports_up(struct cable *c, const struct cable_options *o, char *why, size_t why_size)
 {
-    int err = dpdk_ports_parse(&c->ports, o->ports, why, why_size);
-    if (!err)
-        err = dpdk_ports_open(&c->ports, 1, cable_packets, why, why_size);
+    c->borrowed = o->open != NULL;
+    int err = c->borrowed ? 0 : cable_ports_open(&c->ports, o->ports, why, why_size);
     if (err)
         return err;
+    if (c->borrowed)
+        c->ports = *o->open;
     struct dpdk_options d = {.ports = &c->ports,
                              .shards = 1,
                              .mem = &c->mem,
@@ -117,7 +124,8 @@ void cable_down(struct cable *c)
         uring_transport_free(c->uring);
         ring_fini(&c->ring);
     }
-    dpdk_ports_close(&c->ports);
+    if (!c->borrowed)
+        dpdk_ports_close(&c->ports);
     if (c->mem_up)
         mem_fini(&c->mem);
     *c = (struct cable){0};

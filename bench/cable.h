@@ -24,6 +24,7 @@
 
 struct cable_options {
     const char *ports; /* as sluice.dpdk.ports (dpdk_ports.h); NULL or empty: kernel sockets */
+    const struct dpdk_ports *open; /* those ports, open already and not to be closed; or NULL */
     const struct transport_events *events; /* outlives it */
     uint32_t conn_max;
     uint32_t threads, index; /* how many cables this process has (0: one), which this is */
@@ -36,11 +37,14 @@ struct cable {
     struct dpdk_transport *dpdk;
     struct dpdk_ports ports;
     struct rng rng;
-    bool mem_up, ring_up;
+    bool mem_up, ring_up, borrowed;
 };
 
 /* Megabytes of EAL's heap that it needs; 0: ports is no good (cable_up says why). */
 uint32_t cable_eal_mb(const char *ports, uint32_t threads);
+
+/* For cables that come and go on ports that stay. dpdk_ports_close ends it. */
+int cable_ports_open(struct dpdk_ports *out, const char *ports, char *why, size_t why_size);
 
 /* EAL must be up. On an error nothing is kept. */
 int cable_up(struct cable *c, const struct cable_options *o, char *why, size_t why_size);

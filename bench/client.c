@@ -94,6 +94,7 @@ int client_new(struct client **out, const struct client_options *options, char *
     c->events =
         (struct transport_events){on_accepted, on_readable, on_sent, on_closed, on_connected, c};
     struct cable_options co = {.ports = m ? m->crew->net.ports : NULL,
+                               .open = m ? m->crew->net.open : NULL,
                                .events = &c->events,
                                .conn_max = options->connections + 1,
                                .threads = m ? m->crew->threads : 1,

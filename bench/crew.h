@@ -15,6 +15,8 @@
 
 #include "bench/result.h"
 
+struct dpdk_ports;
+
 #define crew_threads_max 16
 #define crew_why_max     256
 
@@ -29,8 +31,9 @@ struct crew_member {
 
 /* What a crew reaches its broker through. */
 struct crew_net {
-    const char *ports;      /* our own TCP on these (cable.h); NULL or empty: kernel sockets */
-    const char *admin_host; /* with ports: where topics are made, over kernel sockets */
+    const char *ports; /* our own TCP on these (cable.h); NULL or empty: kernel sockets */
+    const struct dpdk_ports *open; /* the same, open */
+    const char *admin_host;        /* with ports: where topics are made, over kernel sockets */
     uint16_t admin_port;
 };
 

@@ -117,8 +117,6 @@ static void spin(struct frames *f, double seconds)
 static int measure(struct frames *f, char *why, size_t why_size)
 {
     if (!f->o->ask) {
-        printf("frames ready\n");
-        fflush(stdout);
         spin(f, f->o->seconds);
         return 0;
     }
@@ -145,8 +143,12 @@ int frames_run(const struct frames_options *options, struct result *out, char *w
     int err = dpdk_ports_parse(&cable.ports, options->ports, why, why_size);
     if (!err)
         err = dpdk_ports_open(&cable.ports, 1, cable_packets, why, why_size);
-    if (!err)
+    if (!err && !options->ask) {
+        printf("frames ready\n");
+        fflush(stdout);
+    } else if (!err) {
         err = cable_link(&cable, why, why_size);
+    }
     if (!err) {
         const char *device = cable.ports.items[0].device;
         snprintf(name, sizeof(name), "%.*s", (int)strcspn(device, ","), device);

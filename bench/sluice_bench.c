@@ -38,6 +38,7 @@ struct run {
     struct settings s;
     enum load load;
     bool progress;
+    struct dpdk_ports ports; /* of --ports, open while loads come and go on them */
     char why[crew_why_max];
 };
 
@@ -193,7 +194,8 @@ static int run_once(struct run *run, struct result *out, struct result *second)
     int err = crew_init(&crew, threads, load_name(run->load), &interrupted);
     if (err)
         return err;
-    crew.net = (struct crew_net){run->s.ports, run->s.admin_host, (uint16_t)run->s.admin_port};
+    crew.net = (struct crew_net){run->s.ports, run->ports.count ? &run->ports : NULL,
+                                 run->s.admin_host, (uint16_t)run->s.admin_port};
     err = crew_run(&crew, job, run, run->progress ? progress : NULL, run->why);
     uint32_t ours = producing_threads(run);
     *out = *crew.member[0].result;
@@ -299,7 +301,14 @@ static int measure(struct run *run)
     atexit(eal_down);
     sigaction(SIGINT, &stop, NULL);
     sigaction(SIGTERM, &stop, NULL);
-    return run->s.ramp || run->s.overload ? measure_ramp(run) : measure_one(run);
+    if (run->s.ports[0] &&
+        cable_ports_open(&run->ports, run->s.ports, run->why, sizeof(run->why)) < 0) {
+        fprintf(stderr, "sluice-bench: %s\n", run->why);
+        return 1;
+    }
+    int status = run->s.ramp || run->s.overload ? measure_ramp(run) : measure_one(run);
+    dpdk_ports_close(&run->ports);
+    return status;
 }
 
 /* What stands on a port and is no load on a broker: frames, both ends, servers. */
