@@ -231,6 +231,21 @@ static int64_t read_step(struct world *w, struct sim_part *p, int64_t offset, in
     return offset;
 }
 
+/* Its newest batch may be gone: then it is the last unanswered one that is there. */
+static void newest_left(struct sim_flow *f)
+{
+    if (f->newest == NULL || f->newest->base >= 0)
+        return;
+    batch_release(f->newest);
+    f->newest = NULL;
+    for (uint32_t i = f->open_count; i-- > 0 && f->newest == NULL;) {
+        if (f->open[i]->base < 0)
+            continue;
+        f->newest = f->open[i];
+        f->newest->refs++;
+    }
+}
+
 /* Which of the accepted batches are there is decided now: a front part of them. */
 static void follow(struct world *w, struct sim_part *p, const struct plog_marks *m)
 {
@@ -241,13 +256,8 @@ static void follow(struct world *w, struct sim_part *p, const struct plog_marks 
     int64_t end = count ? p->log[count - 1]->base + p->log[count - 1]->records : m->log_start;
     MUST(w, m->end == end || count == 0, "the log ends at %" PRId64 " in a batch", m->end);
     p->end = m->end;
-    for (uint32_t i = 0; i < sim_flows_max; i++) {
-        struct sim_flow *f = &p->flows[i];
-        if (f->newest && f->newest->base < 0) {
-            batch_release(f->newest);
-            f->newest = NULL;
-        }
-    }
+    for (uint32_t i = 0; i < sim_flows_max; i++)
+        newest_left(&p->flows[i]);
 }
 
 /*

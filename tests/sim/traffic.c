@@ -172,7 +172,7 @@ static struct sim_topic *topic_of(struct world *w, const struct sim_part *p)
 
 static void newest_is(struct sim_flow *f, struct sim_batch *b)
 {
-    if (f->id < 0)
+    if (f->id < 0 || (f->newest && f->newest->base >= b->base))
         return;
     batch_release(f->newest);
     f->newest = b;
