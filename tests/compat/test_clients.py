@@ -1,6 +1,7 @@
 """Clients of other makes and languages, each with a session of its own in clients/ and java/: produce, consume by
 assignment, subscribe, commit, resume, share partitions in a group of two, subscribe by pattern.
 """
+import hashlib
 import re
 import shutil
 import subprocess
@@ -39,7 +40,7 @@ def test_aiokafka(context):
     text = context.scratch / "aiokafka-text"
     text.write_bytes(context.text(200_000))
     run_session([context.python("venv-aiokafka"), CLIENTS / "aiokafka_session.py", context.broker.address,
-                 context.name("aio"), text], 5)
+                 context.name("aio"), text], 6)
 
 
 @needs("slow")
@@ -52,7 +53,7 @@ def test_kafkajs(context):
         done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--silent"], cwd=folder,
                               capture_output=True, text=True, timeout=300)
         check(done.returncode == 0, f"npm install: {done.stderr[-1500:]}")
-    run_session(["node", folder / "session.js", context.broker.address, context.name("js")], 6)
+    run_session(["node", folder / "session.js", context.broker.address, context.name("js")], 7)
 
 
 @needs("slow")
@@ -62,11 +63,13 @@ def test_franz_go(context):
     if found is None or found < (int(wanted[1]), int(wanted[2])):
         skip(f"franz-go needs Go {wanted[1]}.{wanted[2]} or later, here is {found or 'none'}")
     folder = copied("franzgo")
-    if not (folder / "session").exists():
-        for command in (["go", "mod", "tidy"], ["go", "build", "-o", "session", "."]):
+    sources = b"".join(p.read_bytes() for p in sorted((CLIENTS / "franzgo").iterdir()))
+    session = f"session-{hashlib.sha256(sources).hexdigest()[:12]}"
+    if not (folder / session).exists():
+        for command in (["go", "mod", "tidy"], ["go", "build", "-o", session, "."]):
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
             check(done.returncode == 0, f"{' '.join(command)}: {done.stderr[-1500:]}")
-    run_session([folder / "session", context.broker.address, context.name("go")], 4)
+    run_session([folder / session, context.broker.address, context.name("go")], 5)
 
 
 def java_session(context, classpath, prefix, protocol):

@@ -222,3 +222,27 @@ def test_confluent_admin(context):
     equal(boss.list_offsets({place: OffsetSpec.earliest()})[place].result(20).offset, 2, "start")
     equal(error_of(boss.delete_topics([name])[name]), None, "delete")
     equal(error_of(boss.delete_topics([name])[name]), "UNKNOWN_TOPIC_OR_PART", "delete again")
+
+
+def test_confluent_pattern_and_timeouts(context):
+    """A subscription by pattern in a group; polls and commits that come to nothing in time."""
+    from confluent_kafka import Consumer
+    topics = [new_topic(context, f"ck-pattern-{n}") for n in range(2)]
+    for topic in topics:
+        send_all(producer(context.broker), topic, [topic.encode()])
+    consumer = Consumer({"bootstrap.servers": context.broker.address, **QUIET,
+                         "group.id": context.name("ck-pattern"), "enable.auto.commit": False,
+                         "auto.offset.reset": "earliest"})
+    consumer.subscribe(["^ck-pattern-[01]-.*"])
+    try:
+        got, limit = set(), time.monotonic() + 60
+        while got != {t.encode() for t in topics} and time.monotonic() < limit:
+            message = consumer.poll(0.5)
+            if message is not None and message.error() is None:
+                got.add(message.value())
+        equal(got, {t.encode() for t in topics}, "values")
+        committed = consumer.commit(asynchronous=False)
+        equal({(p.topic, p.offset) for p in committed}, {(t, 1) for t in topics}, "commits")
+        check(consumer.poll(0.2) is None, "a message from beyond the end")
+    finally:
+        consumer.close()

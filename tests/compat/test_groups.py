@@ -200,6 +200,10 @@ def test_group_kcat(context):
     equal(read(), sent, "the first time")
     more = produce(broker, topic, 3, 7)
     equal(read(), more, "the second time")
+    out = kcat(broker, "-G", context.name("group"), f"^{topic}$", "-e", "-q", "-f", "%p %o\n",
+               "-X", "auto.offset.reset=earliest")
+    got = {tuple(map(int, line.split())) for line in out.decode().splitlines()}
+    equal(got, sent | more, "by pattern")
 
 
 @java

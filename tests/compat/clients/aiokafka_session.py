@@ -145,10 +145,39 @@ async def step_pattern():
         await consumer.stop()
 
 
+async def step_callbacks_and_timeouts():
+    topic = await create("callbacks")
+    out = AIOKafkaProducer(bootstrap_servers=ADDRESS, linger_ms=20)
+    await out.start()
+    done, waits = [], []
+    for line in LINES[:50]:
+        future = await out.send(topic, line)
+        future.add_done_callback(lambda f: done.append(f.result().offset))
+        waits.append(future)
+    await asyncio.gather(*waits)
+    await out.stop()
+    same(done, list(range(50)), "offsets in callbacks")
+    consumer = AIOKafkaConsumer(bootstrap_servers=ADDRESS)
+    await consumer.start()
+    try:
+        place = TopicPartition(topic, 0)
+        consumer.assign([place])
+        await consumer.seek_to_end(place)
+        same(await consumer.getmany(timeout_ms=200), {}, "nothing in time")
+        try:
+            await asyncio.wait_for(consumer.getone(), 0.3)
+            raise AssertionError("a record from beyond the end")
+        except asyncio.TimeoutError:
+            pass
+    finally:
+        await consumer.stop()
+
+
 async def main():
     failed = 0
     for step in (step_send_and_wait, step_compressions_and_idempotence, step_group_commits_and_resumes,
-                 step_group_of_two_rebalances, step_pattern):
+                 step_group_of_two_rebalances, step_pattern,
+                 step_callbacks_and_timeouts):
         try:
             await step()
             print(f"ok {step.__name__[5:]}", flush=True)

@@ -161,6 +161,53 @@ def step_offsets_and_times():
          [BASE_TIME + 8000, BASE_TIME + 9000], "timestamps")
 
 
+def step_subscribe_by_pattern():
+    """Values of every topic of the pattern, also of one that comes later; resuming by commit."""
+    group = f"{PREFIX}-pattern"
+    out = producer()
+    for name in ("pattern-a", "pattern-b"):
+        create(name)
+        out.send(topic(name), name.encode()).get(timeout=20)
+    options = {"bootstrap_servers": ADDRESS, "group_id": group, "auto_offset_reset": "earliest",
+               "enable_auto_commit": False, "metadata_max_age_ms": 500}
+    consumer = KafkaConsumer(**options)
+    consumer.subscribe(pattern=f"^{PREFIX}-pattern-.*")
+
+    def poll_until(wanted):
+        """What is not committed may come again after a rebalance."""
+        got, limit = set(), time.monotonic() + 40
+        while not got >= wanted and time.monotonic() < limit:
+            for batch in consumer.poll(timeout_ms=500).values():
+                got |= {r.value for r in batch}
+        same(wanted - got, set(), "values that never came")
+    poll_until({b"pattern-a", b"pattern-b"})
+    create("pattern-c")
+    out.send(topic("pattern-c"), b"pattern-c").get(timeout=20)
+    poll_until({b"pattern-c"})
+    consumer.commit()
+    consumer.close()
+    out.send(topic("pattern-a"), b"later").get(timeout=20)
+    out.close()
+    consumer = KafkaConsumer(**options)
+    consumer.subscribe(pattern=f"^{PREFIX}-pattern-.*")
+    poll_until({b"later"})
+    consumer.close()
+
+
+def step_timeouts():
+    """Iteration ends after consumer_timeout_ms, a poll after its own time, with nothing."""
+    name, out = create("timeouts"), producer()
+    out.send(name, b"one").get(timeout=20)
+    out.close()
+    consumer = KafkaConsumer(bootstrap_servers=ADDRESS, group_id=None, consumer_timeout_ms=1500)
+    place = TopicPartition(name, 0)
+    consumer.assign([place])
+    consumer.seek_to_beginning(place)
+    same([r.value for r in consumer], [b"one"], "values until the time-out")
+    same(consumer.poll(timeout_ms=200), {}, "a poll of nothing")
+    consumer.close()
+
+
 def step_metadata():
     name = create("meta", 4)
     consumer = KafkaConsumer(bootstrap_servers=ADDRESS, group_id=None)

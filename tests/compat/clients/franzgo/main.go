@@ -258,8 +258,47 @@ func pair(ctx context.Context) error {
 	return until(ctx, "all four after the other left", func() bool { return b.count() == 4 })
 }
 
+// pattern produces one by one, and reads by a regular expression until nothing more comes in time.
+func pattern(ctx context.Context) error {
+	topic, err := create(ctx, "by-pattern-1", 1)
+	if err != nil {
+		return err
+	}
+	out, err := client()
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	for i := 0; i < 20; i++ {
+		r, err := out.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte(line(i))}).First()
+		if err != nil || r.Offset != int64(i) {
+			return fmt.Errorf("record %d: %v, %w", i, r, err)
+		}
+	}
+	cl, err := client(kgo.ConsumerGroup(prefix+"-pattern"), kgo.ConsumeRegex(), kgo.ConsumeTopics("^"+prefix+"-by-pattern-.*"),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	got, err := read(ctx, cl, 20)
+	if err == nil {
+		err = check(got, 0)
+	}
+	if err != nil {
+		return err
+	}
+	short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
+	if f := cl.PollFetches(short); f.NumRecords() != 0 || short.Err() == nil {
+		return fmt.Errorf("%d records from beyond the end", f.NumRecords())
+	}
+	return nil
+}
+
 func main() {
-	steps := map[string]func(context.Context) error{"codecs": codecs, "keys": keys, "resume": resume, "pair": pair}
+	steps := map[string]func(context.Context) error{"codecs": codecs, "keys": keys, "resume": resume, "pair": pair,
+		"pattern": pattern}
 	var names []string
 	for n := range steps {
 		names = append(names, n)

@@ -113,6 +113,26 @@ const steps = {
     }
     await consumers[1].disconnect()
   },
+  async seek_back() {
+    const topic = await create('seek')
+    await produce(topic, lines.slice(0, 30).map(value => ({ value })))
+    const consumer = kafka.consumer({ groupId: `${prefix}-seek`, maxWaitTimeInMs: 200 })
+    const offsets = []
+    await consumer.connect()
+    await consumer.subscribe({ topics: [topic], fromBeginning: true })
+    await new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`only ${offsets.length} messages in ${WAIT_MS} ms`)), WAIT_MS)
+      consumer.run({
+        eachMessage: async ({ message }) => {
+          offsets.push(Number(message.offset))
+          if (offsets.length === 30) consumer.seek({ topic, partition: 0, offset: '25' })
+          if (offsets.length === 35) { clearTimeout(timer); resolve() }
+        }
+      }).catch(reject)
+    })
+    await consumer.disconnect()
+    same(offsets.slice(30), [25, 26, 27, 28, 29], 'offsets after the seek')
+  },
   async pattern() {
     const topic = await create('by-pattern-1')
     await produce(topic, lines.slice(0, 10).map(value => ({ value })))
