@@ -8,6 +8,7 @@ each answer (then the disk is what both see), and records of 100,000 and 500,000
 """
 import argparse
 import json
+import os
 import socket
 import struct
 import sys
@@ -101,13 +102,14 @@ def main():
     p.add_argument("--seconds", type=float, default=2)
     p.add_argument("--results", type=Path, default=ROOT / "bench" / "results")
     o = p.parse_args()
+    load = " ".join(f"{x:.1f}" for x in os.getloadavg())
     rows = {name: measure(name, o.rounds, 0.5, o.seconds) for name in SCENARIOS}
     for name, row in rows.items():
         print(f"{name}: sluice-bench {row['ours']['records_per_s']:,.0f} records/s, p50 {row['ours']['p50_us']:.0f} us; "
               f"simple client {row['simple']['records_per_s']:,.0f}, {row['simple']['p50_us']:.0f} us; "
               f"rate {row['rate_ratio']:.3f}, p50 {row['p50_ratio']:.3f} of it")
     o.results.mkdir(parents=True, exist_ok=True)
-    (o.results / "agree.json").write_text(json.dumps(rows, indent=1))
+    (o.results / "agree.json").write_text(json.dumps({"load_average": load, "scenarios": rows}, indent=1))
 
 
 if __name__ == "__main__":

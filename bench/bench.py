@@ -37,7 +37,7 @@ def arguments():
     p.add_argument("--results", type=Path, default=compare.RESULTS, help="folder for the results (default bench/results)")
     p.add_argument("scenario", nargs="*", help=f"default: {' '.join(DEFAULT)}; none: only the micro benchmarks")
     o = p.parse_args()
-    o.all, o.durability, o.peers = compare.scenarios(), "os", ["sluice", "null"]
+    o.all, o.durability, o.peers, o.warmup = compare.scenarios(), "os", ["sluice", "null"], 1
     o.names = [] if o.scenario == ["none"] else o.scenario or list(DEFAULT)
     for name in o.names:
         if name not in o.all:

@@ -31,7 +31,7 @@ RESULTS = ROOT / "bench" / "results"
 FREE_DISK_SHARE = 4  # a turn is not started with less than four times what the last one wrote
 LEADERS_WAIT_S = 60
 LOAD_AT_START = os.getloadavg()
-QUICK = {"rounds": 3, "seconds": 2.0, "names": ["P16K", "P1", "L1", "E2E"]}
+QUICK = {"rounds": 3, "seconds": 1.5, "warmup": 0.5, "names": ["P16K", "P1", "L1", "E2E"]}
 
 
 def scenarios():
@@ -50,16 +50,16 @@ def arguments():
     p.add_argument("--durability", choices=("os", "fsync"), default="os")
     p.add_argument("--against", default="kafka,null",
                    help=f"peers, comma-separated, of {', '.join(peers.NAMES)} (default kafka,null)")
-    p.add_argument("--quick", action="store_true", help="four scenarios of 2 s, under three minutes")
+    p.add_argument("--quick", action="store_true", help="four scenarios of 1.5 s, under three minutes")
     p.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (default bench/results)")
     p.add_argument("scenario", nargs="*", help="default: those of goals.toml; a file's name: all of it (linkedin-2014, clients)")
     o = p.parse_args()
-    o.all = scenarios()
+    o.all, o.warmup = scenarios(), 1
     files = {r["file"] for r in o.all.values()}
     o.names = [n for s in o.scenario for n in ([k for k, r in o.all.items() if r["file"] == s] if s in files else [s])]
     o.names = o.names or (QUICK["names"] if o.quick else [n for n, r in o.all.items() if r["file"] == "goals"])
     if o.quick:
-        o.rounds, o.seconds = QUICK["rounds"], QUICK["seconds"]
+        o.rounds, o.seconds, o.warmup = QUICK["rounds"], QUICK["seconds"], QUICK["warmup"]
     for name in o.names:
         if name not in o.all:
             raise SystemExit(f"compare: unknown scenario {name}; there are {', '.join(o.all)}, and all of {', '.join(files)}")
@@ -119,7 +119,7 @@ def wait_served(broker, topic, partitions):
     time.sleep(0.5)
 
 
-def turn(broker, row, seconds, topic):
+def turn(broker, row, seconds, topic, warmup=1):
     options = dict(row["options"])
     if row["load"] == "idle":
         return bench("idle", broker, options, seconds)
@@ -139,7 +139,7 @@ def turn(broker, row, seconds, topic):
         if row["load"] == "tool":
             r = program(broker, row, options, seconds, topic)
         else:
-            r = bench(row["load"], broker, dict(options, warmup=1), seconds)
+            r = bench(row["load"], broker, dict(options, warmup=warmup), seconds)
         if clocks:
             r["stages"] = between(clocks, broker.stages())
     except BaseException:
@@ -190,14 +190,14 @@ def scenario(options, name, started, folder, entry, say):
     for k in results:
         if getattr(started.get(k), "warm", False):
             say(f"{name}: warming {started[k].title}")
-            turn(started[k], row, options.seconds, f"warm-{name.lower()}")
+            turn(started[k], row, options.seconds, f"warm-{name.lower()}", options.warmup)
     for i in range(options.rounds):
         for k in results:
             say(f"{name}: round {i + 1} of {options.rounds}, {started[k].title if k in started else 'the disk alone'}")
             if k == "disk":
                 r = disk_turn(row["disk"], folder, options.seconds, results["sluice"][-1])
             else:
-                r = turn(started[k], row, options.seconds, f"compare-{name.lower()}-{i}")
+                r = turn(started[k], row, options.seconds, f"compare-{name.lower()}-{i}", options.warmup)
             results[k].append(r)
             if shutil.disk_usage(folder).free < FREE_DISK_SHARE * r.get("bytes", 0):
                 raise OSError("the disk has not room for another turn")

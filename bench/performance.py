@@ -76,6 +76,8 @@ def compared(title, data):
     out = [f"## {title}", "", f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB, Linux {about['kernel']}, "
            f"loopback. Median of {about['rounds']} rounds of {about['seconds']} s in turns, range in brackets. "
            f"Load average when it began: {about.get('load_average', 'not noted')}.", ""]
+    if float(about.get("load_average", "0").split()[0]) > about["cores"]:
+        out += ["**The machine was busy with other work in this run: look at the ranges; the figures show little.**", ""]
     if data.get("partial"):
         out += [f"**Partial: {data['partial']}**", ""]
     out += [f"- {p['title']}: {p['promise']}" for p in about["peers"].values()] + [""]
@@ -113,13 +115,13 @@ def compared(title, data):
 
 def agreed(title, data):
     out = [f"## {title}", "", "A simple client that shares no code with sluice-bench, in turns with it on one broker, one "
-           "request in flight; the least disturbed turns of each.", "",
+           f"request in flight; the least disturbed turns of each. Load average when it began: {data['load_average']}.", "",
            "| scenario | sluice-bench: records/s, p50 us | simple client: records/s, p50 us | rate, p50: ours to the other's |",
            "|---|---:|---:|---:|"]
-    for name, r in data.items():
+    for name, r in data["scenarios"].items():
         cells = [f"{r[w]['records_per_s']:,.0f}, {r[w]['p50_us']:.0f}" for w in ("ours", "simple")]
         out.append(f"| {name} | {cells[0]} | {cells[1]} | {r['rate_ratio']:.3f}, {r['p50_ratio']:.3f} |")
-    worst = max(max(abs(r["rate_ratio"] - 1), abs(r["p50_ratio"] - 1)) for r in data.values())
+    worst = max(max(abs(r["rate_ratio"] - 1), abs(r["p50_ratio"] - 1)) for r in data["scenarios"].values())
     return out + ["", f"The largest difference is {worst:.0%}. Repeat: `python3 bench/agree.py`", ""]
 
 
