@@ -28,7 +28,7 @@ static void answer(struct plog_append *a, int16_t error)
         a->log_append_time_ms = -1;
         a->log_start_offset = -1;
     }
-    a->durable_ns = *a->plog->env->now_ns;
+    a->durable_ns = clock_mono_ns(a->plog->env->clock);
     a->done(a);
 }
 

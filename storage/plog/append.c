@@ -392,7 +392,7 @@ static int answer_repeated(struct plog *p, struct plog_append *a, const struct p
     a->log_start_offset = p->log_start;
     a->segment = NULL;
     if (b->last_offset < p->high_watermark || PLANT(REPEAT_EARLY)) {
-        a->durable_ns = *p->env->now_ns;
+        a->durable_ns = clock_mono_ns(p->env->clock);
         a->done(a);
         return 0;
     }
@@ -449,7 +449,7 @@ static void commit(struct plog *p, struct plog_append *a, struct incoming *in)
     a->log_start_offset = p->log_start;
     a->segment = s;
     a->end_position = s->size;
-    a->appended_ns = *p->env->now_ns;
+    a->appended_ns = clock_mono_ns(p->env->clock);
     p->end = last + 1;
     p->size_bytes += in->to.bytes;
     p->appended_total += in->to.bytes;

@@ -87,6 +87,22 @@ def test_bench_slow_reader_shows_in_sent(context):
     check(slow["sent"] > 5 * (slow["parsed"] + slow["replied"]), f"another stage grew as much: {p50}")
 
 
+@needs("sluice")
+def test_bench_large_batches_show_in_appended(context):
+    """A batch of a million bytes is copied and checksummed in `appended`; one of a hundred is not. Nothing else of the
+    request's path touches the records."""
+    p50 = {}
+    for size in (100, 1000000):
+        broker, port = started(context, sluice_durability="os")
+        bench("produce", "--port", broker.port, "--topic", "t", "--partitions", 1, "--connections", 1, "--in-flight", 1,
+              "--records", 1, "--record-bytes", size, "--warmup", 0, "--seconds", 1)
+        found = stages(port)
+        p50[size] = {stage: found["produce", stage][1] for stage in ("parsed", "appended", "durable", "replied")}
+    large, small = p50[1000000], p50[100]
+    check(large["appended"] > 5 * small["appended"] and large["appended"] > 30, f"the copy is not in appended: {p50}")
+    check(large["appended"] > large["replied"], f"the copy shows in another stage: {p50}")
+
+
 def flush_us(folder):
     """Median of a write with a flush, as a durable broker must do it."""
     times = []
