@@ -15,6 +15,7 @@ import records
 from context import SEED
 from runner import check, equal, needs, until
 from test_confluent import producer
+from test_tools import tool
 
 PARTITIONS = 3
 
@@ -95,6 +96,31 @@ def verify(broker, load, killed):
         equal(len(acked), len(values), "records and reports")
 
 
+def names_of(broker):
+    return {path.name for path in broker.log_dir.iterdir()}
+
+
+def hidden_after_a_kill(broker):
+    """Stock Kafka must not find the directory while records may be in a journal alone."""
+    names = names_of(broker)
+    check("meta.properties" not in names and "sluice-meta.properties" in names,
+          f"files after a kill: {sorted(names)}")
+
+
+def plain_after_a_stop(context, broker, topic):
+    """Nothing of ours is left that Kafka would miss, and its own tool reads every record."""
+    names = names_of(broker)
+    check("meta.properties" in names and ".kafka_cleanshutdown" in names and
+          not [name for name in names if name.startswith("sluice-journal-")],
+          f"files after a clean stop: {sorted(names)}")
+    if context.quick:
+        return
+    logs = ",".join(str(path) for path in sorted(broker.log_dir.glob(f"{topic}-*/*.log")))
+    out = tool(context, "dump-log", "--files", logs, "--deep-iteration",
+                          bootstrap=None)
+    check("isvalid: false" not in out and "invalid bytes" not in out, out[-600:])
+
+
 def crash_loop(context, rounds, overrides):
     rng = random.Random(SEED)
     broker = context.fresh(overrides=overrides)
@@ -108,6 +134,8 @@ def crash_loop(context, rounds, overrides):
                   what=f"progress in round {number}")
             time.sleep(rng.uniform(0.05, 0.6))
             broker.kill()
+            if context.kind == "sluice":
+                hidden_after_a_kill(broker)
             broker.start()
     except BaseException:
         load.abandon()
@@ -115,6 +143,8 @@ def crash_loop(context, rounds, overrides):
     load.finish(broker)
     verify(broker, load, rounds)
     equal(broker.stop(), 0, "exit status after SIGTERM")
+    if context.kind == "sluice":
+        plain_after_a_stop(context, broker, "crash")
     broker.start()
     verify(broker, load, rounds)
 
