@@ -51,6 +51,43 @@ uint64_t port_pool_bytes(const char *device, uint32_t bufs, uint16_t mtu)
 }
 
 /*
+ * An mbuf and its room. Where objects may not cross pages they fill them: the driver takes their
+ * number times their size for the length of the pool, and what padding pushes behind that does not
+ * exist for the kernel. Frames sent from there vanish, and so do buffers given to receive into.
+ */
+static uint32_t element_bytes(const struct port *p)
+{
+    uint32_t n = (uint32_t)sizeof(struct rte_mbuf) + room_bytes(p->report.mtu);
+    uint32_t header = RTE_ALIGN((uint32_t)sizeof(struct rte_mempool_objhdr), RTE_MEMPOOL_ALIGN);
+    if (!p->quirks->page_bound || n + header > page_bytes)
+        return n;
+    return page_bytes / (page_bytes / (n + header)) / RTE_MEMPOOL_ALIGN * RTE_MEMPOOL_ALIGN -
+           header;
+}
+
+/*
+ * The pool begins in the middle of a page and its first object at the next: the last ones lie behind
+ * the driver's end. They are taken out for good.
+ */
+static bool withdraw_outside(struct rte_mempool *pool)
+{
+    const struct rte_mempool_memhdr *chunk = STAILQ_FIRST(&pool->mem_list);
+    uint32_t object = pool->header_size + pool->elt_size + pool->trailer_size;
+    uintptr_t end = (uintptr_t)chunk->addr + (uintptr_t)pool->populated_size * object;
+    struct rte_mbuf **all = calloc(pool->populated_size, sizeof(*all));
+    uint32_t n = 0;
+    if (all == NULL)
+        return false;
+    while (n < pool->populated_size && rte_mempool_get(pool, (void **)&all[n]) == 0)
+        n++;
+    for (uint32_t i = 0; i < n; i++)
+        if ((uintptr_t)all[i] + pool->elt_size <= end)
+            rte_mempool_put(pool, all[i]);
+    free(all);
+    return true;
+}
+
+/*
  * As rte_pktmbuf_pool_create, but objects may cross pages where the driver allows it: with pages of
  * 4 KiB that would waste almost half.
  */
@@ -59,12 +96,12 @@ static struct rte_mempool *pool_make(const struct port *p, uint32_t q, uint32_t 
     char name[RTE_MEMPOOL_NAMESIZE];
     snprintf(name, sizeof(name), "port%u.%u", p->id, q);
     struct rte_pktmbuf_pool_private room = {
-        .mbuf_data_room_size = (uint16_t)room_bytes(p->report.mtu),
+        .mbuf_data_room_size = (uint16_t)(element_bytes(p) - sizeof(struct rte_mbuf)),
     };
-    unsigned flags = p->quirks->page_bound ? 0 : RTE_MEMPOOL_F_NO_IOVA_CONTIG;
-    struct rte_mempool *pool = rte_mempool_create_empty(
-        name, bufs, (unsigned)sizeof(struct rte_mbuf) + room.mbuf_data_room_size, 256,
-        sizeof(struct rte_pktmbuf_pool_private), SOCKET_ID_ANY, flags);
+    unsigned flags = p->quirks->page_bound ? RTE_MEMPOOL_F_NO_SPREAD : RTE_MEMPOOL_F_NO_IOVA_CONTIG;
+    struct rte_mempool *pool =
+        rte_mempool_create_empty(name, bufs, element_bytes(p), 256,
+                                 sizeof(struct rte_pktmbuf_pool_private), SOCKET_ID_ANY, flags);
     if (pool == NULL)
         return NULL;
     if (rte_mempool_set_ops_byname(pool, "ring_mt_rts", NULL) != 0)
@@ -73,6 +110,8 @@ static struct rte_mempool *pool_make(const struct port *p, uint32_t q, uint32_t 
     if (rte_mempool_populate_default(pool) < (int)bufs)
         goto failed;
     rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+    if (p->quirks->page_bound && !withdraw_outside(pool))
+        goto failed;
     return pool;
 failed:
     rte_mempool_free(pool);

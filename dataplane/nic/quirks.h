@@ -21,7 +21,8 @@ struct quirks {
                              or wrong, see port.h */
     /* Sends only single, linear mbufs of the receive queue's own pool: others leave as garbage. */
     bool own_linear;
-    /* Pool objects may not cross a page of 4 KiB: the kernel drops such frames. */
+    /* Pool objects may not cross a page of 4 KiB (the kernel drops such frames) and must fill it: the
+     * driver shows the kernel as many bytes as they have together. */
     bool page_bound;
     /* Longer frames than its bsize argument come out merged wrongly: bsize is set to fit. */
     bool bsize_arg;
