@@ -56,7 +56,7 @@ def chosen(options):
 
 
 def reason_to_skip(function, options):
-    wants = getattr(function, "needs", frozenset())
+    wants = getattr(function, "needs", frozenset()) | getattr(sys.modules[function.__module__], "NEEDS", frozenset())
     if options.quick and wants & {"java", "slow"}:
         return "not in --quick"
     if "long" in wants and not (options.long or options.patterns):

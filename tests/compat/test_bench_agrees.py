@@ -10,6 +10,8 @@ import kafka_dist
 from runner import check, equal, needs, skip
 from test_bench import BENCH
 
+NEEDS = frozenset({"slow"})
+
 FACTOR_MAX = 1.8
 
 

@@ -12,6 +12,8 @@ import kafka_dist
 from runner import check, equal, skip, until
 from test_bench import BENCH
 
+NEEDS = frozenset({"slow"})
+
 FOLDER = kafka_dist.ROOT / "bench"
 
 

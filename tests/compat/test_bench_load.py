@@ -14,6 +14,8 @@ import kafka_dist
 from runner import check, equal, skip
 from test_bench import BENCH, StallingBroker, bench, end_offsets
 
+NEEDS = frozenset({"slow"})
+
 
 def start(load, *args):
     if not BENCH.exists():

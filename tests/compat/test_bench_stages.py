@@ -15,6 +15,8 @@ import brokers
 from runner import check, needs, skip
 from test_bench import bench
 
+NEEDS = frozenset({"slow"})
+
 STALL_S = 0.3
 SLOW_READ_S = 0.004  # before each piece of at most 64 KiB
 SLOW_SENT_US = 50000  # what that must at least do to a reply of several MB, beyond all socket buffers
