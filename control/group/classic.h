@@ -69,6 +69,7 @@ struct classic_group {
     struct map pending;            /* struct classic_pending */
     struct map protocols;          /* struct classic_count */
     uint32_t n_members, n_awaiting_join, n_pending_sync;
+    bool leaderless;                /* so says the record that it was loaded from */
     bool new_member_added;          /* during the initial rebalance */
     bool initial;                   /* join_timer runs an initial rebalance */
     int32_t delay_ms, remaining_ms; /* of the initial rebalance */

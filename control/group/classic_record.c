@@ -163,6 +163,7 @@ static int group_load(struct group *g, struct codec_in *in, const struct group_h
     struct classic_group *k = g->classic;
     k->generation = h->generation;
     k->state_ms = h->state_ms;
+    k->leaderless = str_is_null(h->leader);
     if (classic_set_str(&k->protocol_type, h->type.len ? h->type : STR_NULL) < 0 ||
         classic_set_str(&k->protocol_name, h->protocol) < 0 ||
         classic_set_str(&k->leader, h->leader) < 0 || classic_set_str(&k->record, record) < 0 ||
@@ -220,4 +221,6 @@ void classic_loaded(struct group *g)
         classic_rearm_session(m);
     if (k->n_members > (uint32_t)g->c->settings.max_size)
         classic_prepare_rebalance(g); /* group.max.size is smaller now */
+    else if (k->n_members > 0 && k->leaderless)
+        classic_prepare_rebalance(g); /* a downgrade that was not finished (emit_downgraded) */
 }

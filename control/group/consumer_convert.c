@@ -234,6 +234,24 @@ static int assign(struct group *g, const struct consumer_group *from,
     return rc;
 }
 
+/*
+ * The record of a group that is to rebalance names no leader: if this coordinator ends before that is
+ * over, the one that loads the group knows that its members do not hold everything.
+ */
+static int emit_downgraded(struct coordinator *c, struct group *g, bool rebalance)
+{
+    struct str leader = g->classic->leader;
+    int rc = 0;
+    if (rebalance)
+        g->classic->leader = STR_NULL;
+    if (!classic_emit(g)) { /* larger than a batch: the records before it go alone */
+        group_step_end(c);
+        rc = classic_emit(g) ? 0 : ERR_TOO_LARGE;
+    }
+    g->classic->leader = leader;
+    return rc;
+}
+
 void consumer_downgrade(struct consumer_act *a, struct group *g, const struct str *gone, uint32_t n,
                         bool rebalance)
 {
@@ -258,10 +276,7 @@ void consumer_downgrade(struct consumer_act *a, struct group *g, const struct st
         g->classic->state = CLASSIC_STABLE; /* no rebalance led to it */
         g->classic->state_ms = c->now.wall_ms;
         classic_compute_subscribed(g);
-        if (!classic_emit(g)) { /* larger than a batch: the records before it go alone */
-            group_step_end(c);
-            rc = classic_emit(g) ? 0 : ERR_TOO_LARGE;
-        }
+        rc = emit_downgraded(c, g, rebalance);
     }
     consumer_group_free(from);
     if (rc < 0) {
