@@ -11,9 +11,9 @@
 #include "storage/journal/journal.h"
 #include "storage/plog/journal_replay.h"
 
-#define journal_share       8 /* of a shard's log memory: undrained bytes stay there too */
-#define journal_bytes_least (1 * MIB)
-#define journal_bytes_most  (32 * MIB)
+#define journal_share        8 /* of a shard's log memory */
+#define journal_bytes_least  (1 * MIB)
+#define journal_bytes_chosen (32 * MIB)
 
 /* ---- what was left ---- */
 
@@ -69,12 +69,26 @@ static bool dir_id(struct plog_env *env, const char *log_dir, struct uuid *out)
     return false;
 }
 
+/* -1 in the settings: by the memory, since undrained bytes stay there too. */
+static uint64_t journal_bytes(const struct broker_shard *s)
+{
+    int64_t wanted = config_long(s->broker->config, CONFIG_SLUICE_JOURNAL_BYTES);
+    uint64_t bytes = s->shard.mem.log_bytes / journal_share;
+    if (wanted == 0)
+        return 0;
+    if (wanted > 0)
+        bytes = (uint64_t)wanted;
+    else if (bytes > journal_bytes_chosen)
+        bytes = journal_bytes_chosen;
+    bytes = bytes / journal_block_bytes * journal_block_bytes;
+    bytes = bytes < journal_bytes_least ? journal_bytes_least : bytes;
+    uint64_t most = (uint64_t)journal_blocks_max * journal_block_bytes;
+    return bytes < most ? bytes : most;
+}
+
 void broker_journal_plan(struct broker_shard *s)
 {
-    uint64_t bytes =
-        s->shard.mem.log_bytes / journal_share / journal_block_bytes * journal_block_bytes;
-    bytes = bytes < journal_bytes_least ? journal_bytes_least : bytes;
-    s->plogs.journal_bytes = bytes < journal_bytes_most ? bytes : journal_bytes_most;
+    s->plogs.journal_bytes = journal_bytes(s);
     s->plogs.rng = &s->shard.rng;
     s->plogs.dir_id = dir_id;
 }
