@@ -10,7 +10,7 @@ import kafka_dist
 from runner import check, equal, needs, skip
 from test_bench import BENCH
 
-NEEDS = frozenset({"slow"})
+NEEDS = frozenset({"long"})
 
 FACTOR_MAX = 1.8
 
