@@ -108,8 +108,12 @@ bool consumer_from_classic(struct consumer_act *a, const struct classic_group *k
         a->s.g = NULL;
         return false;
     }
+    /*
+     * Which metadata the leader assigned from is not known, nor whether its rebalance is over: hash 0,
+     * so that the first look at the topics makes a new epoch and with it a target.
+     */
     consumer_apply_target_epoch(made, epoch_of(k), 0);
-    consumer_apply_epoch(made, epoch_of(k), consumer_metadata_hash(&a->s));
+    consumer_apply_epoch(made, epoch_of(k), 0);
     *out = made;
     return true;
 }

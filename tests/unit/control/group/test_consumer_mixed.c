@@ -20,12 +20,12 @@ static struct sync_group_response *sync_of(struct rig *r, struct str member, int
 }
 
 /* A stable classic group with this one member, which leads it and has taken all of t0. */
-static struct str classic_alone(struct rig *r, int32_t *generation)
+static struct str classic_seat(struct rig *r, const char *instance, int32_t *generation)
 {
     static const uint8_t all_of_t0[] = {0, 0, 0, 0, 0, 1, 0,   2,   't', '0', 0, 0,
                                         0, 4, 0, 0, 0, 0, 0,   0,   0,   1,   0, 0,
                                         0, 2, 0, 0, 0, 3, 255, 255, 255, 255};
-    struct rig_call *call = rig_join(r, 3, "g", NULL, NULL);
+    struct rig_call *call = rig_join(r, instance ? 5 : 3, "g", NULL, instance);
     rig_pass(r, 4000);
     struct join_group_response *p = call->call.response;
     struct sync_group_request_assignment mine = {p->member_id, {all_of_t0, sizeof(all_of_t0)}};
@@ -33,6 +33,11 @@ static struct str classic_alone(struct rig *r, int32_t *generation)
     CU_ASSERT_TRUE(rig_sync(r, "g", p->member_id, p->generation_id, 1, &mine)->done);
     CU_ASSERT_STRING_EQUAL(rig_state(r, "g"), "Stable");
     return p->member_id;
+}
+
+static struct str classic_alone(struct rig *r, int32_t *generation)
+{
+    return classic_seat(r, NULL, generation);
 }
 
 /* The first member of the newer protocol turns a classic group into a consumer group. */
@@ -163,6 +168,47 @@ static void test_static_takeover(void)
     rig_free(&r);
 }
 
+/*
+ * A member of the newer protocol takes the seat of the only classic one and wants the same topics: what
+ * the classic group had not assigned is assigned all the same.
+ */
+static void test_static_upgrade(void)
+{
+    struct rig r;
+    int32_t generation;
+    uint32_t parts[rig_topics_max];
+    struct beat b = {.group = "g",
+                     .member = "a",
+                     .instance = "i",
+                     .rebalance_ms = 10000,
+                     .names_given = true,
+                     .topics = 1,
+                     .holds_given = true};
+    /* The topic has grown since the leader looked. */
+    crig_init(&r, 1);
+    classic_seat(&r, "i", &generation);
+    r.topics[0].partitions = 6;
+    coordinator_topics_changed(r.c, r.now);
+    resp *p = crig_beat(&r, &b);
+    CU_ASSERT_EQUAL(p->error_code, 0);
+    CU_ASSERT_EQUAL(p->member_epoch, generation + 1);
+    CU_ASSERT_TRUE(crig_assignment(p, parts));
+    CU_ASSERT_EQUAL(parts[0], 0x3f);
+    CU_ASSERT_EQUAL(consumer_members(crig_group(&r, "g")), 1);
+    CU_ASSERT(crig_replay_equals(&r));
+    rig_free(&r);
+    /* Its first rebalance is not over: nothing is assigned. */
+    crig_init(&r, 1);
+    CU_ASSERT_PTR_NULL(join(&r, NULL, "i"));
+    p = crig_beat(&r, &b);
+    CU_ASSERT_EQUAL(p->error_code, 0);
+    CU_ASSERT_TRUE(crig_assignment(p, parts));
+    CU_ASSERT_EQUAL(parts[0], 0xf);
+    CU_ASSERT_STRING_EQUAL(consumer_group_state(crig_group(&r, "g")), "Stable");
+    CU_ASSERT(crig_replay_equals(&r));
+    rig_free(&r);
+}
+
 static void test_classic_timeouts(void)
 {
     struct rig r;
@@ -214,4 +260,5 @@ static void test_bad_requests(void)
 
 UNIT_MAIN("consumer_mixed", UNIT_CASE(test_upgrade_and_back), UNIT_CASE(test_policies),
           UNIT_CASE(test_empty_groups), UNIT_CASE(test_static_takeover),
-          UNIT_CASE(test_classic_timeouts), UNIT_CASE(test_bad_requests))
+          UNIT_CASE(test_static_upgrade), UNIT_CASE(test_classic_timeouts),
+          UNIT_CASE(test_bad_requests))
