@@ -18,10 +18,22 @@
 #define OUT_MAX   256
 #define PORT_OURS 80
 #define PORT_PEER 5000
+#define PEERS_MAX 8
 
 struct left {
     struct tcp_seg s;
+    struct tcp_addrs addrs;
     int64_t at;
+};
+
+/* One of the hosts that talk to the stack, and its connection. */
+struct peer {
+    struct tcp_addrs addrs;
+    struct tcp_conn *conn;
+    uint32_t our_isn, ts_heard;
+    bool finished, closed;
+    int reason;
+    uint64_t acked;
 };
 
 struct script {
@@ -33,12 +45,10 @@ struct script {
     struct tcp_options o;
     struct tcp_route route;
     struct tcp *tcp;
-    struct tcp_conn *conn;
+    struct peer peers[PEERS_MAX], *p; /* p: the one that the script's lines speak of */
     int64_t now;
-    uint32_t our_isn;
-    bool isn_known, finished, closed, refuse;
-    int reason;
-    uint64_t acked;
+    bool refuse, v6;
+    uint32_t flooded; /* hosts so far */
     struct left out[OUT_MAX];
     uint32_t out_first, out_count;
 };
@@ -49,9 +59,43 @@ static const struct tcp_addr *any_addr(void)
     return &any;
 }
 
-static struct tcp_addrs addrs(void)
+/* Host number `host` of the script's network: 10.0.0.0/8 or fd00::/64. */
+static struct tcp_addr host_addr(const struct script *x, uint32_t host)
 {
-    return (struct tcp_addrs){tcp_addr_v4(0x0a000001), tcp_addr_v4(0x0a000002)};
+    struct tcp_addr a = {.b = {0xfd, [12] = (uint8_t)(host >> 24), (uint8_t)(host >> 16),
+                               (uint8_t)(host >> 8), (uint8_t)host}};
+    return x->v6 ? a : tcp_addr_v4(0x0a000000 + host);
+}
+
+static struct tcp_addrs addrs_of(const struct script *x, uint32_t host)
+{
+    return (struct tcp_addrs){host_addr(x, 1), host_addr(x, host)};
+}
+
+static struct peer *peer_at(struct script *x, const struct tcp_addrs *addrs)
+{
+    for (int i = 0; i < PEERS_MAX; i++)
+        if (memcmp(&x->peers[i].addrs, addrs, sizeof *addrs) == 0)
+            return &x->peers[i];
+    return NULL;
+}
+
+/*
+ * The checksum field as RFC 9293 3.1 and RFC 8200 8.1 define it, from the bytes of the pseudo header
+ * one by one: shares nothing with the code under test. 0 over a segment whose field is right.
+ */
+static uint16_t plain_checksum(const struct tcp_addrs *a, const uint8_t *p, uint32_t len)
+{
+    bool v4 = tcp_addr_is_v4(&a->local);
+    uint32_t from = v4 ? 12 : 0, sum = 6 + (len >> 16) + (len & 0xffff);
+    for (uint32_t i = from; i < 16; i += 2)
+        sum += (uint32_t)(a->local.b[i] << 8 | a->local.b[i + 1]) +
+               (uint32_t)(a->remote.b[i] << 8 | a->remote.b[i + 1]);
+    for (uint32_t i = 0; i < len; i++)
+        sum += i % 2 == 0 ? (uint32_t)p[i] << 8 : p[i];
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)~sum;
 }
 
 static void fail(struct script *x, const char *why)
@@ -71,12 +115,19 @@ static void on_emit(void *ctx, struct rte_mbuf *m, const struct tcp_out *out)
     const uint8_t *p = rte_pktmbuf_read(m, 0, out->header_len, scratch);
     CHECK(p != NULL && tcp_wire_parse(p, out->header_len, m->pkt_len, &s) == 0);
     s.ecn = out->ecn;
-    if (s.flags & TCP_SYN) {
-        x->our_isn = s.seq;
-        x->isn_known = true;
+    if (!out->checksum_offload) {
+        static uint8_t all[65536];
+        CHECK(m->pkt_len <= sizeof all);
+        p = rte_pktmbuf_read(m, 0, m->pkt_len, all);
+        CHECK(plain_checksum(&out->addrs, p, m->pkt_len) == 0);
     }
+    struct peer *to = peer_at(x, &out->addrs);
+    if (s.flags & TCP_SYN && to != NULL)
+        to->our_isn = s.seq;
+    if (s.has_ts && to != NULL)
+        to->ts_heard = s.ts_val;
     if (x->out_count < OUT_MAX)
-        x->out[(x->out_first + x->out_count++) % OUT_MAX] = (struct left){s, x->now};
+        x->out[(x->out_first + x->out_count++) % OUT_MAX] = (struct left){s, out->addrs, x->now};
     rte_pktmbuf_free(m);
 }
 
@@ -86,10 +137,18 @@ static int on_route(void *ctx, const struct tcp_addrs *a, struct tcp_route *out)
     return 0;
 }
 
+static struct peer *peer_of(struct script *x, const struct tcp_conn *c)
+{
+    struct tcp_tuple tuple = tcp_tuple(c);
+    struct peer *p = peer_at(x, &tuple.addrs);
+    CHECK(p != NULL); /* who took part in a flood completes no handshake */
+    return p;
+}
+
 static int on_accepted(void *ctx, struct tcp_conn *c, void *listener_user)
 {
     struct script *x = ctx;
-    x->conn = c;
+    peer_of(x, c)->conn = c;
     return x->refuse ? -1 : 0;
 }
 
@@ -99,20 +158,20 @@ static void on_connected(void *ctx, struct tcp_conn *c)
 
 static void on_finished(void *ctx, struct tcp_conn *c)
 {
-    ((struct script *)ctx)->finished = true;
+    peer_of(ctx, c)->finished = true;
 }
 
 static void on_sent(void *ctx, struct tcp_conn *c, uint64_t bytes)
 {
-    ((struct script *)ctx)->acked += bytes;
+    peer_of(ctx, c)->acked += bytes;
 }
 
 static void on_closed(void *ctx, struct tcp_conn *c, enum tcp_close_reason reason)
 {
-    struct script *x = ctx;
-    x->closed = true;
-    x->reason = (int)reason;
-    x->conn = NULL;
+    struct peer *p = peer_of(ctx, c);
+    p->closed = true;
+    p->reason = (int)reason;
+    p->conn = NULL;
 }
 
 static void run(struct script *x)
@@ -173,6 +232,7 @@ struct wanted {
     struct tcp_seg s;
     bool has_window, has_options;
     uint8_t fill; /* the payload's bytes */
+    bool bad;     /* with a wrong checksum */
 };
 
 static void sack_words(struct script *x, char **at, struct wanted *w, uint32_t base)
@@ -188,7 +248,7 @@ static void sack_words(struct script *x, char **at, struct wanted *w, uint32_t b
 
 static void segment_options(struct script *x, char **at, struct wanted *w, uint32_t ack_base)
 {
-    unsigned a, b;
+    unsigned a, b = 0;
     for (char *p; (p = word(at)) != NULL;) {
         w->has_options |= strcmp(p, "win") != 0;
         if (strcmp(p, "ack") == 0) {
@@ -206,12 +266,15 @@ static void segment_options(struct script *x, char **at, struct wanted *w, uint3
             w->s.sack_ok = true;
         } else if (strcmp(p, "fill") == 0) {
             w->fill = (uint8_t)number(x, at);
+        } else if (strcmp(p, "bad") == 0) {
+            w->bad = true;
         } else if (strcmp(p, "ce") == 0) {
             w->s.ecn = 3;
         } else if (strcmp(p, "ect") == 0) {
             w->s.ecn = 2;
         } else if (strcmp(p, "ts") == 0 && (p = word(at)) != NULL &&
-                   sscanf(p, "%u/%u", &a, &b) == 2) {
+                   sscanf(p, "%u/%u", &a, &b) >= 1) {
+            b = strstr(p, "/echo") != NULL ? x->p->ts_heard : b;
             w->s.has_ts = true;
             w->s.ts_val = a;
             w->s.ts_ecr = b;
@@ -225,7 +288,7 @@ static void segment_options(struct script *x, char **at, struct wanted *w, uint3
 
 static struct wanted segment(struct script *x, char **at, bool ours)
 {
-    uint32_t seq_base = ours ? x->our_isn : PEER_ISN, ack_base = ours ? PEER_ISN : x->our_isn;
+    uint32_t seq_base = ours ? x->p->our_isn : PEER_ISN, ack_base = ours ? PEER_ISN : x->p->our_isn;
     struct wanted w = {.s = {.src = PORT_PEER, .dst = PORT_OURS, .window = 65535}};
     char *flags = word(at), *range = word(at);
     unsigned from, to, len;
@@ -244,14 +307,16 @@ static struct wanted segment(struct script *x, char **at, bool ours)
 
 /* --- segments ------------------------------------------------------------------------------------------------- */
 
-static void arrive(struct script *x, const struct wanted *w)
+static void arrive(struct script *x, const struct wanted *w, struct tcp_addrs a)
 {
     uint8_t bytes[TCP_HEADER_MAX + 4096];
     uint32_t header = tcp_wire_write(&w->s, bytes);
     CHECK(w->s.payload <= 4096);
     memset(bytes + header, w->fill, w->s.payload);
-    struct tcp_addrs a = addrs(), peers = {a.remote, a.local};
-    net_checksum(&peers, bytes, header + w->s.payload);
+    uint16_t sum = plain_checksum(&a, bytes, header + w->s.payload);
+    sum ^= w->bad ? 1 : 0;
+    bytes[16] = (uint8_t)(sum >> 8);
+    bytes[17] = (uint8_t)sum;
     struct chain all = {0};
     CHECK(chain_append_bytes(&all, x->pools->rx, bytes, header + w->s.payload) == 0);
     all.head->pkt_len = header + w->s.payload;
@@ -265,7 +330,7 @@ static void print_left(const struct script *x, const struct left *l)
     const struct tcp_seg *s = &l->s;
     printf("    left at %.3f: flags %02x seq %u len %u ack %u win %u mss %u ws %d sackok %d ts %d "
            "sacks %u",
-           (double)(l->at - START) / MS, s->flags, s->seq - x->our_isn, s->payload,
+           (double)(l->at - START) / MS, s->flags, s->seq - x->p->our_isn, s->payload,
            s->ack - PEER_ISN, s->window, s->mss, s->has_scale ? s->scale : -1, s->sack_ok,
            s->has_ts, s->sacks);
     for (uint32_t i = 0; i < s->sacks; i++)
@@ -294,9 +359,11 @@ static void expect(struct script *x, const struct wanted *w, int64_t at)
     x->out_count--;
     uint32_t seq = w->s.seq, ack = w->s.ack; /* our ISN may have become known just now */
     if (l.s.flags & TCP_SYN)
-        seq = x->our_isn;
-    bool same = (l.s.flags & ~TCP_PSH) == (w->s.flags & ~TCP_PSH) && l.s.seq == seq &&
-                l.s.payload == w->s.payload && (!(w->s.flags & TCP_ACK) || l.s.ack == ack) &&
+        seq = x->p->our_isn;
+    bool same = memcmp(&l.addrs, &x->p->addrs, sizeof l.addrs) == 0 && l.s.src == w->s.dst &&
+                l.s.dst == w->s.src && (l.s.flags & ~TCP_PSH) == (w->s.flags & ~TCP_PSH) &&
+                l.s.seq == seq && l.s.payload == w->s.payload &&
+                (!(w->s.flags & TCP_ACK) || l.s.ack == ack) &&
                 (!w->has_window || l.s.window == w->s.window) &&
                 (!w->has_options || options_equal(&w->s, &l.s));
     bool in_time = l.at >= at - TOLERANCE && l.at <= at + TOLERANCE;
@@ -316,18 +383,43 @@ static void quiet(struct script *x)
     print_left(x, &x->out[x->out_first]);
 }
 
+/*
+ * N hosts send one SYN each and never anything else. Each must get one SYN-ACK, that for its SYN.
+ * The hosts of a script's floods are all different.
+ */
+static void flood(struct script *x, uint32_t n)
+{
+    for (uint32_t i = 0; i < n && !x->failed; i++) {
+        struct tcp_addrs a = addrs_of(x, 0x10000 + x->flooded++);
+        struct wanted w = {.s = {.src = (uint16_t)(1024 + i % 60000),
+                                 .dst = PORT_OURS,
+                                 .seq = i * 65537,
+                                 .flags = TCP_SYN,
+                                 .window = 1000,
+                                 .mss = 1460}};
+        arrive(x, &w, a);
+        struct left l = x->out[x->out_first];
+        bool answered = x->out_count == 1 && memcmp(&l.addrs, &a, sizeof a) == 0 &&
+                        l.s.dst == w.s.src && l.s.flags == (TCP_SYN | TCP_ACK) &&
+                        l.s.ack == w.s.seq + 1;
+        if (!answered)
+            fail(x, "a SYN of the flood was not answered by its SYN-ACK alone");
+        x->out_count = 0;
+    }
+}
+
 static void app_send(struct script *x, uint32_t n)
 {
     struct chain c = {0};
     static const uint8_t bytes[65536];
     CHECK(n <= sizeof bytes && chain_append_bytes(&c, x->pools->tx, bytes, n) == 0);
-    tcp_send(x->conn, &c);
+    tcp_send(x->p->conn, &c);
 }
 
 static void app_read(struct script *x, uint64_t max)
 {
     struct chain c = {0};
-    tcp_recv(x->conn, max, &c);
+    tcp_recv(x->p->conn, max, &c);
     chain_free(&c);
 }
 
@@ -335,7 +427,7 @@ static void app_read(struct script *x, uint64_t max)
 static void app_reads(struct script *x, uint32_t n, uint32_t value)
 {
     struct chain c = {0};
-    bool same = tcp_recv(x->conn, n, &c) == n;
+    bool same = tcp_recv(x->p->conn, n, &c) == n;
     for (struct rte_mbuf *m = c.head; m != NULL; m = m->next)
         for (uint32_t i = 0; i < m->data_len; i++)
             same = same && rte_pktmbuf_mtod(m, uint8_t *)[i] == value;
@@ -349,8 +441,8 @@ static void at_most(struct script *x, char **at)
 {
     struct tcp_conn_info info = {0};
     struct tcp_usage usage = tcp_usage_of(x->tcp);
-    if (x->conn != NULL)
-        tcp_conn_info(x->conn, &info);
+    if (x->p->conn != NULL)
+        tcp_conn_info(x->p->conn, &info);
     const struct {
         const char *name;
         uint64_t value;
@@ -374,8 +466,8 @@ static void at_most(struct script *x, char **at)
 static void is_state(struct script *x, const char *want)
 {
     struct tcp_conn_info info = {0};
-    if (x->conn != NULL)
-        tcp_conn_info(x->conn, &info);
+    if (x->p->conn != NULL)
+        tcp_conn_info(x->p->conn, &info);
     if (want == NULL || strcmp(tcp_state_name(info.state), want) != 0) {
         fail(x, "another state");
         printf("    %s\n", tcp_state_name(info.state));
@@ -386,9 +478,9 @@ static void is_closed(struct script *x, const char *want)
 {
     static const char *const names[] = {"DONE",    "ABORT",   "RESET",
                                         "TIMEOUT", "REFUSED", "UNREACHABLE"};
-    if (!x->closed || want == NULL || strcmp(names[x->reason], want) != 0) {
+    if (!x->p->closed || want == NULL || strcmp(names[x->p->reason], want) != 0) {
         fail(x, "closed otherwise, or not");
-        printf("    %s\n", x->closed ? names[x->reason] : "open");
+        printf("    %s\n", x->p->closed ? names[x->p->reason] : "open");
     }
 }
 
@@ -410,9 +502,9 @@ static void is_stat(struct script *x, char **at)
 
 static void icmp(struct script *x, char **at)
 {
-    struct tcp_addrs a = addrs();
+    struct tcp_addrs a = x->p->addrs;
     char *kind = word(at);
-    uint32_t seq = number(x, at) + x->our_isn;
+    uint32_t seq = number(x, at) + x->p->our_isn;
     if (kind != NULL && strcmp(kind, "big") == 0)
         tcp_icmp_too_big(x->tcp, &a, PORT_OURS, PORT_PEER, seq, number(x, at), x->now);
     else
@@ -425,23 +517,23 @@ static bool app_command(struct script *x, const char *c, char **at)
 {
     bool needs_conn = strcmp(c, "is") && strcmp(c, "closed") && strcmp(c, "stat") &&
                       strcmp(c, "icmp") && strcmp(c, "acked") && strcmp(c, "finished") &&
-                      strcmp(c, "most");
-    if (needs_conn && x->conn == NULL) {
+                      strcmp(c, "most") && strcmp(c, "flood");
+    if (needs_conn && x->p->conn == NULL) {
         fail(x, "there is no connection");
         return true;
     }
     if (strcmp(c, "send") == 0)
         app_send(x, number(x, at));
     else if (strcmp(c, "shutdown") == 0)
-        tcp_shutdown(x->conn);
+        tcp_shutdown(x->p->conn);
     else if (strcmp(c, "close") == 0)
-        tcp_close(x->conn);
+        tcp_close(x->p->conn);
     else if (strcmp(c, "abort") == 0)
-        tcp_abort(x->conn);
+        tcp_abort(x->p->conn);
     else if (strcmp(c, "nagle") == 0)
-        tcp_nagle(x->conn, true);
+        tcp_nagle(x->p->conn, true);
     else if (strcmp(c, "window") == 0)
-        tcp_window(x->conn, number(x, at));
+        tcp_window(x->p->conn, number(x, at));
     else if (strcmp(c, "read") == 0)
         app_read(x, number(x, at));
     else if (strcmp(c, "reads") == 0) {
@@ -449,6 +541,8 @@ static bool app_command(struct script *x, const char *c, char **at)
         app_reads(x, n, number(x, at));
     } else if (strcmp(c, "most") == 0)
         at_most(x, at);
+    else if (strcmp(c, "flood") == 0)
+        flood(x, number(x, at));
     else if (strcmp(c, "icmp") == 0)
         icmp(x, at);
     else if (strcmp(c, "is") == 0)
@@ -457,11 +551,11 @@ static bool app_command(struct script *x, const char *c, char **at)
         is_closed(x, word(at));
     else if (strcmp(c, "stat") == 0)
         is_stat(x, at);
-    else if (strcmp(c, "readable") == 0 && tcp_readable(x->conn) != number(x, at))
+    else if (strcmp(c, "readable") == 0 && tcp_readable(x->p->conn) != number(x, at))
         fail(x, "another number of bytes is readable");
-    else if (strcmp(c, "acked") == 0 && x->acked != number(x, at))
+    else if (strcmp(c, "acked") == 0 && x->p->acked != number(x, at))
         fail(x, "another number of bytes is acknowledged");
-    else if (strcmp(c, "finished") == 0 && !x->finished)
+    else if (strcmp(c, "finished") == 0 && !x->p->finished)
         fail(x, "the peer's FIN was not reported");
     else
         return !strcmp(c, "readable") || !strcmp(c, "acked") || !strcmp(c, "finished");
@@ -487,7 +581,7 @@ static void timed(struct script *x, const char *when, char **at)
     quiet(x);
     if (strcmp(c, "<") == 0) {
         struct wanted w = segment(x, at, false);
-        arrive(x, &w);
+        arrive(x, &w, x->p->addrs);
     } else if (strcmp(c, "idle") != 0) {
         if (!app_command(x, c, at))
             fail(x, "an unknown command");
@@ -532,6 +626,13 @@ static const struct option options[] = {
     OPTION("keep_probes", keepalive_probes, 1),
 };
 
+static void name_peers(struct script *x, bool v6)
+{
+    x->v6 = v6;
+    for (uint32_t i = 0; i < PEERS_MAX; i++)
+        x->peers[i].addrs = addrs_of(x, 2 + i);
+}
+
 static void set_options(struct script *x, char **at)
 {
     for (char *p; (p = word(at)) != NULL;) {
@@ -555,6 +656,8 @@ static void set_options(struct script *x, char **at)
             x->route = (struct tcp_route){x->route.mtu, (uint32_t)v, true};
         else if (strcmp(p, "refuse") == 0)
             x->refuse = v != 0;
+        else if (strcmp(p, "v6") == 0)
+            name_peers(x, v != 0);
         else if (!found)
             fail(x, "no such option");
     }
@@ -562,14 +665,22 @@ static void set_options(struct script *x, char **at)
 
 static void start(struct script *x, bool active)
 {
-    struct tcp_addrs a = addrs();
+    struct tcp_addrs a = x->p->addrs;
     CHECK(tcp_new(&x->o, x->now, &x->tcp) == 0);
     if (!active) {
         CHECK(tcp_listen(x->tcp, any_addr(), PORT_OURS, 16, x) == 0);
         return;
     }
-    CHECK(tcp_connect(x->tcp, &a, PORT_OURS, PORT_PEER, x, x->now, &x->conn) == 0);
+    CHECK(tcp_connect(x->tcp, &a, PORT_OURS, PORT_PEER, x, x->now, &x->p->conn) == 0);
     run(x);
+}
+
+static void choose_peer(struct script *x, uint32_t n)
+{
+    if (n == 0 || n > PEERS_MAX)
+        fail(x, "no such peer");
+    else
+        x->p = &x->peers[n - 1];
 }
 
 static void one_line(struct script *x, char *line)
@@ -586,6 +697,8 @@ static void one_line(struct script *x, char *line)
         start(x, first[0] == 'c');
     else if (x->tcp == NULL)
         fail(x, "listen or connect comes first");
+    else if (strcmp(first, "peer") == 0)
+        choose_peer(x, number(x, &at));
     else
         timed(x, first, &at);
 }
@@ -598,6 +711,8 @@ bool script_run(const char *name, const char *text, struct world_pools *pools)
     x->pools = pools;
     x->now = START;
     x->route.mtu = 1500;
+    x->p = x->peers;
+    name_peers(x, false);
     rng_seed(&x->rng, 1);
     x->o.hooks = (struct tcp_hooks){on_emit,      on_route,    NULL,    on_accepted, on_connected,
                                     on_connected, on_finished, on_sent, on_closed,   x};
@@ -610,8 +725,9 @@ bool script_run(const char *name, const char *text, struct world_pools *pools)
     for (char *line; !x->failed && (line = strsep(&rest, "\n")) != NULL;) {
         x->line++;
         one_line(x, line);
-        if (x->conn != NULL)
-            tcp_conn_verify(x->conn);
+        for (int i = 0; i < PEERS_MAX; i++)
+            if (x->peers[i].conn != NULL)
+                tcp_conn_verify(x->peers[i].conn);
     }
     if (!x->failed)
         quiet(x);
