@@ -30,7 +30,8 @@ static uint32_t hash24(const struct tcp *t, const struct tcp_key *key, uint32_t 
 
 uint32_t tcp_cookie_make(struct tcp *t, const struct tcp_key *key, const struct tcp_seg *syn)
 {
-    uint32_t mss = syn->mss != 0 ? syn->mss : TCP_MSS_DEFAULT, index = 7;
+    uint32_t unsaid = tcp_addr_is_v4(&key->local) ? TCP_MSS_DEFAULT : TCP_MSS_DEFAULT_V6;
+    uint32_t mss = syn->mss != 0 ? syn->mss : unsaid, index = 7;
     while (index > 0 && mss_table[index] > mss)
         index--;
     uint32_t top = time_unit(t) << 3 | index;

@@ -410,7 +410,7 @@ void tcp_conn_setup(struct tcp_conn *c, const struct tcp_key *key, const struct 
     c->mss_path = (uint16_t)(route->mtu > headers + 64 ? route->mtu - headers : 64);
     c->tso_max = route->tso_max;
     c->checksum_offload = route->checksum_offload;
-    c->peer_mss = tcp_addr_is_v4(&key->local) ? TCP_MSS_DEFAULT : 1220;
+    c->peer_mss = tcp_addr_is_v4(&key->local) ? TCP_MSS_DEFAULT : TCP_MSS_DEFAULT_V6;
     c->rto = t->o.rto_initial;
     c->reo_mult = 1;
     c->min_rtt = c->min_rtt_next = INT64_MAX;

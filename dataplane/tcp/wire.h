@@ -25,8 +25,10 @@
 #define TCP_HEADER      20u
 #define TCP_HEADER_MAX  60u
 #define TCP_SACK_BLOCKS 4u
-#define TCP_MSS_DEFAULT 536u /* RFC 9293 MUST-15, IPv4; IPv6: 1220 */
 #define TCP_SCALE_MAX   14u
+/* RFC 9293 MUST-15: of a peer that says nothing, over IPv4 and IPv6 */
+#define TCP_MSS_DEFAULT    536u
+#define TCP_MSS_DEFAULT_V6 1220u
 
 /* Sequence numbers compare modulo 2^32. */
 static inline bool seq_lt(uint32_t a, uint32_t b)
