@@ -23,9 +23,15 @@ void tcp_timer_sync(struct tcp_conn *c)
     /* armed too early: it fires, finds nothing due and is armed again, which is rarer than moving it */
 }
 
+/*
+ * While the window is closed, two of what is sent fit into the user timeout: a peer that answers each of
+ * them keeps its connection, whatever the timeout is (RFC 9293 MUST-37).
+ */
 static int64_t backed_off(const struct tcp_conn *c)
 {
-    int64_t rto = c->rto, max = c->tcp->o.rto_max;
+    int64_t rto = c->rto, max = c->tcp->o.rto_max, half = c->tcp->o.user_timeout / 2;
+    if (c->snd_wnd == 0 && half < max)
+        max = half;
     for (uint8_t i = 0; i < c->backoff && rto < max; i++)
         rto *= 2;
     return rto < max ? rto : max;

@@ -115,6 +115,9 @@ static void on_emit(void *ctx, struct rte_mbuf *m, const struct tcp_out *out)
     const uint8_t *p = rte_pktmbuf_read(m, 0, out->header_len, scratch);
     CHECK(p != NULL && tcp_wire_parse(p, out->header_len, m->pkt_len, &s) == 0);
     s.ecn = out->ecn;
+    /* RFC 9293 MUST-65: no MSS nor anything else but timestamps and SACK after the SYN */
+    CHECK(s.flags & TCP_SYN ||
+          s.header == TCP_HEADER + (s.has_ts ? 12u : 0) + (s.sacks > 0 ? 4 + 8u * s.sacks : 0));
     if (!out->checksum_offload) {
         static uint8_t all[65536];
         CHECK(m->pkt_len <= sizeof all);
@@ -361,7 +364,7 @@ static void expect(struct script *x, const struct wanted *w, int64_t at)
     if (l.s.flags & TCP_SYN)
         seq = x->p->our_isn;
     bool same = memcmp(&l.addrs, &x->p->addrs, sizeof l.addrs) == 0 && l.s.src == w->s.dst &&
-                l.s.dst == w->s.src && (l.s.flags & ~TCP_PSH) == (w->s.flags & ~TCP_PSH) &&
+                l.s.dst == w->s.src && (l.s.flags & (w->s.flags | ~TCP_PSH)) == w->s.flags &&
                 l.s.seq == seq && l.s.payload == w->s.payload &&
                 (!(w->s.flags & TCP_ACK) || l.s.ack == ack) &&
                 (!w->has_window || l.s.window == w->s.window) &&

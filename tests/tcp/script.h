@@ -22,7 +22,7 @@
  * FLAGS: of S F R P A (or .) E W; options: mss N, ws N, sackok, ts V/E (E `echo`: the peer's newest),
  * sack a:b..., ce (CE in the IP header), bad (a wrong checksum). The checksum of all that leaves is
  * checked against a plain one, except with `opt tso`.
- * An expected segment without `win` or options matches any; P is ignored when comparing.
+ * An expected segment without `win` or options matches any; P must be there if it is written.
  * Owner: one test. A failed script prints the line and what left instead.
  */
 #ifndef TESTS_TCP_SCRIPT_H
