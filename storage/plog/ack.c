@@ -47,6 +47,7 @@ void plog_fail(struct plog *p, int err, const char *what)
     if (p->failed)
         return;
     p->failed = true;
+    p->failure = err;
     log_error("storage", "%s/%s: %s: %s; the partition is offline", p->log_dir, p->name, what,
               err_text(err));
     struct plog_append *a = p->queue_head;
@@ -62,7 +63,8 @@ void plog_fail(struct plog *p, int err, const char *what)
     plog_lookups_go(p);
     if (p->writes == NULL)
         drop_chunks(p);
-    if (p->env->disk_error)
+    /* damage in its own files is the partition's alone: the disk does what it is told */
+    if (p->env->disk_error && err != ERR_CORRUPT)
         p->env->disk_error(p->env, p, err);
 }
 

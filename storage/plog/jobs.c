@@ -275,7 +275,7 @@ static void open_run(struct job *job)
     if (job->err == 0)
         job->err = p->fs->ops->open(p->fs, path, IO_OPEN_READ, &job->file);
     if (job->err == 0)
-        job->err = segment_read_indexes(s, &s->offsets, &s->times, &s->memory);
+        job->err = segment_use_indexes(s, &s->offsets, &s->times, &s->memory);
     if (job->err && job->file) {
         p->fs->ops->close(p->fs, job->file);
         job->file = NULL;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "storage/plog/checkpoint.h"
 #include "storage/plog/loader.h"
 
@@ -304,7 +305,10 @@ static int load_epochs(struct loader *l)
     err = n ? epochs_parse(&p->epochs, text, n) : 0;
     free(text);
     /* like an empty one: the batches carry their epochs */
-    return err == ERR_CORRUPT ? 0 : err;
+    if (err != ERR_CORRUPT)
+        return err;
+    log_warn("storage", "%s: damaged and not used: the batches say what they can", path);
+    return 0;
 }
 
 static int save_epochs(struct plog *p)
@@ -517,7 +521,7 @@ int plog_close(struct plog *p)
         return 0;
     CHECK(p->state == PLOG_OPENED || p->state == PLOG_DETACHED);
     unlink_doomed(p);
-    int err = p->failed ? ERR_IO : save_all(p);
+    int err = !p->failed ? save_all(p) : p->failure == ERR_CORRUPT ? ERR_CORRUPT : ERR_IO;
     plog_free(p);
     return err;
 }

@@ -116,13 +116,17 @@ static void lookup_run(struct job *job)
     if (job->err)
         return;
     if (!k->indexed) {
-        job->err = segment_read_indexes(k->s, &offsets, &times, &memory);
+        job->err = segment_use_indexes(k->s, &offsets, &times, &memory);
         if (job->err == 0)
             k->at = start_position(k, k->s, &offsets, &times);
         free(memory);
     }
     if (job->err == 0)
         job->err = search(k, k->at);
+    if (job->err == ERR_CORRUPT && k->at > 0) {
+        segment_distrust(k->s, "an entry names a byte where no batch begins");
+        job->err = search(k, 0);
+    }
     fs->ops->close(fs, job->file);
 }
 

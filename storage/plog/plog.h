@@ -24,7 +24,8 @@
  *      the journal alone has.
  * Durability: PLOG_FSYNC: on the medium, in the segment or the journal. PLOG_OS: handed to the operating
  * system, or stored where the log memory has a name: survives the death of the process.
- * Failure: a failing disk moves the plog to FAILED and is reported through env->disk_error, once.
+ * Failure: a failing disk moves the plog to FAILED and is reported through env->disk_error, once;
+ * damage in its files (ERR_CORRUPT) moves it to FAILED alone. A damaged index only costs time.
  */
 #ifndef STORAGE_PLOG_PLOG_H
 #define STORAGE_PLOG_PLOG_H
@@ -75,7 +76,7 @@ struct plog_env {
     struct clock *clock;
     const int64_t *now_ns, *wall_ms; /* the shard's time of this step */
     enum plog_durability durability;
-    /* A disk error took this plog's log dir down; called once per failing plog on the shard. */
+    /* A disk error took this plog's log dir down; called once, on the shard. Not for ERR_CORRUPT. */
     void (*disk_error)(struct plog_env *env, struct plog *plog, int err);
     void *ctx;
     int64_t retention_check_ms; /* log.retention.check.interval.ms; 0: never */

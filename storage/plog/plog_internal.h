@@ -94,6 +94,7 @@ struct plog {
     struct plog_env *env;
     enum plog_state state;
     bool failed;
+    int failure; /* why, while failed */
 
     int64_t log_start, stable, high_watermark, end;
     int64_t first_unstable; /* first offset of the oldest open transaction, -1 */
@@ -176,6 +177,11 @@ int segment_write_indexes(struct segment *s);
 /* Reads the index files into memory of their size. ERR_NOT_FOUND, ERR_CORRUPT. */
 int segment_read_indexes(struct segment *s, struct index *offsets, struct index *times,
                          void **memory);
+/* For what is sealed: damaged ones are told and replaced by empty ones, which only cost time. */
+int segment_use_indexes(struct segment *s, struct index *offsets, struct index *times,
+                        void **memory);
+/* Tells the operator that an index is damaged. Any thread. */
+void segment_distrust(const struct segment *s, const char *what);
 int segment_write_snapshot(const struct plog *p, int64_t offset, const uint8_t *bytes, size_t n);
 
 static inline struct segment *plog_active(const struct plog *p)

@@ -1,4 +1,6 @@
 /* Ranges out: from the tail's chunks, or from the disk through chunks of their own. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -48,20 +50,24 @@ enum scan_result { SCAN_FOUND, SCAN_MORE, SCAN_CORRUPT };
  * Walks batch headers from *at to the first batch that ends at or behind `offset`; *bytes is its
  * size. SCAN_MORE: the window ends before; *at is the batch that could not be looked at.
  */
-static enum scan_result scan(const struct window *w, uint32_t *at, int64_t offset, uint32_t *bytes)
+static enum scan_result scan(const struct segment *s, const struct window *w, uint32_t *at,
+                             int64_t offset, uint32_t *bytes)
 {
     uint8_t raw[batch_header_bytes];
     struct batch_header h;
     while (window_copy(w, *at, raw, BATCH_MAGIC + 1)) {
         batch_decode(raw, &h);
         int64_t last = h.base_offset; /* of the old formats: the offset of the last message in it */
-        if (h.bytes < batch_overhead_bytes + batch_length_min || h.bytes > segment_bytes_max)
+        if (h.bytes < batch_overhead_bytes + batch_length_min || h.bytes > segment_bytes_max ||
+            h.base_offset < s->base || h.base_offset >= s->next)
             return SCAN_CORRUPT;
         if (raw[BATCH_MAGIC] >= 2) {
             if (!window_copy(w, *at, raw, BATCH_LAST_DELTA + 4))
                 return SCAN_MORE;
             last += bytes_get_i32(raw + BATCH_LAST_DELTA);
         }
+        if (last < h.base_offset || last >= s->next)
+            return SCAN_CORRUPT;
         if (last >= offset) {
             *bytes = h.bytes;
             return SCAN_FOUND;
@@ -72,16 +78,40 @@ static enum scan_result scan(const struct window *w, uint32_t *at, int64_t offse
 }
 
 /*
+ * Whether the offset index points at a batch from which the offset can be found. Index entries have no
+ * checksum; a wrong one would hand out bytes from the middle of a batch, or leave batches out.
+ */
+static bool entry_right(const struct window *w, const struct segment *s, uint32_t at,
+                        int64_t offset)
+{
+    uint8_t raw[batch_header_bytes];
+    if (!window_copy(w, at, raw, BATCH_MAGIC + 1))
+        return false;
+    uint32_t length = bytes_get_u32(raw + BATCH_LENGTH);
+    int64_t base = bytes_get_i64(raw);
+    return raw[BATCH_MAGIC] <= 2 && length >= batch_length_min &&
+           length <= segment_bytes_max - batch_overhead_bytes && base >= s->base && base <= offset;
+}
+
+static void index_drop(struct segment *s, uint32_t at)
+{
+    char what[64];
+    snprintf(what, sizeof(what), "an entry names byte %u, where no batch begins", at);
+    segment_distrust(s, what);
+    s->offsets.entries = 0;
+}
+
+/*
  * Where a committed read of [from, to) must end: before the batch that holds the last stable
  * offset, while a transaction is open.
  */
-static uint32_t stable_end(const struct plog *p, const struct plog_read *r, const struct window *w,
-                           uint32_t from, uint32_t to)
+static uint32_t stable_end(const struct plog *p, const struct segment *s, const struct plog_read *r,
+                           const struct window *w, uint32_t from, uint32_t to)
 {
     uint32_t bytes, at = from;
     if (!r->read_committed || p->stable == p->high_watermark)
         return to;
-    scan(w, &at, p->stable, &bytes);
+    scan(s, w, &at, p->stable, &bytes);
     return at < to ? at : to;
 }
 
@@ -206,7 +236,7 @@ static void op_lend(struct read_op *op)
     struct plog *p = op->plog;
     uint32_t to = op->window.end < op->end ? op->window.end : op->end;
     if (to >= op->batch_end)
-        to = stable_end(p, op->read, &op->window, op->batch_end, to);
+        to = stable_end(p, op->segment, op->read, &op->window, op->batch_end, to);
     int err =
         window_lend(p->env->cache, &op->window, op->position, to, &op->read->data, &op->position);
     if (err) { /* no mbufs or lend blocks now */
@@ -218,6 +248,15 @@ static void op_lend(struct read_op *op)
         op_read(op);
     else
         op_answer(op, 0);
+}
+
+/* The bytes at `at` are no batch: the partition's own damage. */
+static void op_corrupt(struct read_op *op, uint32_t at)
+{
+    char what[64];
+    snprintf(what, sizeof(what), "%020" PRId64 ".log, byte %u: no batch", op->segment->base, at);
+    plog_fail(op->plog, ERR_CORRUPT, what);
+    op_answer(op, KERR_KAFKA_STORAGE_ERROR);
 }
 
 /* The answer's range is known: the first batch begins at op->position. */
@@ -236,8 +275,7 @@ static void op_found(struct read_op *op, uint32_t bytes)
     op->batch_end = op->position + bytes;
     op->end = budget < op->limit - op->position ? op->position + budget : op->limit;
     if (op->batch_end > op->limit) {
-        plog_fail(op->plog, ERR_CORRUPT, "reading");
-        op_answer(op, KERR_KAFKA_STORAGE_ERROR);
+        op_corrupt(op, op->position);
         return;
     }
     op_lend(op);
@@ -265,13 +303,22 @@ static void op_next_segment(struct read_op *op)
 
 static void op_filled(struct read_op *op)
 {
-    struct plog *p = op->plog;
     uint32_t bytes, before = op->position;
     if (op->found) {
         op_lend(op);
         return;
     }
-    enum scan_result found = scan(&op->window, &op->position, op->read->offset, &bytes);
+    if (op->indexed && !entry_right(&op->window, op->segment, before, op->read->offset)) {
+        index_drop(op->segment, before);
+        op_drop_chunks(op);
+        op->indexed = false;
+        op->position = 0;
+        op_read(op);
+        return;
+    }
+    op->indexed = false;
+    enum scan_result found =
+        scan(op->segment, &op->window, &op->position, op->read->offset, &bytes);
     if (found == SCAN_FOUND) {
         op_found(op, bytes);
         return;
@@ -282,8 +329,7 @@ static void op_filled(struct read_op *op)
         return;
     }
     if (found == SCAN_CORRUPT || op->position == before) {
-        plog_fail(p, ERR_CORRUPT, "reading");
-        op_answer(op, KERR_KAFKA_STORAGE_ERROR);
+        op_corrupt(op, op->position);
         return;
     }
     op_read(op);
@@ -433,6 +479,7 @@ void read_op_resume(struct read_op *op)
     op->position = op->read->offset > s->base
                        ? offset_index_lookup(&s->offsets, (uint32_t)(op->read->offset - s->base))
                        : 0;
+    op->indexed = op->position > 0;
     if (op->position >= op->limit)
         op_next_segment(op);
     else
@@ -453,7 +500,9 @@ static enum cached read_cached(struct plog *p, struct plog_read *r, struct segme
     uint64_t reach =
         (uint64_t)at + r->max_bytes + (uint64_t)p->config.index_interval_bytes + tail_chunk_bytes;
     struct window w = window_cached(s, at, reach < limit ? (uint32_t)reach : limit);
-    if (scan(&w, &at, r->offset, &bytes) != SCAN_FOUND)
+    if (at > 0 && w.end > at && !entry_right(&w, s, at, r->offset))
+        return CACHED_NO; /* looked at again, and told, on the way to the disk */
+    if (scan(s, &w, &at, r->offset, &bytes) != SCAN_FOUND)
         return CACHED_NO;
     if (bytes > r->max_bytes && !r->min_one)
         return CACHED_DONE;
@@ -466,7 +515,7 @@ static enum cached read_cached(struct plog *p, struct plog_read *r, struct segme
     w = window_cached(s, at, at + budget);
     if (w.end < at + bytes)
         return CACHED_NO;
-    w.end = stable_end(p, r, &w, at, w.end);
+    w.end = stable_end(p, s, r, &w, at, w.end);
     int err = window_lend(p->env->cache, &w, at, w.end, &r->data, &lent);
     if (err && lent < at + bytes) {
         chain_free(&r->data);

@@ -127,7 +127,7 @@ static bool bytes_behind(const struct loader *l)
     return false;
 }
 
-/* What follows the good bytes was never more than room: the next segment goes on where they end. */
+/* The next segment goes on where the good bytes end: what follows them can only be room. */
 static bool goes_on(const struct loader *l, const struct segment *s)
 {
     return l->at + 1 < l->base_count && s->next == l->bases[l->at + 1];
@@ -241,7 +241,7 @@ static int rebuild(struct loader *l, struct segment *s, int64_t file_size, bool 
         err = scan_segment(l, s, file_size, last, &good);
     if (err)
         return scan_fail(l, s, err, "reading");
-    *cut = goes_on(l, s) ? 0 : file_size - good;
+    *cut = goes_on(l, s) && is_room(l, s, good) ? 0 : file_size - good;
     if (*cut > 0 && l->open->durability == PLOG_FSYNC && bytes_behind(l))
         return bad_batch(l, s, good);
     if (*cut > 0 && !is_room(l, s, good))

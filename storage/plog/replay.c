@@ -62,7 +62,7 @@ static int load_snapshot(struct loader *l, int64_t *offset)
         }
         if (err != ERR_CORRUPT)
             return err;
-        log_warn("storage", "%s: %020" PRId64 ".snapshot is corrupt, removed", p->name, at);
+        log_warn("storage", "%s is damaged, removed: producers are read from the log", path);
         remove_snapshot(l, at);
         l->snapshot_count--;
     }

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "storage/plant.h"
 #include "storage/plog/checkpoint.h"
 #include "storage/plog/plog_internal.h"
@@ -253,6 +254,28 @@ int segment_read_indexes(struct segment *s, struct index *offsets, struct index 
     }
     *memory = both;
     return 0;
+}
+
+int segment_use_indexes(struct segment *s, struct index *offsets, struct index *times,
+                        void **memory)
+{
+    int err = segment_read_indexes(s, offsets, times, memory);
+    if (err != ERR_CORRUPT)
+        return err;
+    *offsets = *times = (struct index){0};
+    *memory = malloc(1);
+    if (*memory == NULL)
+        return ERR_NO_MEMORY;
+    segment_distrust(s, "entries that cannot be right");
+    return 0;
+}
+
+void segment_distrust(const struct segment *s, const char *what)
+{
+    log_error("storage",
+              "%s/%020" PRId64 ".index or .timeindex: %s; not used: the segment is read from its "
+              "beginning. With the broker stopped, remove the two files: they are made anew",
+              s->plog->dir, s->base, what);
 }
 
 uint32_t plog_segment_at(const struct plog *p, int64_t offset)

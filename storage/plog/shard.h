@@ -38,6 +38,7 @@ struct read_op {
     uint32_t position;  /* next byte to look at (searching) or to hand out (found) */
     uint32_t want;      /* bytes of the read under way */
     uint32_t limit;     /* position that may not be passed */
+    bool indexed;       /* position is an index entry's, and was not looked at */
     bool found;         /* position is in the answer's range */
     uint32_t batch_end; /* end of the answer's first batch */
     uint32_t end;       /* where the answer ends at the latest */
