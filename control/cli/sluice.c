@@ -2,9 +2,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/err.h"
 #include "control/cli/log_tool.h"
 #include "control/cli/meta_dump.h"
 #include "control/cli/stages.h"
+#include "control/cli/tune.h"
 
 static const char usage[] =
     "Usage: sluice version\n"
@@ -16,8 +18,11 @@ static const char usage[] =
     "       sluice log stat <path>       segments, bytes, offsets, compression\n"
     "       sluice stages <address>      where the time of requests goes; address: the broker's\n"
     "                                    sluice.metrics.listener\n"
+    "       sluice tune --check [server.properties]  what this machine lacks for a broker with "
+    "these\n"
+    "                                    settings, and how to put it right\n"
     "\n"
-    "Exit: 0, or 1 with the reason on standard error.\n";
+    "Exit: 0, or 1 with the reason on standard error (tune: 1 if something is wrong).\n";
 
 static int run_meta_dump(const char *dir)
 {
@@ -36,6 +41,15 @@ static int run_stages(const char *address)
         return 0;
     fprintf(stderr, "sluice: %s\n", why);
     return 1;
+}
+
+static int run_tune(const char *properties)
+{
+    char why[1024] = "";
+    int err = tune_check(properties, stdout, why, sizeof(why));
+    if (err < 0)
+        fprintf(stderr, "sluice: %s\n", why[0] ? why : err_text(err));
+    return err != 0;
 }
 
 /* log <command> [--option] <path> */
@@ -78,6 +92,8 @@ int main(int argc, char **argv)
         return run_log(argc - 2, argv + 2);
     if (argc == 3 && strcmp(argv[1], "stages") == 0)
         return run_stages(argv[2]);
+    if ((argc == 3 || argc == 4) && strcmp(argv[1], "tune") == 0 && strcmp(argv[2], "--check") == 0)
+        return run_tune(argc == 4 ? argv[3] : NULL);
     fputs(usage, stderr);
     return 1;
 }
