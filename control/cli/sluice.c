@@ -1,12 +1,15 @@
 /* sluice: the tool beside the broker. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "control/cli/log_tool.h"
 #include "control/cli/meta_dump.h"
+#include "control/cli/ports.h"
 #include "control/cli/stages.h"
 #include "control/cli/tune.h"
+#include "core/eal.h"
 
 static const char usage[] =
     "Usage: sluice version\n"
@@ -18,11 +21,16 @@ static const char usage[] =
     "       sluice log stat <path>       segments, bytes, offsets, compression\n"
     "       sluice stages <address>      where the time of requests goes; address: the broker's\n"
     "                                    sluice.metrics.listener\n"
+    "       sluice ports [--queues N] <device>...  opens network ports, says what they can do, "
+    "closes\n"
+    "                                    them; device: as in sluice.dpdk.ports\n"
     "       sluice tune --check [server.properties]  what this machine lacks for a broker with "
     "these\n"
     "                                    settings, and how to put it right\n"
     "\n"
-    "Exit: 0, or 1 with the reason on standard error (tune: 1 if something is wrong).\n";
+    "Exit: 0, or 1 with the reason on standard error (tune: 1 if something is wrong, "
+    "ports:\n"
+    "if a device was refused).\n";
 
 static int run_meta_dump(const char *dir)
 {
@@ -50,6 +58,24 @@ static int run_tune(const char *properties)
     if (err < 0)
         fprintf(stderr, "sluice: %s\n", why[0] ? why : err_text(err));
     return err != 0;
+}
+
+/* ports [--queues N] <device>... */
+static int run_ports(int argc, char **argv)
+{
+    char why[1024] = "";
+    uint32_t queues = ports_queues_default;
+    bool asked = argc > 2 && strcmp(argv[0], "--queues") == 0;
+    if (asked)
+        queues = (uint32_t)strtoul(argv[1], NULL, 10);
+    int skip = asked ? 2 : 0;
+    int refused = ports_print((const char *const *)argv + skip, (uint32_t)(argc - skip), queues,
+                              stdout, why, sizeof(why));
+    fflush(stdout);
+    eal_down();
+    if (refused < 0)
+        fprintf(stderr, "sluice: %s\n", why[0] ? why : err_text(refused));
+    return refused != 0;
 }
 
 /* log <command> [--option] <path> */
@@ -90,6 +116,8 @@ int main(int argc, char **argv)
         return run_meta_dump(argv[3]);
     if ((argc == 4 || argc == 5) && strcmp(argv[1], "log") == 0)
         return run_log(argc - 2, argv + 2);
+    if (argc >= 3 && strcmp(argv[1], "ports") == 0)
+        return run_ports(argc - 2, argv + 2);
     if (argc == 3 && strcmp(argv[1], "stages") == 0)
         return run_stages(argv[2]);
     if ((argc == 3 || argc == 4) && strcmp(argv[1], "tune") == 0 && strcmp(argv[2], "--check") == 0)

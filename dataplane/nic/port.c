@@ -196,8 +196,8 @@ static int negotiate(struct port *p, const struct port_options *o,
     char text[128];
     const struct quirks *q = p->quirks;
     uint32_t most = q->queues_max != 0 ? q->queues_max : port_queues_max;
-    r->queues = smallest(o->shards, info->max_rx_queues, info->max_tx_queues);
-    r->queues = r->queues > most ? (uint16_t)most : r->queues;
+    r->queues_max = smallest(most, info->max_rx_queues, info->max_tx_queues);
+    r->queues = smallest(o->shards, r->queues_max, r->queues_max);
     r->asked = o->offloads;
     r->offered = offload_offered(info);
     r->negotiated = offload_negotiate(o->offloads, r->offered, q);

@@ -53,6 +53,7 @@ struct port_report {
     char driver[32];
     uint8_t mac[6];
     uint16_t mtu, queues;
+    uint16_t queues_max;                 /* that the device could have */
     uint64_t asked, offered, negotiated; /* offloads */
     bool steered;     /* the card itself brings a connection's frames to its shard's queue */
     bool has_fd;      /* idle shards wait on a file descriptor; else they sleep in steps */

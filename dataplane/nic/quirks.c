@@ -83,6 +83,31 @@ const struct quirks *quirks_find(const char *device)
     return NULL;
 }
 
+const char *quirks_text(const struct quirks *q, uint32_t i)
+{
+    const struct {
+        bool applies;
+        const char *text;
+    } all[] = {
+        {q->mtu_max != 0, "takes no larger MTU than it was seen to carry"},
+        {q->queues_max != 0, "more queues than it serves can be opened: they are not"},
+        {q->no_offloads != 0,
+         "its offloads of checksums and segments are not taken: software, or wrong"},
+        {q->own_linear, "sends only whole buffers of its own pool: others are copied"},
+        {q->page_bound, "loses buffers that cross a page of 4 KiB: none does"},
+        {q->bsize_arg, "merges frames over its buffer size wrongly: bsize is set to fit the MTU"},
+        {q->rt_signals, "waits for a real-time signal before it reads: it finds none free"},
+        {q->shared_mac, "the kernel's end has the same MAC address: ours differs by one bit"},
+        {q->close_races, "a peer that leaves races with closing: closed on EAL's own thread"},
+        {q->zero_copy_arg, "zero-copy=yes shows the peer our memory: what is not EAL's is copied"},
+        {q->understates_length, "says a shorter frame than it takes: not believed"},
+    };
+    for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++)
+        if (all[k].applies && i-- == 0)
+            return all[k].text;
+    return NULL;
+}
+
 int quirks_device(const struct quirks *q, const char *device, uint16_t mtu, char *out, size_t size)
 {
     unsigned needed = (unsigned)mtu + memif_bsize_extra;

@@ -43,6 +43,9 @@ struct quirks {
 /* The entry for a device string ("net_tap0,iface=x", "0000:03:00.0"); NULL: no driver is known. */
 const struct quirks *quirks_find(const char *device);
 
+/* What applies, in words, one a call: i from 0 until NULL. */
+const char *quirks_text(const struct quirks *q, uint32_t i);
+
 /* True for "03:00.0" and "0000:03:00.0", also with arguments behind a comma. */
 bool quirks_is_pci(const char *device);
 
