@@ -12,6 +12,8 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "control/broker_impl.h"
+#include "dataplane/nic/lane.h"
+#include "dataplane/transport/dpdk_net.h"
 
 /* ---- sizes ---- */
 
@@ -186,6 +188,11 @@ static int metrics_make(struct broker *b, char *why, size_t why_size)
     for (uint32_t i = 0; i < b->shard_count; i++)
         m->shards[i] =
             (struct metrics_shard){&b->shards[i].shard, b->shards[i].kafka, b->shards[i].cache};
+    for (uint32_t i = 0; i < b->shard_count; i++)
+        for (uint32_t k = 0; b->shards[i].dpdk && k < b->ports.count; k++)
+            metrics_lane_add(m,
+                             lane_counters(dpdk_net_lane(dpdk_transport_net(b->shards[i].dpdk), k)),
+                             i, b->ports.items[k].device);
     if (address.len == 0)
         return 0;
     int err = metrics_lag_init(&b->lag);

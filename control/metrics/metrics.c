@@ -2,17 +2,20 @@
 
 #include <dirent.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <rte_mempool.h>
 
+#include "base/check.h"
 #include "base/err.h"
 #include "control/metrics/lag.h"
 #include "control/metrics/text.h"
 #include "core/shard.h"
 #include "core/stages.h"
 #include "dataplane/kafka/kafka.h"
+#include "dataplane/nic/lane.h"
 #include "dataplane/proto/apis.h"
 #include "storage/cache/cache.h"
 
@@ -148,6 +151,66 @@ static void write_pool_buffers(struct text *t, const struct metrics *m)
         }
     }
 }
+
+/* ---- network ports ---- */
+
+void metrics_lane_add(struct metrics *m, const struct lane_counters *counters, uint32_t shard,
+                      const char *device)
+{
+    CHECK(m->lane_count < metrics_lanes_max);
+    struct metrics_lane *l = &m->lanes[m->lane_count++];
+    l->counters = counters;
+    l->shard = shard;
+    snprintf(l->port, sizeof(l->port), "%.*s", (int)strcspn(device, ",\"\\\n"), device);
+}
+
+static void lane_sample(struct text *t, const struct metrics_lane *l, const char *name,
+                        const char *value, uint64_t n)
+{
+    char label[label_bytes_max];
+    snprintf(label, sizeof(label), "shard=\"%u\",port=\"%s\",%s=\"%s\"", l->shard, l->port, name,
+             value);
+    text_sample(t, label, (double)n);
+}
+
+static void write_port_frames(struct text *t, const struct metrics *m)
+{
+    for (const struct metrics_lane *l = m->lanes; l < m->lanes + m->lane_count; l++) {
+        lane_sample(t, l, "way", "in", l->counters->rx_frames);
+        lane_sample(t, l, "way", "out", l->counters->tx_frames);
+    }
+}
+
+static void write_port_bytes(struct text *t, const struct metrics *m)
+{
+    for (const struct metrics_lane *l = m->lanes; l < m->lanes + m->lane_count; l++) {
+        lane_sample(t, l, "way", "in", l->counters->rx_bytes);
+        lane_sample(t, l, "way", "out", l->counters->tx_bytes);
+    }
+}
+
+static void write_port_handed(struct text *t, const struct metrics *m)
+{
+    for (const struct metrics_lane *l = m->lanes; l < m->lanes + m->lane_count; l++) {
+        lane_sample(t, l, "way", "in", l->counters->rx_handed);
+        lane_sample(t, l, "way", "out", l->counters->tx_handed);
+    }
+}
+
+static void write_port_drops(struct text *t, const struct metrics *m)
+{
+    static const char *const reasons[LANE_DROP_COUNT] = {
+        [LANE_DROP_RX_HANDOVER] = "rx_handover", [LANE_DROP_RX_COPY] = "rx_copy",
+        [LANE_DROP_TX_FULL] = "tx_full",         [LANE_DROP_TX_STUCK] = "tx_stuck",
+        [LANE_DROP_TX_HANDOVER] = "tx_handover", [LANE_DROP_TX_NO_MBUF] = "tx_no_buffer",
+        [LANE_DROP_TX_LENGTH] = "tx_length",
+    };
+    for (const struct metrics_lane *l = m->lanes; l < m->lanes + m->lane_count; l++)
+        for (int i = 0; i < LANE_DROP_COUNT; i++)
+            lane_sample(t, l, "reason", reasons[i], l->counters->drops[i]);
+}
+
+/* ---- log memory ---- */
 
 static struct cache_stats stats_of(const struct metrics_shard *s)
 {

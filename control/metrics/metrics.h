@@ -22,6 +22,7 @@
 
 struct cache;
 struct kafka;
+struct lane_counters;
 struct shard;
 
 /* The parts of one shard; they outlive the metrics. */
@@ -31,6 +32,16 @@ struct metrics_shard {
     const struct cache *cache;
 };
 
+#define metrics_lanes_max     (shard_count_max * 8) /* of every shard one for each port */
+#define metrics_port_name_max 32
+
+/* A shard's way in and out of a network port; the counters outlive the metrics. */
+struct metrics_lane {
+    const struct lane_counters *counters;
+    uint32_t shard;
+    char port[metrics_port_name_max]; /* the device string up to its arguments */
+};
+
 enum metrics_state { METRICS_STARTING, METRICS_READY, METRICS_STOPPING };
 
 struct metrics_lag;
@@ -38,11 +49,17 @@ struct metrics_lag;
 struct metrics {
     struct metrics_shard shards[shard_count_max];
     uint32_t shard_count;
+    struct metrics_lane lanes[metrics_lanes_max];
+    uint32_t lane_count; /* 0: no listener's transport is dpdk */
     struct clock *clock;
     int64_t started_ns;
     struct metrics_lag *lag; /* NULL: nobody works it out */
     _Atomic int state;       /* enum metrics_state, set by the broker */
 };
+
+/* device: a device string. At most metrics_lanes_max, before anybody renders. */
+void metrics_lane_add(struct metrics *m, const struct lane_counters *counters, uint32_t shard,
+                      const char *device);
 
 /* *out: a text that the caller frees with free, *len its bytes. */
 int metrics_render(const struct metrics *m, char **out, size_t *len);
