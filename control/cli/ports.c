@@ -131,6 +131,7 @@ static bool look(struct looked_at *l, uint32_t queues, FILE *out)
         .mtu = l->port.mtu,
         .shards = queues,
         .offloads = port_offloads_all,
+        .unshared = true,
         .pool_bufs = packet_bufs,
     };
     fprintf(out, "%s\n", l->device);

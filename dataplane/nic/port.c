@@ -1,6 +1,7 @@
 #include "dataplane/nic/port.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <rte_alarm.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
@@ -161,12 +162,26 @@ static int probe_error(const struct port *p, const struct port_options *o, int e
     return refuse(o, err, why, size, text);
 }
 
+/* In the network namespace where the driver would look. */
+static bool iface_exists(const char *device)
+{
+    char name[IF_NAMESIZE];
+    const char *at = strstr(device, ",iface=");
+    if (at == NULL)
+        return false;
+    at += strlen(",iface=");
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, ","), at);
+    return if_nametoindex(name) != 0;
+}
+
 static int probe(struct port *p, const struct port_options *o, char *why, size_t size)
 {
     char device[port_device_max + 32], name[port_device_max];
     snprintf(name, sizeof(name), "%.*s", (int)strcspn(o->device, ","), o->device);
     if (rte_eth_dev_get_port_by_name(name, &p->id) == 0)
         return 0; /* open already: a card that EAL found, or rings of this process */
+    if (o->unshared && p->quirks->joins_iface && iface_exists(o->device))
+        return refuse(o, ERR_BUSY, why, size, "its interface exists: a broker may be using it");
     int err = quirks_device(p->quirks, o->device, p->report.mtu, device, sizeof(device));
     if (err == ERR_RANGE)
         return refuse(o, ERR_INVALID, why, size, "bsize must be at least the MTU and 22");

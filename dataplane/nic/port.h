@@ -45,6 +45,7 @@ struct port_options {
     uint16_t mtu;       /* of the IP packet; 0: port_mtu_default */
     uint32_t shards;    /* queues wanted: one for each */
     uint64_t offloads;  /* asked for */
+    bool unshared;      /* ERR_BUSY rather than join an interface that somebody may use */
     uint32_t pool_bufs; /* packet buffers for each queue, at least 2 * port_rx_descriptors */
 };
 

@@ -17,6 +17,7 @@ static const struct quirks table[] = {
         /* done in software inside, byte by byte, or by the kernel on the other side */
         .no_offloads = port_tx_checksum | port_rx_checksum | port_tso,
         .rt_signals = true,
+        .joins_iface = true,
         .shared_mac = true,
         .has_fd = true,
     },
@@ -97,6 +98,7 @@ const char *quirks_text(const struct quirks *q, uint32_t i)
         {q->page_bound, "loses buffers that cross a page of 4 KiB: none does"},
         {q->bsize_arg, "merges frames over its buffer size wrongly: bsize is set to fit the MTU"},
         {q->rt_signals, "waits for a real-time signal before it reads: it finds none free"},
+        {q->joins_iface, "joins an interface that exists as one more queue"},
         {q->shared_mac, "the kernel's end has the same MAC address: ours differs by one bit"},
         {q->close_races, "a peer that leaves races with closing: closed on EAL's own thread"},
         {q->zero_copy_arg, "zero-copy=yes shows the peer our memory: what is not EAL's is copied"},

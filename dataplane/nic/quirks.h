@@ -30,6 +30,8 @@ struct quirks {
     bool rt_signals;
     /* Its receive queue has a file descriptor that becomes readable. */
     bool has_fd;
+    /* Joins an interface (iface=) that exists as one more queue, and takes it down when closed. */
+    bool joins_iface;
     /* The kernel's end of it has the same MAC address: ours differs by one bit. */
     bool shared_mac;
     /* A peer that leaves makes EAL's interrupt thread free what a close frees: closed there. */

@@ -78,14 +78,16 @@ static void queues_and_fields(void)
 /* One that is refused does not keep the others from being looked at. */
 static void refused(void)
 {
-    const char *devices[] = {"net_nothing0", "net_memif1,role=waiter", "net_ring2;mtu=100",
-                             "net_ring3 net_ring4", "net_ring5"};
-    char *page = page_of(devices, 5, 1, 4);
+    const char *devices[] = {"net_nothing0",      "net_memif1,role=waiter",
+                             "net_ring2;mtu=100", "net_ring3 net_ring4",
+                             "net_ring5",         "net_tap6,iface=lo"};
+    char *page = page_of(devices, 6, 1, 5);
     CU_ASSERT_TRUE(says(page, "net_nothing0", "  refused      "));
     CU_ASSERT_TRUE(says(page, "net_nothing0", "no such driver; known: net_tap"));
     CU_ASSERT_TRUE(says(page, "net_memif1", "net_memif needs a role"));
     CU_ASSERT_TRUE(says(page, "net_ring2", "576 to 9216 is wanted"));
     CU_ASSERT_TRUE(says(page, "net_ring3", "  refused      "));
+    CU_ASSERT_TRUE(says(page, "net_tap6", "its interface exists"));
     CU_ASSERT_TRUE(says(page, "net_ring5", "  driver       net_ring\n"));
     free(page);
 }
@@ -110,7 +112,7 @@ static void quirks_in_words(void)
     uint32_t n = 0;
     while (quirks_text(tap, n) != NULL)
         n++;
-    CU_ASSERT_EQUAL(n, 5); /* MTU, queues, offloads, signals, MAC */
+    CU_ASSERT_EQUAL(n, 6); /* MTU, queues, offloads, signals, interface, MAC */
     CU_ASSERT_PTR_NULL(quirks_text(card, 0));
 }
 
