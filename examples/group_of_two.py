@@ -28,7 +28,8 @@ def member(name):
     consumer.close()
 
 
-threads = [threading.Thread(target=member, args=(name,)) for name in ("anna", "ben")]
+# daemon: none outlives a failure
+threads = [threading.Thread(target=member, args=(name,), daemon=True) for name in ("anna", "ben")]
 for t in threads:
     t.start()
 limit = time.monotonic() + 60
