@@ -312,6 +312,8 @@ void topics_dir_failed(struct topics *t, uint32_t dir, int err)
         control_fail(t->control, "the log dir of the metadata, %s, failed", dirs->dirs[dir].path);
     else if (logdirs_online_count(dirs) == 0)
         control_fail(t->control, "all log dirs failed");
+    if (t->closing_all)
+        return; /* every plog goes anyway, and nothing that is queued now would be begun */
     for (struct topic_work *w = t->works; w; w = w->next)
         if (w->topic && w->topic->state != IMAGE_TOPIC_DELETING && work_uses_dir(w, dir))
             topics_enqueue_own(t, w, TOPIC_OFFLINE);
