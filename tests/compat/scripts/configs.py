@@ -1,4 +1,6 @@
 """DescribeConfigs, IncrementalAlterConfigs, AlterConfigs; the configs in CreateTopics' answer."""
+import time
+
 TOPIC, BROKER, LOGGER, CLIENT_METRICS, GROUP = 2, 4, 8, 16, 32
 SET, DELETE, APPEND, SUBTRACT = range(4)
 TOPIC_KEYS = ["cleanup.policy", "retention.ms", "retention.bytes", "segment.bytes",
@@ -95,6 +97,8 @@ def alter_topic_configs(s):
             alter(s, name, v, (TOPIC, t, [(key, operation, value)]), **more)
             if wait is not None:
                 s.wait_config(TOPIC, t, key, wait)
+            elif operation == DELETE:
+                time.sleep(0.5)  # stock shows it a moment later, and the value may be the same
             look(s, name, t, key)
         one("set", "retention.ms", SET, "1234567", "1234567")
         one("set again", "retention.ms", SET, "7654321", "7654321")
