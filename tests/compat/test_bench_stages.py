@@ -135,7 +135,8 @@ def test_bench_slow_disk_shows_in_durable(context):
           f"a flush takes {disk:.0f} us; stages: {p50}")
     others = sum(v for k, v in p50["fsync"].items() if k != "durable")
     check(p50["fsync"]["durable"] > others, f"the disk shows in another stage: {p50}")
-    check(seen["fsync"] > 0.8 * p50["fsync"]["durable"], f"the load saw {seen}, the broker {p50}")
+    # a stage clock counts in powers of two and tells the upper end: what it holds may be half as long
+    check(seen["fsync"] > 0.45 * p50["fsync"]["durable"], f"the load saw {seen}, the broker {p50}")
 
 
 @needs("sluice")
