@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results"
 FREE_DISK_SHARE = 4  # a turn is not started with less than four times what the last one wrote
 LEADERS_WAIT_S = 60
+BENCH_INTERRUPTED = 130  # sluice-bench, after SIGINT
 LOAD_AT_START = os.getloadavg()
 QUICK = {"rounds": 3, "seconds": 1.5, "warmup": 0.5, "names": ["P16K", "P1", "L1", "E2E"]}
 
@@ -80,6 +81,8 @@ def bench(load, broker, options, seconds):
     if done.returncode:
         if broker.process.poll() is not None:
             raise RuntimeError(f"{broker.title} ended in the middle of a turn, with {broker.process.returncode}")
+        if done.returncode == BENCH_INTERRUPTED:  # Ctrl-C is everybody's; the load's end may be seen first
+            raise KeyboardInterrupt
         raise RuntimeError(f"{broker.title}: {done.stderr.strip() or f'sluice-bench {load} ended with {done.returncode}'}")
     return json.loads(done.stdout)
 

@@ -22,7 +22,8 @@ def member(name):
     consumer = KafkaConsumer(topic, bootstrap_servers=broker, group_id=f"{topic}-group", auto_offset_reset="earliest",
                              session_timeout_ms=10000, heartbeat_interval_ms=500)
     while not stop.is_set():
-        for records in consumer.poll(timeout_ms=200).values():
+        # Longer than a rebalance takes: kafka-python 3.0.12 can lose an assignment that comes while poll gives up.
+        for records in consumer.poll(timeout_ms=2000).values():
             got[name] += records
         assigned[name] = {p.partition for p in consumer.assignment()}
     consumer.close()

@@ -41,7 +41,8 @@ def with_kafka_python(ended):
                              session_timeout_ms=10000)
     consumer.subscribe([TOPIC], listener=Listener())
     while not ended():
-        records = consumer.poll(timeout_ms=200)
+        # longer than a rebalance takes: kafka-python 3.0.12 can lose an assignment that comes while poll gives up
+        records = consumer.poll(timeout_ms=2000)
         for found in records.values():
             for r in found:
                 say("got", r.partition, r.offset)

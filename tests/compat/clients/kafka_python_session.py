@@ -177,7 +177,7 @@ def step_subscribe_by_pattern():
         """What is not committed may come again after a rebalance."""
         got, limit = set(), time.monotonic() + 40
         while not got >= wanted and time.monotonic() < limit:
-            for batch in consumer.poll(timeout_ms=500).values():
+            for batch in consumer.poll(timeout_ms=2000).values():
                 got |= {r.value for r in batch}
         same(wanted - got, set(), "values that never came")
     poll_until({b"pattern-a", b"pattern-b"})

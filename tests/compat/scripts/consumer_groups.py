@@ -45,6 +45,24 @@ def settle(s, members, which="main", timeout=15.0):
     return held, epochs
 
 
+def create_known(s, topic, partitions=1):
+    """A topic that the coordinators know: stock Kafka hands them its image of the metadata some time after the topic is
+    there, and a member that comes earlier holds nothing at first. Another group's member sees when."""
+    topic_id, group = s.create(topic, partitions), f"probe-{topic}"
+    coordinator(s, group)
+    answer, end = s.quiet(BEAT, 1, joining(group, topic)), time.monotonic() + 15
+    while not (answer["assignment"] and answer["assignment"]["topicPartitions"]):
+        if answer["errorCode"] or time.monotonic() > end:
+            raise AssertionError(f"{group} is given nothing: {answer}")
+        time.sleep(0.1)
+        news = s.quiet(BEAT, 1, beat(group, A, answer["memberEpoch"], topicPartitions=[]))
+        answer = news if news["assignment"] else {**answer, "memberEpoch": news["memberEpoch"], "errorCode": news["errorCode"]}
+    s.quiet(BEAT, 1, beat(group, A, -1))
+    s.quiet("DeleteGroups", 2, {"groupsNames": [group]})
+    time.sleep(0.3)  # each coordinator gets the image for itself
+    return topic_id
+
+
 def consumer_strangers(s):
     """Heartbeats that are refused."""
     coordinator(s, "cs-any")
@@ -78,7 +96,7 @@ def consumer_strangers(s):
 def consumer_group_of_one(s):
     """One member: joins, holds everything, is described, leaves."""
     coordinator(s, "co")
-    topic_id = s.create("co-a", 3)
+    topic_id = create_known(s, "co-a", 3)
     s.group = "co"
     for v in s.versions(BEAT):
         member = A if v else ""
@@ -124,7 +142,7 @@ def consumer_group_of_one(s):
 def consumer_group_of_two(s):
     """Two members share; one takes over when the other goes."""
     coordinator(s, "ct")
-    s.create("ct-a", 4)
+    create_known(s, "ct-a", 4)
     s.group = "ct"
     first = s.ask("first", BEAT, 1, joining("ct", "ct-a", member=A))
     held, epochs = settle(s, {A: first})
@@ -148,8 +166,8 @@ def consumer_group_of_two(s):
 def consumer_pattern(s):
     """A subscription by pattern; a topic that appears later."""
     coordinator(s, "cp")
-    s.create("cp-one", 2)
-    s.create("xcp-two")
+    create_known(s, "cp-one", 2)
+    create_known(s, "xcp-two")
     s.group = "cp"
     answer = s.ask("join", BEAT, 1, {**joining("cp"), "subscribedTopicNames": None,
                                      "subscribedTopicRegex": "cp-.*"})
@@ -162,7 +180,7 @@ def consumer_pattern(s):
 def consumer_static(s):
     """Static members: leave for a while, come back, are fenced."""
     coordinator(s, "cst")
-    s.create("cst-a", 2)
+    create_known(s, "cst-a", 2)
     s.group = "cst"
     answer = s.ask("join", BEAT, 1, joining("cst", "cst-a", instanceId="i1"))
     held, epochs = settle(s, {A: answer})
@@ -179,7 +197,7 @@ def consumer_static(s):
 def consumer_and_classic(s):
     """A classic group is in the way of a newer one, and the other way round."""
     coordinator(s, "cc")
-    s.create("cc-a")
+    create_known(s, "cc-a")
     member, _ = enter(s, "cc")
     s.ask("describe a classic group", "ConsumerGroupDescribe", 1, {"groupIds": ["cc"]})
     leave(s, "cc", member)
