@@ -134,7 +134,6 @@ static void join(struct consumer_act *a, struct group *g, struct group_call *cal
     if (!str_is_null(replaces))
         consumer_replace(&a->s, replaces, member_id);
     bool changed = consumer_subscribe(&a->s, member_id, meta);
-    bool stale = a->s.g->assignment_epoch < a->s.g->epoch;
     if (!downgrade)
         target_update(&a->s);
     struct consumer_member *m = consumer_member_find(a->s.g, member_id);
@@ -143,17 +142,16 @@ static void join(struct consumer_act *a, struct group *g, struct group_call *cal
         classic_join_reply_error(a->c, call, KERR_COORDINATOR_NOT_AVAILABLE, STR(""));
         return;
     }
-    if (!downgrade || !stale)
+    if (!downgrade)
         consumer_reconcile(&a->s, m, changed, &holds);
-    int32_t generation = m->cur.epoch;
+    int32_t generation = downgrade ? a->s.g->epoch : m->cur.epoch;
     consumer_timer_clear(m, CONSUMER_TIMER_JOIN);
     consumer_timer_clear(m, CONSUMER_TIMER_REBALANCE);
     consumer_timer_set(&a->s, m, CONSUMER_TIMER_SESSION, req->session_timeout_ms);
     consumer_timer_set(&a->s, m, CONSUMER_TIMER_SYNC, req->rebalance_timeout_ms);
     struct str protocol = arena_str(&a->scratch, m->meta->protocols[0].name);
-    stale |= strcmp(consumer_group_state(a->s.g), "Stable") != 0;
     if (downgrade)
-        consumer_downgrade(a, g, NULL, 0, stale);
+        consumer_downgrade(a, g, NULL, 0);
     if (a->s.late.code != 0)
         classic_join_reply_error(a->c, call, a->s.late.code, STR(""));
     else

@@ -239,15 +239,14 @@ static int assign(struct group *g, const struct consumer_group *from,
 }
 
 /*
- * The record of a group that is to rebalance names no leader: if this coordinator ends before that is
+ * The record of the group, which is to rebalance, names no leader: if this coordinator ends before that is
  * over, the one that loads the group knows that its members do not hold everything.
  */
-static int emit_downgraded(struct coordinator *c, struct group *g, bool rebalance)
+static int emit_downgraded(struct coordinator *c, struct group *g)
 {
     struct str leader = g->classic->leader;
     int rc = 0;
-    if (rebalance)
-        g->classic->leader = STR_NULL;
+    g->classic->leader = STR_NULL;
     if (!classic_emit(g)) { /* larger than a batch: the records before it go alone */
         group_step_end(c);
         rc = classic_emit(g) ? 0 : ERR_TOO_LARGE;
@@ -256,8 +255,7 @@ static int emit_downgraded(struct coordinator *c, struct group *g, bool rebalanc
     return rc;
 }
 
-void consumer_downgrade(struct consumer_act *a, struct group *g, const struct str *gone, uint32_t n,
-                        bool rebalance)
+void consumer_downgrade(struct consumer_act *a, struct group *g, const struct str *gone, uint32_t n)
 {
     struct coordinator *c = a->c;
     struct consumer_group *from = a->s.g;
@@ -280,7 +278,7 @@ void consumer_downgrade(struct consumer_act *a, struct group *g, const struct st
         g->classic->state = CLASSIC_STABLE; /* no rebalance led to it */
         g->classic->state_ms = c->now.wall_ms;
         classic_compute_subscribed(g);
-        rc = emit_downgraded(c, g, rebalance);
+        rc = emit_downgraded(c, g);
     }
     consumer_group_free(from);
     if (rc < 0) {
@@ -289,6 +287,5 @@ void consumer_downgrade(struct consumer_act *a, struct group *g, const struct st
     }
     for (struct classic_member *m = g->classic->members; m != NULL; m = m->next)
         classic_rearm_session(m);
-    if (rebalance)
-        classic_prepare_rebalance(g);
+    classic_prepare_rebalance(g);
 }

@@ -56,9 +56,12 @@ bool consumer_upgrade(struct consumer_act *a, struct group *classic,
                       struct consumer_group *consumer, struct group **out);
 /* True if, without these members, only classic ones are left and the group may become classic. */
 bool consumer_may_downgrade(const struct consumer_act *a, const struct str *gone, uint32_t n);
-/* Becomes a classic group of its remaining members; a->s.g is NULL after. */
-void consumer_downgrade(struct consumer_act *a, struct group *g, const struct str *gone, uint32_t n,
-                        bool rebalance);
+/*
+ * Becomes a classic group of its remaining members, which rebalances; a->s.g is NULL after. Always:
+ * none of them was ever told that it leads, so without it nobody would notice a topic that grows.
+ */
+void consumer_downgrade(struct consumer_act *a, struct group *g, const struct str *gone,
+                        uint32_t n);
 
 /* --- classic members of consumer groups (consumer_classic.c) --- */
 void consumer_classic_join(struct group *g, struct group_call *call,

@@ -138,7 +138,7 @@ void consumer_fence_or_downgrade(struct consumer_act *a, struct group *g, const 
     if (n == 0)
         return;
     if (consumer_may_downgrade(a, ids, n))
-        consumer_downgrade(a, g, ids, n, true);
+        consumer_downgrade(a, g, ids, n);
     else
         consumer_fence(&a->s, ids, n);
 }

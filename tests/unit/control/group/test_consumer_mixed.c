@@ -145,27 +145,50 @@ static void test_empty_groups(void)
     rig_free(&r);
 }
 
-/* A classic static member takes over the seat of the last one of the newer protocol. */
+/*
+ * A classic static member takes over the seat of the last one of the newer protocol. It is not told
+ * that it leads, nor is anybody: so the group rebalances, and the next join is a leader's. Also when
+ * the topic has grown meanwhile, and when the coordinator starts anew in between.
+ */
 static void test_static_takeover(void)
 {
-    struct rig r;
-    struct beat b = {.group = "g",
-                     .member = "a",
-                     .instance = "i",
-                     .rebalance_ms = 10000,
-                     .names_given = true,
-                     .topics = 1,
-                     .holds_given = true};
-    crig_init(&r, 1);
-    int32_t epoch = crig_beat(&r, &b)->member_epoch;
-    struct join_group_response *j = join(&r, NULL, "i");
-    CU_ASSERT_PTR_NOT_NULL_FATAL(j);
-    CU_ASSERT_EQUAL(j->error_code, 0);
-    CU_ASSERT_EQUAL(j->generation_id, epoch);
-    CU_ASSERT_PTR_NULL(crig_group(&r, "g"));
-    CU_ASSERT_STRING_EQUAL(rig_state(&r, "g"), "Stable");
-    CU_ASSERT(crig_replay_equals(&r));
-    rig_free(&r);
+    static const struct beat b = {.group = "g",
+                                  .member = "a",
+                                  .instance = "i",
+                                  .rebalance_ms = 10000,
+                                  .names_given = true,
+                                  .topics = 1,
+                                  .holds_given = true};
+    for (int way = 0; way < 4; way++) {
+        struct rig r;
+        char member[64];
+        crig_init(&r, 1);
+        int32_t epoch = crig_beat(&r, &b)->member_epoch;
+        if (way & 1) {
+            r.topics[0].partitions = 6;
+            coordinator_topics_changed(r.c, r.now);
+        }
+        struct join_group_response *j = join(&r, NULL, "i");
+        CU_ASSERT_PTR_NOT_NULL_FATAL(j);
+        CU_ASSERT_EQUAL(j->error_code, 0);
+        CU_ASSERT_EQUAL(j->generation_id, epoch + (way & 1));
+        CU_ASSERT_EQUAL(j->leader.len, 0);
+        CU_ASSERT_PTR_NULL(crig_group(&r, "g"));
+        CU_ASSERT(crig_replay_equals(&r));
+        if (way & 2)
+            rig_restart(&r);
+        CU_ASSERT_STRING_EQUAL(rig_state(&r, "g"), "PreparingRebalance");
+        snprintf(member, sizeof(member), "%.*s", STR_ARG(j->member_id));
+        CU_ASSERT_EQUAL(sync_of(&r, j->member_id, j->generation_id)->error_code,
+                        KERR_REBALANCE_IN_PROGRESS);
+        j = join(&r, member, "i");
+        CU_ASSERT_PTR_NOT_NULL_FATAL(j);
+        CU_ASSERT_EQUAL(j->error_code, 0);
+        CU_ASSERT(str_eqz(j->leader, member));
+        CU_ASSERT_EQUAL(j->n_members, 1);
+        CU_ASSERT_EQUAL(j->generation_id, epoch + (way & 1) + 1);
+        rig_free(&r);
+    }
 }
 
 /*
