@@ -91,10 +91,10 @@ static void records_free(struct rig *r, uint32_t from)
     r->log_count = from;
 }
 
-static void calls_free(struct rig *r)
+static void calls_free(struct rig_call *list)
 {
-    for (struct rig_call *call; (call = r->calls);) {
-        r->calls = call->older;
+    for (struct rig_call *call; (call = list);) {
+        list = call->older;
         arena_free(&call->arena);
         free(call);
     }
@@ -105,7 +105,8 @@ void rig_free(struct rig *r)
     coordinator_free(r->c);
     records_free(r, 0);
     free(r->log);
-    calls_free(r);
+    calls_free(r->calls);
+    calls_free(r->spare);
 }
 
 static uint8_t *copy(const uint8_t *p, uint32_t n)
@@ -265,9 +266,16 @@ void rig_pass(struct rig *r, int64_t ms)
 
 struct rig_call *rig_call(struct rig *r, int16_t api, int16_t version)
 {
-    struct rig_call *call = calloc(1, sizeof(*call));
-    CHECK(call != NULL);
-    arena_init(&call->arena, 4 << 20);
+    struct rig_call *call = r->spare;
+    if (call != NULL) {
+        struct arena arena = call->arena;
+        r->spare = call->older;
+        *call = (struct rig_call){.arena = arena};
+    } else {
+        call = calloc(1, sizeof(*call));
+        CHECK(call != NULL);
+        arena_init(&call->arena, 4 << 20);
+    }
     call->call = (struct group_call){.api_key = api,
                                      .version = version,
                                      .client_id = STR("client"),

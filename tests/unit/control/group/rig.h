@@ -40,11 +40,24 @@ struct rig_topic {
 
 #define rig_topics_max 8
 
+/* True where a sanitizer looks on: then memory is given back at once, else it is kept for reuse. */
+static inline bool rig_sanitized(void)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    return true;
+#elif defined(__has_feature)
+    return __has_feature(address_sanitizer);
+#else
+    return false;
+#endif
+}
+
 /* A request and its answer; freed with the rig. */
 struct rig_call {
     struct group_call call; /* first */
     struct arena arena;
     bool done;
+    bool keep; /* its answer is still to be read: crig_reap leaves it, unless all go */
     struct rig_call *older;
 };
 
@@ -59,8 +72,8 @@ struct rig {
     struct rig_batch pending[256];
     uint32_t n_pending;
     struct rig_topic topics[rig_topics_max]; /* "t0" to "t3", four partitions */
-    struct rig_call *calls;
-    uint32_t replies; /* taken so far */
+    struct rig_call *calls, *spare;          /* spare: reaped, for reuse */
+    uint32_t replies;                        /* taken so far */
     /* set: gets each reply, which is then not a rig_call */
     void (*on_reply)(void *ctx, struct group_call *call);
     void *on_reply_ctx;

@@ -12,12 +12,59 @@
 #define append_slow_ms 2000
 #define calm_ms        90000
 
+/* --- who is next --- */
+
+/* When the bot acts; INT64_MAX: not before something else happens. */
+static int64_t bot_due(const struct sim *s, uint32_t i)
+{
+    const struct sim_bot *b = &s->bots[i];
+    return i < s->n_bots && b->call == NULL && (b->alive || !s->calm) ? b->next_ns : INT64_MAX;
+}
+
+/* One match of the tournament; the first of equals wins. */
+static void play(struct sim *s, uint32_t at)
+{
+    uint16_t left = s->first_bot[2 * at], right = s->first_bot[2 * at + 1];
+    s->first_bot[at] = bot_due(s, right) < bot_due(s, left) ? right : left;
+}
+
+void sim_touch(struct sim *s, const struct sim_bot *b)
+{
+    for (uint32_t at = (s->leaves + (uint32_t)(b - s->bots)) / 2; at > 0; at /= 2)
+        play(s, at);
+}
+
+static void touch_all(struct sim *s)
+{
+    for (s->leaves = 2; s->leaves < s->n_bots;)
+        s->leaves *= 2;
+    for (uint32_t i = 0; i < s->leaves; i++)
+        s->first_bot[s->leaves + i] = (uint16_t)i;
+    for (uint32_t at = s->leaves - 1; at > 0; at--)
+        play(s, at);
+}
+
+static struct sim_bot *next_bot(struct sim *s)
+{
+    uint32_t i = s->first_bot[1];
+    return bot_due(s, i) == INT64_MAX ? NULL : &s->bots[i];
+}
+
+/* --- calls --- */
+
 struct sim_call *sim_call_new(struct sim *s, enum sim_kind kind, int16_t api, int16_t version,
                               struct sim_bot *bot, struct sim_group *group, int64_t wait_ms)
 {
-    struct sim_call *call = calloc(1, sizeof(*call));
-    CHECK(call != NULL);
-    arena_init(&call->arena, 16 << 20);
+    struct sim_call *call = s->spare;
+    if (call != NULL) {
+        struct arena arena = call->arena;
+        s->spare = call->next;
+        *call = (struct sim_call){.arena = arena};
+    } else {
+        call = calloc(1, sizeof(*call));
+        CHECK(call != NULL);
+        arena_init(&call->arena, 16 << 20);
+    }
     call->call = (struct group_call){.api_key = api,
                                      .version = version,
                                      .client_id = STR("sim"),
@@ -33,19 +80,28 @@ struct sim_call *sim_call_new(struct sim *s, enum sim_kind kind, int16_t api, in
     if (s->calls)
         s->calls->prev = &call->next;
     s->calls = call;
-    if (bot)
+    if (bot) {
         bot->call = call;
+        sim_touch(s, bot);
+    }
     s->totals->calls++;
     return call;
 }
 
-void sim_call_free(struct sim_call *call)
+/* Kept for reuse: most of the time went into giving memory back. Not where a sanitizer looks on. */
+void sim_call_free(struct sim *s, struct sim_call *call)
 {
     *call->prev = call->next;
     if (call->next)
         call->next->prev = call->prev;
-    arena_free(&call->arena);
-    free(call);
+    if (rig_sanitized()) {
+        arena_free(&call->arena);
+        free(call);
+        return;
+    }
+    arena_reset(&call->arena);
+    call->next = s->spare;
+    s->spare = call;
 }
 
 static void on_reply(void *ctx, struct group_call *base)
@@ -56,9 +112,11 @@ static void on_reply(void *ctx, struct group_call *base)
         problem(s, "a reply without a response");
     else
         bot_reply(s, call);
-    if (call->bot && call->bot->call == call)
+    if (call->bot && call->bot->call == call) {
         call->bot->call = NULL;
-    sim_call_free(call);
+        sim_touch(s, call->bot);
+    }
+    sim_call_free(s, call);
 }
 
 void sim_pump(struct sim *s)
@@ -109,10 +167,10 @@ static void restart(struct sim *s, uint32_t keep)
     s->totals->crashes++;
     for (struct sim_call *call; (call = s->calls);) {
         struct sim_bot *b = call->bot;
-        sim_call_free(call);
+        sim_call_free(s, call);
         if (b) {
             b->call = NULL;
-            bot_lost(s, b);
+            bot_lost(s, b); /* and touches it */
         }
     }
     sim_pump(s);
@@ -148,17 +206,6 @@ static void append_ends(struct sim *s)
 }
 
 /* --- time --- */
-
-static struct sim_bot *next_bot(struct sim *s)
-{
-    struct sim_bot *best = NULL;
-    for (uint32_t i = 0; i < s->n_bots; i++) {
-        struct sim_bot *b = &s->bots[i];
-        if (b->call == NULL && (b->alive || !s->calm) && (!best || b->next_ns < best->next_ns))
-            best = b;
-    }
-    return best;
-}
 
 static void check_waits(struct sim *s)
 {
@@ -268,6 +315,7 @@ static void setup(struct sim *s, uint64_t seed)
         if (below(s, 4) < statics)
             snprintf(b->instance, sizeof(b->instance), "i%u", i);
     }
+    touch_all(s);
 }
 
 /* All that live are members of one generation, and own everything. */
@@ -301,6 +349,7 @@ const char *sim_run(uint64_t seed, struct sim_totals *totals)
     setup(s, seed);
     run_until(s, s->rig.now.mono_ns + (20000 + below(s, 60000)) * MS);
     s->calm = true;
+    touch_all(s);
     for (uint32_t i = 0; i < s->n_groups; i++)
         sim_fetch(s, &s->groups[i]);
     sim_pump(s);
@@ -320,11 +369,17 @@ const char *sim_run(uint64_t seed, struct sim_totals *totals)
         compare(s);
     totals->runs++;
     totals->records += s->rig.log_count;
+    totals->digest = totals->digest * 31 + rng_u64(&s->rng);
     const char *what = s->problem;
     coordinator_free(s->rig.c); /* forgets the calls before they go */
     s->rig.c = NULL;
     while (s->calls)
-        sim_call_free(s->calls);
+        sim_call_free(s, s->calls);
+    for (struct sim_call *call; (call = s->spare);) {
+        s->spare = call->next;
+        arena_free(&call->arena);
+        free(call);
+    }
     for (uint32_t i = 0; i < s->n_bots; i++)
         free(s->bots[i].ids);
     rig_free(&s->rig);

@@ -8,6 +8,7 @@
 
 struct sim_totals {
     uint64_t runs, calls, rebalances, commits, crashes, comparisons, records;
+    uint64_t digest; /* of all that was drawn: two runs of the same seeds have the same */
 };
 
 /* NULL, or what went wrong (static storage). */

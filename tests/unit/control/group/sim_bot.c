@@ -9,6 +9,7 @@
 static void act_in(struct sim *s, struct sim_bot *b, uint32_t ms)
 {
     b->next_ns = s->rig.now.mono_ns + ms * MS;
+    sim_touch(s, b);
 }
 
 static void *take(struct sim_call *call, size_t count, size_t size)
@@ -406,7 +407,7 @@ static void hang_up(struct sim *s)
     bot_lost(s, b);
     if (chance(s, 2)) {
         coordinator_cancel(s->rig.c, &call->call);
-        sim_call_free(call);
+        sim_call_free(s, call);
     }
 }
 

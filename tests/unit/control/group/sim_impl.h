@@ -12,6 +12,7 @@
 #define sim_groups_max 4
 #define sim_bots_max   400
 #define sim_id_bytes   96
+#define sim_leaves_max 512 /* a power of two, over sim_bots_max */
 
 #define MS 1000000LL
 
@@ -26,17 +27,18 @@ struct sim_group {
 enum bot_state { BOT_OUT, BOT_JOINED, BOT_STABLE };
 
 struct sim_bot {
+    struct sim_call *call; /* under way; read for each event, with the next two */
+    int64_t next_ns;
+    bool alive;
     struct sim_group *group;
     char instance[16]; /* "": dynamic */
     char member[sim_id_bytes];
     enum bot_state state;
-    bool alive, leader, skip_assignment, refused;
+    bool leader, skip_assignment, refused;
     int32_t generation, session_ms, rebalance_ms;
     uint32_t mask;
     char (*ids)[sim_id_bytes]; /* of the members, for the leader */
     int32_t n_ids;
-    struct sim_call *call; /* under way */
-    int64_t next_ns;
 };
 
 enum sim_kind { SIM_JOIN, SIM_SYNC, SIM_HEARTBEAT, SIM_COMMIT, SIM_LEAVE, SIM_FETCH, SIM_OTHER };
@@ -62,7 +64,10 @@ struct sim {
     struct sim_group groups[sim_groups_max];
     uint32_t n_groups, n_bots;
     struct sim_bot bots[sim_bots_max];
-    struct sim_call *calls;
+    struct sim_call *calls, *spare; /* spare: ended, for reuse */
+    /* A tournament of the bots' next times (sim_touch): [1] is the winner, the leaves follow. */
+    uint16_t first_bot[2 * sim_leaves_max];
+    uint32_t leaves;
     int64_t append_due[256]; /* of rig.pending */
     uint32_t n_due;
     int64_t next_value, longest_wait_ns;
@@ -89,7 +94,9 @@ static inline void problem(struct sim *s, const char *what)
 /* --- sim.c --- */
 struct sim_call *sim_call_new(struct sim *s, enum sim_kind kind, int16_t api, int16_t version,
                               struct sim_bot *bot, struct sim_group *group, int64_t wait_ms);
-void sim_call_free(struct sim_call *call);
+void sim_call_free(struct sim *s, struct sim_call *call);
+/* To be called when one of the first three fields of a bot changed. */
+void sim_touch(struct sim *s, const struct sim_bot *b);
 void sim_pump(struct sim *s);
 /* A sync was answered with these partitions. */
 void sim_owned(struct sim *s, struct sim_group *g, int32_t generation, const char *owner,

@@ -53,6 +53,11 @@ struct sim {
     int16_t last; /* the last error */
 };
 
+/* What was done in all runs; digest: of all that was drawn. */
+static struct {
+    uint64_t runs, steps, calls, records, crashes, digest;
+} totals;
+
 #define EXPECT(s, cond, ...)                                                                       \
     do {                                                                                           \
         if (!(cond) && !(s)->failed) {                                                             \
@@ -561,6 +566,7 @@ static void crash(struct sim *s)
     }
     rig_restart(&s->r);
     crig_reap(&s->r, true);
+    totals.crashes++;
 }
 
 static void world_step(struct sim *s)
@@ -586,13 +592,16 @@ static void world_step(struct sim *s)
     }
     rig_pass(&s->r, step_ms);
     check(s);
+    totals.steps++;
 }
 
 static void reap(struct sim *s)
 {
+    for (struct rig_call *call = s->r.calls; call != NULL; call = call->older)
+        call->keep = false;
     for (uint32_t i = 0; i < s->n; i++)
-        if (s->clients[i].waits != NULL && s->clients[i].waits->done)
-            return; /* its answer is still to be read */
+        if (s->clients[i].waits != NULL)
+            s->clients[i].waits->keep = true;
     crig_reap(&s->r, false);
 }
 
@@ -654,6 +663,10 @@ static bool run_seed(uint64_t seed)
     if (s.n <= 100)
         EXPECT(&s, crig_replay_equals(&s.r), "the state is not what the log says, at the end");
     bool ok = !s.failed;
+    totals.runs++;
+    totals.calls += s.r.replies;
+    totals.records += s.r.log_count;
+    totals.digest = totals.digest * 31 + rng_u64(&s.rng);
     rig_free(&s.r);
     free(s.clients);
     return ok;
@@ -662,9 +675,16 @@ static bool run_seed(uint64_t seed)
 static void test_seeds(void)
 {
     uint64_t n, first = seeds_first(12, &n), bad = 0;
+    memset(&totals, 0, sizeof(totals));
     for (uint64_t seed = first; seed < first + n && bad < 10; seed++)
         bad += !run_seed(seed);
     CU_ASSERT_EQUAL(bad, 0);
+    printf("runs %" PRIu64 ", steps %" PRIu64 ", replies %" PRIu64 ", records %" PRIu64
+           ", crashes %" PRIu64 ", digest %016" PRIx64 "\n",
+           totals.runs, totals.steps, totals.calls, totals.records, totals.crashes, totals.digest);
+    /* A run in which nothing happened proves nothing. */
+    CU_ASSERT_TRUE(totals.records > 10 * n && totals.calls > 100 * n);
+    CU_ASSERT_TRUE(n < 20 || totals.crashes > 0);
 }
 
 /*

@@ -36,9 +36,10 @@ static void test_seeds(void)
     }
     CU_ASSERT_EQUAL(bad, 0);
     printf("runs %" PRIu64 ", calls %" PRIu64 ", rebalances %" PRIu64 ", commits %" PRIu64
-           ", crashes %" PRIu64 ", comparisons %" PRIu64 ", records %" PRIu64 "\n",
+           ", crashes %" PRIu64 ", comparisons %" PRIu64 ", records %" PRIu64 ", digest %016" PRIx64
+           "\n",
            totals.runs, totals.calls, totals.rebalances, totals.commits, totals.crashes,
-           totals.comparisons, totals.records);
+           totals.comparisons, totals.records, totals.digest);
     /* A run in which nothing happened proves nothing. */
     CU_ASSERT_TRUE(totals.rebalances > count && totals.commits > count);
     CU_ASSERT_TRUE(count < 20 || (totals.crashes > 0 && totals.comparisons > 0));
