@@ -511,6 +511,10 @@ int plog_append(struct plog *p, struct plog_append *a)
     if (p->state != PLOG_ATTACHED)
         return answered(a, KERR_NOT_LEADER_OR_FOLLOWER, false);
 
+    if (space_refuses(p, a->from_client)) {
+        a->error_message = "The log dir is nearly full: it takes no records until there is room.";
+        return answered(a, KERR_KAFKA_STORAGE_ERROR, false);
+    }
     struct batch_rules rules = {a->from_client, a->zstd_refused, p->config.max_message_bytes};
     int16_t error = batch_check(a->records, &rules, in.raw, &in.h, &marks_known);
     if (error)

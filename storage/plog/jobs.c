@@ -142,7 +142,8 @@ void segment_make_room(struct segment *s)
                     : s->size > ahead_bytes_max ? (int64_t)ahead_bytes_max
                                                 : s->size;
     if (s->direct == NULL || s->busy || s->no_room || s->size < ahead_from_bytes ||
-        p->state != PLOG_ATTACHED || s->room >= most || s->room > s->size + ahead / 2)
+        p->space->level >= PLOG_SPACE_TIGHT || p->state != PLOG_ATTACHED || s->room >= most ||
+        s->room > s->size + ahead / 2)
         return;
     int64_t room = s->size + ahead < most ? s->size + ahead : most;
     if (room <= s->room)

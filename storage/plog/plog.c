@@ -49,12 +49,19 @@ static struct plog_shard *shard_new(void)
     return shard;
 }
 
+void plog_env_shard(struct plog_env *env)
+{
+    if (env->shard == NULL)
+        env->shard = shard_new(); /* at start: before the first plog of the shard is attached */
+}
+
 void plog_env_fini(struct plog_env *env)
 {
     if (env == NULL || env->shard == NULL)
         return;
     wheel_cancel(env->wheel, &env->shard->lazy_timer);
     group_fini(env);
+    space_fini(env->shard);
     unzip_free(env->shard->unzip);
     free(env->shard->ops);
     free(env->shard->writes);
@@ -66,11 +73,11 @@ void plog_env_fini(struct plog_env *env)
 void plog_attach(struct plog *p, struct plog_env *env)
 {
     CHECK(p->state == PLOG_OPENED || p->state == PLOG_DETACHED);
-    if (env->shard == NULL)
-        env->shard = shard_new(); /* at start: the first plog of the shard */
+    plog_env_shard(env);
     p->env = env;
     p->state = PLOG_ATTACHED;
     group_attach(p);
+    space_attach(p);
     plog_retention_arm(p);
     plog_check(p);
 }

@@ -121,6 +121,7 @@ struct plog {
     struct plog *lazy_next; /* of the shard's list of plogs with bytes that wait for a write */
     int64_t lazy_since_ns;
     bool lazy;
+    struct dir_space *space;               /* of its log dir */
     struct group *group;                   /* whose journal it may use; NULL: none */
     struct journal_log journal;            /* totals as in written_total */
     struct plog *group_next, **group_prev; /* waits for a commit; prev NULL: it does not */
@@ -252,6 +253,12 @@ void group_fini(struct plog_env *env);
 /* True if appends may be acked by a journal: writes to the segment may wait. */
 bool group_acks(const struct plog *p);
 
+/* --- space.c --- */
+void space_attach(struct plog *p);
+void space_fini(struct plog_shard *shard);
+/* True if there is no room for a batch of a client, or of a coordinator. */
+bool space_refuses(const struct plog *p, bool from_client);
+
 /* --- flush.c --- */
 void plog_flush_check(struct plog *p);
 void plog_flush_timer(struct wheel_timer *timer, int64_t now_ns);
@@ -274,6 +281,8 @@ void segment_doom_step(struct segment *s);
 void plog_doom_steps(struct plog *p);
 
 /* --- plog.c --- */
+/* Makes what the plogs of a shard share, if it is not there. */
+void plog_env_shard(struct plog_env *env);
 void plog_check(const struct plog *p);
 void plog_detach_try(struct plog *p);
 

@@ -7,6 +7,7 @@
 #include "storage/cache/cache.h"
 #include "storage/io/io.h"
 #include "storage/plog/plog.h"
+#include "storage/plog/space.h"
 
 #define plog_write_chunks_max  16          /* of one write: 1 MiB */
 #define plog_writes_max        4           /* of one plog under way */
@@ -61,6 +62,13 @@ struct write_op {
     struct write_op *next;
 };
 
+/* What the disk of a log dir has left, as the shard was told. */
+struct dir_space {
+    char *log_dir;
+    enum plog_space level;
+    struct dir_space *next;
+};
+
 /* What the plogs of a shard share. */
 struct plog_shard {
     struct unzip *unzip;
@@ -74,8 +82,9 @@ struct plog_shard {
     struct plog *starved;           /* dirty, but there was no write_op; linked by dirty_next */
     struct plog *lazy, **lazy_tail; /* oldest first */
     struct wheel_timer lazy_timer;
-    struct group *groups; /* one for each log dir */
-    bool pressed;         /* an append found no log memory: write everything */
+    struct group *groups;     /* one for each log dir */
+    struct dir_space *spaces; /* also */
+    bool pressed;             /* an append found no log memory: write everything */
 };
 
 #endif

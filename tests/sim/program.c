@@ -161,6 +161,19 @@ static void do_space(struct world *w, struct sim_topic *t, struct sim_part *p)
         w->disk.bytes_limit = w->disk.bytes_limit ? 0 : w->disk.bytes + rng_below(&w->rng, 100000);
 }
 
+/* Somebody looked at the disk's free space. */
+static void level_set(struct world *w, enum plog_space level)
+{
+    w->level = level;
+    for (uint32_t i = 0; i < w->shard_count; i++)
+        plog_env_space(&w->shards[i].env, sim_dir, level);
+}
+
+static void do_level(struct world *w, struct sim_topic *t, struct sim_part *p)
+{
+    level_set(w, (enum plog_space)rng_below(&w->rng, PLOG_SPACE_FULL + 1));
+}
+
 /* Segments are deleted while a slow reader has the oldest, and the process may die in between. */
 static void do_retire(struct world *w, struct sim_topic *t, struct sim_part *p)
 {
@@ -209,6 +222,7 @@ static const struct {
     {"retire", do_retire, 2},
     {"fault", do_fault, 2},
     {"space", do_space, 1},
+    {"level", do_level, 1},
     {"create", do_create, 4},
     {"delete", do_delete, 1},
 };
@@ -321,6 +335,7 @@ static void heal(struct world *w)
     w->disk.fault_count = 0;
     w->disk.die_at = 0;
     w->disk.bytes_limit = 0;
+    level_set(w, PLOG_SPACE_AMPLE);
     world_settle(w); /* an error of before may still be on its way */
     if (w->broken) {
         world_crash(w, SIM_PROCESS_DEATH);

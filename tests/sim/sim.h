@@ -21,6 +21,7 @@
 #include "storage/io/sim.h"
 #include "storage/plant.h"
 #include "storage/plog/plog.h"
+#include "storage/plog/space.h"
 
 #define sim_dir           "/data"
 #define sim_shards_max    3
@@ -140,10 +141,11 @@ struct world {
     struct region regions[sim_shards_max];
     uint32_t region_count;
     bool tracing;
-    bool up, clean; /* clean: the last stop was, as far as the model knows */
-    bool broken;    /* a plog failed: nothing more works until the next start */
-    bool gaps;      /* a lossy crash was: offsets may be missing */
-    bool lossy;     /* a power cut came over unflushed acks (os): the promise is void this once */
+    bool up, clean;        /* clean: the last stop was, as far as the model knows */
+    bool broken;           /* a plog failed: nothing more works until the next start */
+    enum plog_space level; /* what the shards were told of the disk's room */
+    bool gaps;             /* a lossy crash was: offsets may be missing */
+    bool lossy; /* a power cut came over unflushed acks (os): the promise is void this once */
     uint64_t taken_back; /* by the disk, as known */
     struct sim_topic topics[sim_topics_max];
     struct sim_append appends[sim_appends_max];

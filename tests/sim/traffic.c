@@ -105,8 +105,8 @@ static void append_answered(struct world *w, struct sim_append *a)
         flow_answered(w, a); /* older than what a snapshot keeps: refused, and not there twice */
     } else {
         plog_marks(a->part->plog, &m);
-        MUST(w, x->error == KERR_KAFKA_STORAGE_ERROR && m.failed, "serial %" PRIu64 ": error %d",
-             b->serial, x->error);
+        MUST(w, x->error == KERR_KAFKA_STORAGE_ERROR && (m.failed || w->level >= PLOG_SPACE_LOW),
+             "serial %" PRIu64 ": error %d", b->serial, x->error);
     }
 }
 

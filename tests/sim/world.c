@@ -76,6 +76,7 @@ static void shard_up(struct world *w, uint32_t i)
 static void machine_up(struct world *w)
 {
     CHECK(worker_init(&w->worker, "worker", shard_count_max) == 0);
+    w->level = PLOG_SPACE_AMPLE;
     w->shard_count = 1 + (uint32_t)rng_below(&w->rng, sim_shards_max);
     for (uint32_t i = 0; i < w->shard_count; i++)
         shard_up(w, i);
