@@ -77,9 +77,14 @@ void sim_sync_names(struct sim_inode *dir);
 void sim_names_crash(struct io_sim *s);
 
 /* --- sim_named.c: memory with a name --- */
+struct sim_pages {
+    uint8_t *data; /* NULL: none */
+    int fd;
+};
+
 struct sim_named {
     char name[fs_named_name_bytes_max + 1];
-    uint8_t *data, *kept; /* as mapped; as the crash left it */
+    struct sim_pages now, kept; /* as mapped; as the crash left it */
     uint64_t bytes;
     bool mapped;
     struct sim_named *next;
