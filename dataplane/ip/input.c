@@ -58,6 +58,33 @@ static enum ip_verdict deliver_v4(struct ip *ip, uint32_t iface, struct rte_mbuf
     return drop(m, &ip->counters.drop_protocol);
 }
 
+static enum ip_verdict piece(struct ip *ip, const struct fragment_in *in, struct ip_packet *out)
+{
+    out->whole = fragment_input(ip, in);
+    return out->whole != NULL ? IP_WHOLE : IP_DONE;
+}
+
+static enum ip_verdict piece_v4(struct ip *ip, uint32_t iface, struct rte_mbuf *m, uint32_t header,
+                                struct ip_packet *out)
+{
+    const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
+    uint16_t word = bytes_get_u16(p + 6);
+    struct fragment_in in = {
+        .m = m,
+        .src = out->remote,
+        .dst = out->local,
+        .iface = iface,
+        .id = bytes_get_u16(p + 4),
+        .header = header,
+        .start = header,
+        .offset = (word & 0x1fff) * 8u,
+        .more = (word & 0x2000) != 0,
+        .protocol = p[9],
+        .ecn = out->ecn,
+    };
+    return piece(ip, &in, out);
+}
+
 static enum ip_verdict input_v4(struct ip *ip, uint32_t iface, struct rte_mbuf *m,
                                 struct ip_packet *out)
 {
@@ -73,8 +100,6 @@ static enum ip_verdict input_v4(struct ip *ip, uint32_t iface, struct rte_mbuf *
                    ip->ifaces[iface].o.rx_checksum;
     if (!checked && checksum_fold(checksum_add_small(0, p, header)) != 0xffff)
         return drop(m, &ip->counters.drop_checksum);
-    if ((bytes_get_u16(p + 6) & 0x3fff) != 0) /* more fragments, or not the first */
-        return drop(m, &ip->counters.drop_fragment);
     out->remote = ip_addr_v4(p + 12);
     out->local = ip_addr_v4(p + 16);
     out->ecn = p[1] & 3;
@@ -83,63 +108,91 @@ static enum ip_verdict input_v4(struct ip *ip, uint32_t iface, struct rte_mbuf *
     if (bad_source(ip, &out->remote))
         return drop(m, &ip->counters.drop_source);
     frame_cut(m, total);
+    if ((bytes_get_u16(p + 6) & 0x3fff) != 0) /* more fragments, or not the first */
+        return piece_v4(ip, iface, m, header, out);
     return deliver_v4(ip, iface, m, header, out);
 }
 
 /* ---- IPv6 ---- */
 
-/* Walks the extension headers: the upper protocol and its offset. False: counted by *counter. */
-static bool upper_v6(struct ip *ip, const struct rte_mbuf *m, uint8_t *protocol, uint32_t *offset,
-                     uint64_t **counter)
+struct upper {
+    uint32_t at;      /* where the upper protocol's header starts, or a fragment header */
+    uint32_t next_at; /* where the header before it names it */
+    uint8_t protocol; /* next_fragment: a piece of a packet */
+};
+
+/* Walks the extension headers. False: counted by *counter. */
+static bool upper_v6(struct ip *ip, const struct rte_mbuf *m, struct upper *out, uint64_t **counter)
 {
     const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
-    uint8_t next = p[6];
-    uint32_t at = v6_bytes;
+    uint32_t at = v6_bytes, next_at = 6;
     for (int i = 0; i < extensions_max; i++) {
+        uint8_t next = p[next_at];
         bool skipped = next == next_hop_by_hop || next == next_destination ||
                        next == next_routing || next == next_fragment;
-        if (!skipped) {
-            *protocol = next;
-            *offset = at;
-            return true;
-        }
         *counter = &ip->counters.drop_short;
-        if (m->data_len < at + 8)
+        if (skipped && m->data_len < at + 8)
             return false;
         /* a fragment that is the whole packet is none (RFC 6946) */
-        *counter = &ip->counters.drop_fragment;
-        if (next == next_fragment && (bytes_get_u16(p + at + 2) & 0xfff9) != 0)
-            return false;
+        bool piece = next == next_fragment && (bytes_get_u16(p + at + 2) & 0xfff9) != 0;
+        if (!skipped || piece) {
+            *out = (struct upper){at, next_at, next};
+            return true;
+        }
         *counter = &ip->counters.drop_header;
         if (next == next_routing && p[at + 3] != 0) /* we are not its last hop */
             return false;
-        uint32_t more = next == next_fragment ? 0 : p[at + 1] * 8u; /* a reserved byte there */
-        next = p[at];
-        at += 8 + more;
+        next_at = at;
+        at += 8 + (next == next_fragment ? 0 : p[at + 1] * 8u); /* a reserved byte there */
+        if (m->data_len < at) {
+            *counter = &ip->counters.drop_short;
+            return false;
+        }
     }
     *counter = &ip->counters.drop_header;
     return false;
 }
 
+static enum ip_verdict piece_v6(struct ip *ip, uint32_t iface, struct rte_mbuf *m,
+                                const struct upper *up, struct ip_packet *out)
+{
+    const uint8_t *p = rte_pktmbuf_mtod_offset(m, const uint8_t *, up->at);
+    uint16_t word = bytes_get_u16(p + 2);
+    struct fragment_in in = {
+        .m = m,
+        .src = out->remote,
+        .dst = out->local,
+        .iface = iface,
+        .id = bytes_get_u32(p + 4),
+        .header = up->at,
+        .start = up->at + 8,
+        .next_at = up->next_at,
+        .offset = word & 0xfff8,
+        .more = (word & 1) != 0,
+        .protocol = p[0],
+        .ecn = out->ecn,
+    };
+    return piece(ip, &in, out);
+}
+
 static enum ip_verdict deliver_v6(struct ip *ip, uint32_t iface, struct rte_mbuf *m,
                                   struct ip_packet *out, bool unicast)
 {
-    uint8_t protocol = 0;
-    uint32_t at = 0;
+    struct upper up;
     uint64_t *counter = NULL;
-    if (!upper_v6(ip, m, &protocol, &at, &counter))
+    if (!upper_v6(ip, m, &up, &counter))
         return drop(m, counter);
-    if (m->data_len < at)
-        return drop(m, &ip->counters.drop_short);
-    if (protocol == proto_icmpv6) {
-        struct icmp_in in = {m, iface, at, out->remote, out->local};
+    if (up.protocol == next_fragment)
+        return unicast ? piece_v6(ip, iface, m, &up, out) : drop(m, &ip->counters.drop_fragment);
+    if (up.protocol == proto_icmpv6) {
+        struct icmp_in in = {m, iface, up.at, out->remote, out->local};
         return done(m, icmp_input_v6(ip, &in, out));
     }
     if (!unicast)
         return drop(m, &ip->counters.drop_not_for_us);
-    if (protocol == proto_tcp)
-        return tcp_for_us(ip, m, at, out);
-    icmp_refuse(ip, iface, m, &out->remote, &out->local, protocol == 17 ? 4 : 3);
+    if (up.protocol == proto_tcp)
+        return tcp_for_us(ip, m, up.at, out);
+    icmp_refuse(ip, iface, m, &out->remote, &out->local, up.protocol == 17 ? 4 : 3);
     return drop(m, &ip->counters.drop_protocol);
 }
 

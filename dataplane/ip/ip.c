@@ -21,7 +21,7 @@ int ip_new(struct ip **out, const struct ip_options *o)
     ip->next_ns = INT64_MAX;
     ip->generation = 1;
     ip->path_mtus = calloc(ip_path_mtus_max, sizeof(*ip->path_mtus));
-    if (ip->path_mtus == NULL || neighbor_init(ip) < 0) {
+    if (ip->path_mtus == NULL || fragments_init(ip) < 0 || neighbor_init(ip) < 0) {
         ip_free(ip);
         return ERR_NO_MEMORY;
     }
@@ -34,6 +34,7 @@ void ip_free(struct ip *ip)
     if (ip == NULL)
         return;
     neighbor_fini(ip);
+    fragments_fini(ip);
     free(ip->path_mtus);
     free(ip);
 }
@@ -242,6 +243,7 @@ void ip_run(struct ip *ip, int64_t now_ns)
             address_step(ip, i, &f->addresses[k]);
         solicit_step(ip, i);
     }
+    fragments_run(ip);
     neighbor_run(ip);
     ip_due(ip, route_expire(ip));
 }

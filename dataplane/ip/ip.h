@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/rng.h"
 #include "dataplane/ip/addr.h"
 
@@ -37,6 +38,12 @@ struct rte_mempool;
 #define ip_mtu_v4_min        552 /* less is not believed of a path */
 #define ip_mtu_v6_min        1280
 #define ip_headroom          64 /* that ip_output wants in front of a segment */
+
+/* Packets that arrive in fragments: what is kept of them at once, in all and of one. */
+#define ip_fragment_packets_max 64
+#define ip_fragment_pieces_max  64
+#define ip_fragment_bytes_max   524288                /* of buffers, whole */
+#define ip_fragment_ns          (30 * CLOCK_NS_PER_S) /* from the first piece that came */
 
 struct ip_options {
     struct rte_mempool *pool; /* room for a frame of the largest MTU, to answer any echo */
@@ -62,6 +69,7 @@ struct ip_iface_options {
     bool rx_checksum;      /* the port has marked good checksums of received frames */
     bool accept_ra;        /* routers announce themselves (and prefixes) */
     bool autoconf;         /* an address for each prefix announced (SLAAC) */
+    bool reassemble;       /* packets in fragments are put together; else dropped */
     const struct ip_prefix *addresses; /* copied */
     uint32_t address_count;
     struct ip_addr gateways[2]; /* all zero: none */
@@ -82,6 +90,7 @@ enum ip_verdict {
     IP_TCP,         /* the frame is a TCP segment now: it starts at the TCP header */
     IP_TOO_BIG,     /* a segment of ours was over a path's MTU */
     IP_UNREACHABLE, /* a segment of ours cannot be delivered */
+    IP_WHOLE,       /* the last fragment of a packet: it is in `whole`, to be steered and put in */
 };
 
 struct ip_packet {
@@ -91,7 +100,8 @@ struct ip_packet {
     /* IP_TOO_BIG, IP_UNREACHABLE: what was quoted */
     uint16_t local_port, remote_port;
     uint32_t seq, mtu;
-    bool hard; /* protocol or port unreachable */
+    bool hard;              /* protocol or port unreachable */
+    struct rte_mbuf *whole; /* IP_WHOLE: the caller's, a frame */
 };
 
 /* With IP_TCP the frame is the caller's again, else it is not. */
@@ -157,6 +167,11 @@ void ip_announce(struct ip *ip, uint32_t iface, int64_t now_ns);
     X(drop_ethertype)                                                                              \
     X(drop_header)                                                                                 \
     X(drop_checksum)                                                                               \
+    X(fragments_in)                                                                                \
+    X(reassembled)                                                                                 \
+    X(fragments_refused) /* packets: pieces overlap, too many, or too large */                     \
+    X(fragments_evicted) /* packets that gave way to newer ones */                                 \
+    X(fragments_expired) /* packets */                                                             \
     X(drop_fragment)                                                                               \
     X(drop_source)                                                                                 \
     X(drop_protocol)                                                                               \

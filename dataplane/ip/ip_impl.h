@@ -112,6 +112,7 @@ struct ip {
     struct map by_addr;
     struct neighbor_list unused, used, asked;
     uint32_t asked_count;
+    struct fragments *fragments;
     struct path_mtu *path_mtus; /* a direct-mapped table */
     uint32_t path_mtu_count;
     int64_t next_ns; /* lower bound of the next deadline */
@@ -165,6 +166,24 @@ void frame_put_v6(struct rte_mbuf *m, const struct ip_addr *src, const struct ip
                   uint8_t protocol, uint8_t traffic_class, uint8_t hops);
 /* True if an ICMP error may be sent now. */
 bool frame_error_allowed(struct ip *ip);
+
+/* fragment.c */
+struct fragment_in {
+    struct rte_mbuf *m; /* starts at the IP header, pkt_len exact */
+    struct ip_addr src, dst;
+    uint32_t iface, id;
+    uint32_t header,
+        start;        /* bytes of the IP header without fragment header; where payload starts */
+    uint32_t next_at; /* IPv6: where the header says that the fragment header follows */
+    uint32_t offset;  /* of the payload in the packet's */
+    bool more;
+    uint8_t protocol, ecn;
+};
+int fragments_init(struct ip *ip);
+void fragments_fini(struct ip *ip);
+void fragments_run(struct ip *ip);
+/* Takes the piece. The packet, as a frame that came whole, if it was the last one; else NULL. */
+struct rte_mbuf *fragment_input(struct ip *ip, const struct fragment_in *in);
 
 /* neighbor.c */
 int neighbor_init(struct ip *ip);

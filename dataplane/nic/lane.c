@@ -166,6 +166,16 @@ uint32_t lane_receive(struct lane *l, struct rte_mbuf **frames, uint32_t max)
     return n;
 }
 
+bool lane_pass(struct lane *l, struct rte_mbuf *frame)
+{
+    uint32_t owner = steer_frame(frame, l->shards);
+    if (owner == l->shard || owner == STEER_ALL)
+        return false;
+    hand_over(l, frame, owner);
+    wake_others(l);
+    return true;
+}
+
 bool lane_more(const struct lane *l)
 {
     return l->more;

@@ -64,6 +64,12 @@ void lane_free(struct lane *l);
 /* At most `max` frames of this shard (max <= lane_burst_max); 0: nothing came. */
 uint32_t lane_receive(struct lane *l, struct rte_mbuf **frames, uint32_t max);
 
+/*
+ * A frame that came out of others (a packet put together from fragments) and may belong to another
+ * shard: true if it was handed over to it (or dropped and counted), false if it is this one's.
+ */
+bool lane_pass(struct lane *l, struct rte_mbuf *frame);
+
 /* True if the last lane_receive found a full burst or handed-over frames remain: call it again. */
 bool lane_more(const struct lane *l);
 

@@ -76,7 +76,9 @@ static bool v4_owner(struct bytes_in in, bool quoted, uint32_t n, uint32_t *owne
     if (in.n < 20 || in.p[0] >> 4 != 4)
         return false;
     size_t header = (size_t)(in.p[0] & 15) * 4;
-    if (header < 20 || in.n < header + 8 || (bytes_get_u16(in.p + 6) & 0x1fff) != 0)
+    /* Fragments meet on one shard, which passes the packet on; what is quoted may be a first one. */
+    uint16_t fragment = bytes_get_u16(in.p + 6) & (quoted ? 0x1fff : 0x3fff);
+    if (header < 20 || in.n < header + 8 || fragment != 0)
         return false;
     const uint8_t *next = in.p + header;
     if (in.p[9] == proto_tcp) {

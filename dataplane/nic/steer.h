@@ -33,7 +33,7 @@ static inline uint32_t steer_owner(uint32_t hash, uint32_t n)
 
 /*
  * The owner of a frame: TCP by its tuple, ICMP errors by the tuple they quote, ARP and neighbour
- * discovery STEER_ALL, anything else shard 0.
+ * discovery STEER_ALL, anything else (fragments too) shard 0.
  */
 uint32_t steer_frame(const struct rte_mbuf *frame, uint32_t n);
 

@@ -167,6 +167,12 @@ static void take_frame(struct dpdk_net *n, struct net_port *p, struct rte_mbuf *
 {
     struct ip_packet in;
     enum ip_verdict v = ip_input(n->ip, p->iface, m, n->now_ns, &in);
+    while (v == IP_WHOLE) {
+        m = in.whole;
+        if (lane_pass(p->lane, m))
+            return;
+        v = ip_input(n->ip, p->iface, m, n->now_ns, &in);
+    }
     if (v == IP_DONE)
         return;
     struct tcp_addrs addrs = {to_tcp(&in.local), to_tcp(&in.remote)};
@@ -358,6 +364,7 @@ static int port_make(struct dpdk_net *n, const struct dpdk_port *from, int64_t n
         .rx_checksum = (r->negotiated & port_rx_checksum) != 0,
         .accept_ra = from->accept_ra,
         .autoconf = from->autoconf,
+        .reassemble = !from->drop_fragments,
         .addresses = from->addresses,
         .address_count = from->address_count,
         .gateways = {from->gateways[0], from->gateways[1]},

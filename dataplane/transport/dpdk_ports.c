@@ -74,7 +74,11 @@ static const char *set_field(struct dpdk_port *p, const char *name, const char *
         p->accept_ra = p->autoconf || strcmp(value, "on") == 0;
         return p->accept_ra ? NULL : "on or auto is wanted";
     }
-    return "no such field; known: address, gateway, mtu, vlan, netns, ra";
+    if (strcmp(name, "fragments") == 0) {
+        p->drop_fragments = strcmp(value, "drop") == 0;
+        return p->drop_fragments || strcmp(value, "join") == 0 ? NULL : "join or drop is wanted";
+    }
+    return "no such field; known: address, gateway, mtu, vlan, netns, ra, fragments";
 }
 
 static bool reached(const struct dpdk_port *p, const struct ip_addr *gateway)

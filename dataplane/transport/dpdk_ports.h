@@ -15,6 +15,7 @@
  *   vlan=N       frames carry this tag
  *   mtu=N        of the IP packet; port_mtu_default without
  *   netns=NAME   network namespace in which a driver makes or finds its interface
+ *   fragments=drop  packets that come in fragments are not put together
  *   ra=on        listen to IPv6 router advertisements; ra=auto: and make addresses from them
  */
 #ifndef DATAPLANE_TRANSPORT_DPDK_PORTS_H
@@ -35,7 +36,7 @@ struct dpdk_port {
     char device[port_device_max];
     char netns[port_netns_max]; /* empty: none */
     uint16_t mtu, vlan;
-    bool accept_ra, autoconf;
+    bool accept_ra, autoconf, drop_fragments;
     struct ip_prefix addresses[dpdk_addresses_max];
     uint32_t address_count;
     struct ip_addr gateways[2];

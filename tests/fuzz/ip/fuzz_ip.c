@@ -94,6 +94,7 @@ static struct ip *stack_new(struct rng *rng, int64_t now)
                                   .mtu = 1500,
                                   .accept_ra = true,
                                   .autoconf = true,
+                                  .reassemble = true,
                                   .addresses = addresses,
                                   .address_count = 2};
     struct ip *ip;
@@ -120,7 +121,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         } else if (n > 0) {
             struct rte_mbuf *m = frame_of(data + 3, n);
             steer_frame(m, 3);
-            if (ip_input(ip, 0, m, now, &in) == IP_TCP)
+            enum ip_verdict v = ip_input(ip, 0, m, now, &in);
+            while (v == IP_WHOLE) {
+                m = in.whole;
+                v = ip_input(ip, 0, m, now, &in);
+            }
+            if (v == IP_TCP)
                 rte_pktmbuf_free(m);
         }
         data += 3 + n;

@@ -50,6 +50,7 @@ void rig_up(struct rig *r, const struct rig_options *o, bool settle)
                                   .vlan = o->vlan,
                                   .accept_ra = o->accept_ra,
                                   .autoconf = o->autoconf,
+                                  .reassemble = !o->drop_fragments,
                                   .addresses = addresses};
     memcpy(fo.mac, rig_mac, 6);
     for (; fo.address_count < 4 && o->addresses[fo.address_count] != NULL; fo.address_count++) {
@@ -73,6 +74,11 @@ void rig_down(struct rig *r)
     rig_clear(r);
     ip_free(r->ip);
     CU_ASSERT_EQUAL(rte_mempool_avail_count(pool), bufs);
+}
+
+uint32_t rig_bufs_free(void)
+{
+    return rte_mempool_avail_count(pool);
 }
 
 void rig_clear(struct rig *r)

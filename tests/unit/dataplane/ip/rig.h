@@ -26,7 +26,7 @@ struct rig_options {
     const char *addresses[4]; /* "10.0.0.2/24" */
     const char *gateways[2];
     uint16_t mtu, vlan;
-    bool follower, accept_ra, autoconf;
+    bool follower, accept_ra, autoconf, drop_fragments;
     uint32_t dad_transmits, neighbors_max;
 };
 
@@ -36,6 +36,9 @@ static const uint8_t peer_mac[6] = {2, 0, 0, 0, 0, 0xbb};
 /* With the addresses' announcements already emitted and dropped (settle), unless told otherwise. */
 void rig_up(struct rig *r, const struct rig_options *o, bool settle);
 void rig_down(struct rig *r); /* asserts that every buffer is back */
+
+uint32_t rig_bufs_free(void);
+#define rig_buf_bytes (10240 + RTE_PKTMBUF_HEADROOM) /* of one buffer */
 
 void rig_clear(struct rig *r);            /* drops what was emitted */
 void rig_time(struct rig *r, int64_t ns); /* moves time and runs what is due */

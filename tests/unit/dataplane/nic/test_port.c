@@ -175,6 +175,19 @@ static void fewer_queues_than_shards(void)
         CU_ASSERT_FALSE(lane_has_handover(b[i]));
     }
 
+    /* what was put together from fragments finds its owner too */
+    for (uint16_t port = 40000; port < 40020; port++) {
+        uint32_t owner, n;
+        struct rte_mbuf *whole = tuple_frame(port, &owner);
+        bool passed = lane_pass(b[0], whole);
+        CU_ASSERT_EQUAL(passed, owner != 0);
+        CU_ASSERT_EQUAL(lane_has_handover(b[owner]), passed);
+        n = passed ? lane_receive(b[owner], frames, lane_burst_max) : 1;
+        CU_ASSERT_EQUAL(n, 1);
+        CU_ASSERT_TRUE(!passed || frames[0] == whole);
+        rte_pktmbuf_free(whole);
+    }
+
     /* ARP is for everybody */
     struct rte_mbuf *arp = cable_frame(60, 1, FORM_LINEAR);
     bytes_put_u16(rte_pktmbuf_mtod(arp, uint8_t *) + 12, 0x0806);

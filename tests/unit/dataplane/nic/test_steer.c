@@ -96,6 +96,11 @@ static void frames(void)
         CU_ASSERT_EQUAL(owner_of(p, n, 1), 0);
         for (size_t cut = 0; cut < n; cut++)
             CU_ASSERT_TRUE(owner_of(p, cut, 7) < 7);
+        /* its fragments, the first one too, meet on one shard */
+        bytes_put_u16(p + (vlan ? 18 : 14) + 6, i % 3 ? 0x2000 : 100);
+        CU_ASSERT_EQUAL(owner_of(p, n, 7), 0);
+        bytes_put_u16(p + (vlan ? 18 : 14) + 6, 0x4000);
+        CU_ASSERT_EQUAL(owner_of(p, n, 7), want);
         /* an ICMP error that quotes it, from somebody else */
         uint8_t error[160];
         size_t head = v4_frame(error, 1, vlan) - 40;
