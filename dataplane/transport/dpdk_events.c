@@ -3,29 +3,45 @@
 #include "base/err.h"
 #include "dataplane/transport/dpdk_internal.h"
 
-static int on_accepted(void *ctx, struct tcp_conn *tcp, void *listener_user)
+static struct dpdk_conn *conn_of(struct dpdk_transport *t, struct tcp_conn *tcp)
 {
-    struct dpdk_transport *t = ctx;
-    const struct dpdk_listener *l = listener_user;
     struct tcp_tuple tuple = tcp_tuple(tcp);
-    if (t->counters.open >= t->o.conn_max) {
-        t->counters.refused++;
-        return ERR_FULL;
-    }
     struct dpdk_conn *c = dpdk_conn_take(t);
     CHECK(c != NULL);
     c->tcp = tcp;
     c->state = DPDK_OPEN;
     dpdk_peer_of(&tuple, &c->head.peer);
     tcp_set_user(tcp, c);
-    int err = t->o.events->accepted(t->o.events->ctx, &c->head, l->number);
-    if (err >= 0) {
+    return c;
+}
+
+/* Closed at once, as a kernel's socket would be; a few at a time, others are reset. */
+static int turn_away(struct dpdk_transport *t, struct tcp_conn *tcp)
+{
+    t->counters.refused++;
+    if (t->refused_open == dpdk_spare_blocks)
+        return ERR_FULL;
+    struct dpdk_conn *c = conn_of(t, tcp);
+    t->refused_open++;
+    t->counters.open--;
+    c->refused = c->close_wanted = true;
+    dpdk_work(c);
+    return 0;
+}
+
+static int on_accepted(void *ctx, struct tcp_conn *tcp, void *listener_user)
+{
+    struct dpdk_transport *t = ctx;
+    const struct dpdk_listener *l = listener_user;
+    if (t->counters.open >= t->o.conn_max)
+        return turn_away(t, tcp);
+    struct dpdk_conn *c = conn_of(t, tcp);
+    if (t->o.events->accepted(t->o.events->ctx, &c->head, l->number) >= 0) {
         t->counters.accepted++;
         return 0;
     }
-    t->counters.refused++;
     dpdk_conn_release(c);
-    return err;
+    return turn_away(t, tcp);
 }
 
 static void on_connected(void *ctx, struct tcp_conn *tcp)
@@ -87,8 +103,13 @@ static void on_closed(void *ctx, struct tcp_conn *tcp, enum tcp_close_reason rea
     struct dpdk_transport *t = ctx;
     enum transport_close why = reason_of(c, reason);
     c->tcp = NULL; /* what the consumer still calls has no effect */
-    t->counters.closed++;
-    t->o.events->closed(&c->head, why);
+    if (c->refused) {
+        t->refused_open--;
+        t->counters.open++; /* release takes it away again */
+    } else {
+        t->counters.closed++;
+        t->o.events->closed(&c->head, why);
+    }
     dpdk_conn_release(c);
 }
 

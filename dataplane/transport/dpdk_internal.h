@@ -22,7 +22,7 @@
 #define dpdk_listeners_max     16
 #define dpdk_discard_bytes_max (1024 * 1024) /* dropped from a peer after our close, then RST */
 #define dpdk_linger_idle_ns    (5 * CLOCK_NS_PER_S) /* after an end: no sign of the peer */
-#define dpdk_spare_blocks      16 /* so that a connection over conn_max can be told so */
+#define dpdk_spare_blocks      16 /* for connections that are refused, while they close */
 
 enum { DPDK_FREE, DPDK_CONNECTING, DPDK_OPEN, DPDK_EOF, DPDK_DRAIN };
 
@@ -37,6 +37,7 @@ struct dpdk_conn {
     uint8_t state;
     bool on_work, on_timed;
     bool finished, fin_sent, close_wanted, abort_wanted, doomed;
+    bool refused; /* the consumer knows nothing of it */
 };
 
 struct dpdk_listener {
@@ -58,6 +59,7 @@ struct dpdk_transport {
     struct dpdk_timed timed;
     struct dpdk_listener listeners[dpdk_listeners_max];
     uint32_t listener_count;
+    uint32_t refused_open; /* at most dpdk_spare_blocks */
     struct dpdk_counters counters;
     struct wheel_timer timer;
     uint32_t read_ahead; /* bytes that a paused connection may hold: two packets */

@@ -127,6 +127,7 @@ void conformance_refuses(const struct world_kind *kind)
     w->app.refuse = ERR_FULL;
     CU_ASSERT_TRUE_FATAL(peer_open(w, &p));
     WAIT(w, peer_over, .p = &p);
+    CU_ASSERT_FALSE(p.reset); /* an end that a client understands */
     CU_ASSERT_EQUAL(w->app.closed, 0);
     peer_close(&p);
     w->app.refuse = 0;
