@@ -1,5 +1,6 @@
 """A network namespace, a broker on a port of ours inside it, and what goes wrong told in one line."""
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,36 @@ def run(*args, stdin=None, timeout=30, ok=True):
     if ok and done.returncode != 0:
         raise Failed(f"{' '.join(args)}: {done.stderr.decode(errors='replace').strip()}")
     return done
+
+
+def cannot():
+    """Why there can be no namespace with a tap here; None if there can."""
+    if os.geteuid() != 0:
+        return "not root"
+    name = f"sluice-probe-{os.getpid()}"
+    try:
+        for command in (["ip", "netns", "add", name],
+                        ["ip", "-n", name, "tuntap", "add", "mode", "tap", "name", "probe0"]):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+            if done.returncode != 0:
+                return f"{' '.join(command)}: {done.stderr.strip()}"
+    except (OSError, subprocess.TimeoutExpired) as e:
+        return str(e)
+    finally:
+        subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+    return None
+
+
+def lines(seed, count, most):
+    rng = random.Random(seed)
+    return b"".join(b"%d:" % i + bytes(rng.choices(b"abcdefgh", k=rng.randrange(most))) + b"\n"
+                    for i in range(count))
+
+
+def round_trip(ns, broker, topic, data):
+    ns.kcat(broker, "-P", "-t", topic, stdin=data, timeout=60)
+    got = ns.kcat(broker, "-C", "-t", topic, "-e", "-q", timeout=60).stdout
+    check(got == data, f"{topic}: {len(got)} bytes came back of {len(data)}, or others")
 
 
 class Namespace:

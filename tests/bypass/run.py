@@ -4,31 +4,17 @@
 usage: run.py [--binary PATH] [pattern]      needs root; without it everything is skipped
 """
 import argparse
-import os
-import random
-import subprocess
 import sys
 import traceback
 
-from lab import Broker, Failed, Namespace, check, run
+from lab import Broker, Failed, Namespace, cannot, check, lines, round_trip, run
+from wired import WiredTap, WiredXdp
 
 LISTEN = ("listeners=TAP://10.99.0.2:9092,SIX://[fd99::2]:9093,HOST://127.0.0.1:0",
           "listener.security.protocol.map=TAP:PLAINTEXT,SIX:PLAINTEXT,HOST:PLAINTEXT",
           "inter.broker.listener.name=TAP",
           "sluice.transport=dpdk", "listener.name.host.sluice.transport=uring",
           "sluice.memory=512m")
-
-
-def lines(seed, count, most):
-    rng = random.Random(seed)
-    return b"".join(b"%d:" % i + bytes(rng.choices(b"abcdefgh", k=rng.randrange(most))) + b"\n"
-                    for i in range(count))
-
-
-def round_trip(ns, broker, topic, data):
-    ns.kcat(broker, "-P", "-t", topic, stdin=data, timeout=60)
-    got = ns.kcat(broker, "-C", "-t", topic, "-e", "-q", timeout=60).stdout
-    check(got == data, f"{topic}: {len(got)} bytes came back of {len(data)}, or others")
 
 
 class Tap:
@@ -64,6 +50,13 @@ class Tap:
 
     def test_ping_v6(self):
         self.ns.python("ping", "fd99::2", "0", "56", "1000", "1452")
+
+    def test_ping_in_fragments(self):
+        """Requests come in pieces of 576 bytes; the answers fit our MTU."""
+        self.ns.ip("link", "set", "slt0", "mtu", "576")
+        self.ns.python("ping", "10.99.0.2", "1000", "1472")
+        self.ns.ip("link", "set", "slt0", "mtu", "1500")
+        self.ns.ip("addr", "replace", "fd99::1/64", "dev", "slt0", "nodad")
 
     def test_refuses_closed_port(self):
         self.ns.python("closed", "10.99.0.2", "9999")
@@ -190,18 +183,17 @@ class Refusals:
         self.refused("net_tap0,iface=slt9;address=10.99.0.2/24", "CAP_NET_ADMIN", user="nobody")
 
 
-GROUPS = (("tap", lambda binary: Tap(binary, 1)), ("tap-shards", lambda binary: Tap(binary, 2)),
-          ("xdp", Xdp), ("refusals", Refusals))
+GROUPS = (("tap", Tap, (1,)), ("tap-shards", Tap, (2,)), ("xdp", Xdp, ()), ("wire", WiredTap, ()),
+          ("wire-jumbo", WiredXdp, ()), ("refusals", Refusals, ()))
 
 
-def run_group(name, make, binary, pattern, counts):
-    tests = [t for t in dir(make(None) if make is Refusals else (Tap if name.startswith("tap") else Xdp))
-             if t.startswith("test_") and pattern in f"{name}.{t[5:]}"]
+def run_group(name, kind, more, binary, pattern, counts):
+    tests = [t for t in dir(kind) if t.startswith("test_") and pattern in f"{name}.{t[5:]}"]
     if not tests:
         return
     group = None
     try:
-        group = make(binary)
+        group = kind(binary, *more)
         for test in tests:
             title = f"{name}.{test[5:]}"
             try:
@@ -223,24 +215,6 @@ def run_group(name, make, binary, pattern, counts):
             group.close()
 
 
-def cannot():
-    """Why there can be no namespace with a tap here; None if there can."""
-    if os.geteuid() != 0:
-        return "not root"
-    name = f"sluice-probe-{os.getpid()}"
-    try:
-        for command in (["ip", "netns", "add", name],
-                        ["ip", "-n", name, "tuntap", "add", "mode", "tap", "name", "probe0"]):
-            done = subprocess.run(command, capture_output=True, text=True, timeout=10)
-            if done.returncode != 0:
-                return f"{' '.join(command)}: {done.stderr.strip()}"
-    except (OSError, subprocess.TimeoutExpired) as e:
-        return str(e)
-    finally:
-        subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
-    return None
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", default="build/sluiced")
@@ -252,8 +226,8 @@ def main():
         print(f"skipped: network namespaces and taps need root and /dev/net/tun ({missing})")
         counts["skipped"] = 1
     else:
-        for name, make in GROUPS:
-            run_group(name, make, args.binary, args.pattern, counts)
+        for name, kind, more in GROUPS:
+            run_group(name, kind, more, args.binary, args.pattern, counts)
     print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
     return 1 if counts["failed"] else 0
 

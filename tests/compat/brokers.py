@@ -206,11 +206,12 @@ class Sluice(Broker):
 
     kind = "sluice"
 
+    def settings(self):
+        return {"listeners": f"PLAINTEXT://127.0.0.1:{self.port}", "log.dirs": str(self.log_dir)}
+
     def command(self):
-        settings = {"listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
-                    "log.dirs": str(self.log_dir), **SLUICE_SETTINGS, **self.overrides}
         out = [str(SLUICED)]
-        for key, value in settings.items():
+        for key, value in {**self.settings(), **SLUICE_SETTINGS, **self.overrides}.items():
             out += ["--override", f"{key}={value}"]
         return out
 
