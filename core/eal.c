@@ -1,21 +1,26 @@
 #include "core/eal.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
+#include <rte_interrupts.h>
 #include <rte_log.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/log.h"
 
 #define eal_cpus_bytes_max 2048 /* text of the list of usable CPUs */
+#define interrupts_end_ms  2000 /* at most, until DPDK's interrupt thread stands still */
 
 /* --- EAL's log as lines of ours -------------------------------------------------------------- */
 
@@ -278,10 +283,53 @@ int eal_up(const struct eal_options *options, struct eal_state *out, char *why, 
     return err;
 }
 
+/* --- down ------------------------------------------------------------------------------------ */
+
+/* What holds the interrupt thread; stays, since that thread is never joined. */
+struct hold {
+    struct rte_intr_handle *source;
+    int begin, held; /* eventfds */
+};
+
+/* On EAL's interrupt thread, which does nothing else from then on. */
+static void interrupts_hold(void *arg)
+{
+    const struct hold *hold = arg;
+    eventfd_write(hold->held, 1);
+    for (;;)
+        pause();
+}
+
+static bool hold_begin(struct hold *hold)
+{
+    hold->begin = eventfd(1, EFD_CLOEXEC);
+    hold->held = eventfd(0, EFD_CLOEXEC);
+    hold->source = rte_intr_instance_alloc(RTE_INTR_INSTANCE_F_PRIVATE);
+    return hold->begin >= 0 && hold->held >= 0 && hold->source != NULL &&
+           rte_intr_fd_set(hold->source, hold->begin) == 0 &&
+           rte_intr_type_set(hold->source, RTE_INTR_HANDLE_EXT) == 0 &&
+           rte_intr_callback_register(hold->source, interrupts_hold, hold) == 0;
+}
+
+/*
+ * rte_eal_cleanup (22.11) unmaps the memory that the interrupt thread reads its sources from, while
+ * that thread runs: a device that was closed a moment ago crashes the process at its end. (An alarm
+ * would not do: the cleanup waits for the end of one that runs.)
+ */
+static void interrupts_end(void)
+{
+    static struct hold hold;
+    if (!hold_begin(&hold))
+        return;
+    struct pollfd held = {.fd = hold.held, .events = POLLIN};
+    poll(&held, 1, interrupts_end_ms);
+}
+
 void eal_down(void)
 {
     if (!eal_is_up())
         return;
+    interrupts_end();
     rte_eal_cleanup();
     log_stream_close();
 }
