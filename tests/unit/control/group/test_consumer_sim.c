@@ -7,6 +7,9 @@
  * its owner.
  *
  * --seeds N and --from S: that many seeds from S on. Default: a few, of this minute.
+ *
+ * test_restarts is no matter of chance: a short story, in which the coordinator ends before and after
+ * each batch that it writes.
  */
 #include "tests/unit/control/group/seeds.h"
 
@@ -49,6 +52,9 @@ struct sim {
     uint32_t names;   /* counts member ids */
     uint32_t changes; /* counts those of the topics */
     bool quiet, mixed, failed;
+    /* A story (test_restarts): batches so far; the crash is at this one, and it is in the log then. */
+    bool story, keep;
+    uint32_t batches, crash_at;
     uint32_t out; /* a client that is not in */
     int16_t last; /* the last error */
 };
@@ -524,10 +530,7 @@ static bool settled(struct sim *s, const char **why)
     }
     *why = "the group is not stable";
     if (g != NULL)
-        return strcmp(ups ? "Stable" : "Empty", ({
-                          const char *name = consumer_group_state(g);
-                          name;
-                      })) == 0 &&
+        return strcmp(ups ? "Stable" : "Empty", consumer_group_state(g)) == 0 &&
                consumer_members(g) == ups;
     return ups == 0 || strcmp(rig_state(&s->r, GROUP), "Stable") == 0;
 }
@@ -551,7 +554,7 @@ static void change_topics(struct sim *s)
 }
 
 /* A crash: what was not durable is gone, and so are all answers that were on their way. */
-static void crash(struct sim *s)
+static void crash(struct sim *s, uint32_t keep)
 {
     for (uint32_t i = 0; i < s->n; i++) {
         struct client *c = &s->clients[i];
@@ -564,9 +567,20 @@ static void crash(struct sim *s)
             drop_all(c);
         }
     }
-    rig_restart(&s->r);
+    rig_crash(&s->r, keep);
     crig_reap(&s->r, true);
     totals.crashes++;
+}
+
+/* In a story each batch becomes durable by itself, but for one. */
+static void write_batches(struct sim *s)
+{
+    while (s->story && s->r.n_pending > 0) {
+        if (s->batches++ == s->crash_at)
+            crash(s, s->keep);
+        else
+            rig_durable(&s->r, 1, 0);
+    }
 }
 
 static void world_step(struct sim *s)
@@ -575,10 +589,10 @@ static void world_step(struct sim *s)
         if (chance(s, 2))
             change_topics(s);
         if (chance(s, 1))
-            crash(s);
+            crash(s, 0);
         s->r.durable = chance(s, 70);
     } else {
-        s->r.durable = true;
+        s->r.durable = !s->story;
     }
     if (s->r.durable || s->r.n_pending > 200)
         rig_durable(&s->r, s->r.n_pending, 0);
@@ -589,8 +603,10 @@ static void world_step(struct sim *s)
         if (s->r.n_pending > 200)
             rig_durable(&s->r, s->r.n_pending, 0);
         act(s, &s->clients[(i + turn) % s->n]);
+        write_batches(s);
     }
     rig_pass(&s->r, step_ms);
+    write_batches(s);
     check(s);
     totals.steps++;
 }
@@ -672,6 +688,86 @@ static bool run_seed(uint64_t seed)
     return ok;
 }
 
+/* --- a restart in the middle of each step --- */
+
+enum { STORY_STATIC = 8, STORY_KINDS = 16 }; /* bits 0 to 2: that client begins as a classic one */
+
+static void story_begin(struct sim *s, int kind, uint32_t crash_at, bool keep)
+{
+    *s = (struct sim){.seed = (uint64_t)kind, .quiet = true, .mixed = true, .story = true};
+    s->crash_at = crash_at;
+    s->keep = keep;
+    rng_seed(&s->rng, 1);
+    crig_init(&s->r, 2);
+    s->n = 3;
+    s->clients = calloc(s->n, sizeof(*s->clients));
+    CHECK(s->clients != NULL);
+    for (uint32_t i = 0; i < s->n; i++) {
+        struct client *c = &s->clients[i];
+        c->up = i < 2;
+        c->classic = kind & 1 << i;
+        c->topics = 3;
+        c->by_regex = i == 1 && !c->classic;
+        if (kind & STORY_STATIC)
+            snprintf(c->instance, sizeof(c->instance), "i%u", i);
+    }
+}
+
+/* Two members; a third comes, a topic grows, one comes back with the other protocol, one dies. */
+static void story_step(struct sim *s, int step)
+{
+    struct client *back = &s->clients[1];
+    if (step == 24) {
+        s->clients[2].up = true;
+    } else if (step == 48) {
+        s->r.topics[0].partitions++;
+        s->changes++;
+        coordinator_topics_changed(s->r.c, s->r.now);
+    } else if (step == 72) {
+        leave(s, back);
+        back->classic = !back->classic;
+        back->by_regex = false;
+    } else if (step == 96) {
+        go_out(&s->clients[0]);
+        s->clients[0].waits = NULL;
+        s->clients[0].up = false;
+    }
+    world_step(s);
+    reap(s);
+}
+
+/* True if the story came to its crash. */
+static bool story(int kind, uint32_t crash_at, bool keep)
+{
+    static struct sim s;
+    const char *why = "";
+    int calm = 0;
+    story_begin(&s, kind, crash_at, keep);
+    for (int step = 0; !s.failed && calm <= 10 && step < 1200; step++) {
+        story_step(&s, step);
+        calm = step > 96 && settled(&s, &why) ? calm + 1 : 0;
+    }
+    EXPECT(&s, calm > 10, "not settled (story %d, crash at %u, kept %d): %s", kind, crash_at, keep,
+           why);
+    EXPECT(&s, crig_replay_equals(&s.r), "the state is not what the log says (story %d, %u, %d)",
+           kind, crash_at, keep);
+    CU_ASSERT_FALSE(s.failed);
+    bool crashed = s.batches > crash_at;
+    rig_free(&s.r);
+    free(s.clients);
+    return crashed;
+}
+
+static void test_restarts(void)
+{
+    uint32_t points = 0;
+    for (int kind = 0; kind < STORY_KINDS; kind++)
+        for (uint32_t at = 0; story(kind, at, false); at++, points++)
+            story(kind, at, true);
+    printf("%u batches, a crash before and after each ", points);
+    CU_ASSERT_TRUE(points > STORY_KINDS * 10);
+}
+
 static void test_seeds(void)
 {
     uint64_t n, first = seeds_first(12, &n), bad = 0;
@@ -699,4 +795,4 @@ static void test_found(void)
         CU_ASSERT_TRUE(run_seed(seeds[i]));
 }
 
-SEEDS_MAIN("consumer_sim", UNIT_CASE(test_found), UNIT_CASE(test_seeds))
+SEEDS_MAIN("consumer_sim", UNIT_CASE(test_found), UNIT_CASE(test_restarts), UNIT_CASE(test_seeds))
