@@ -80,7 +80,10 @@ static int16_t join_meta(struct consumer_act *a, const struct group_call *call,
     out->session_timeout_ms = req->session_timeout_ms;
     out->protocols = protocols;
     out->n_protocols = (uint32_t)req->n_protocols;
-    return 0;
+    /* Kafka's answer when the record is larger than a batch. */
+    return consumer_fits(&a->s, req->member_id, consumer_meta_bytes(out))
+               ? 0
+               : KERR_UNKNOWN_SERVER_ERROR;
 }
 
 /* Kafka 4.3: an unknown static member takes the seat of whoever has it; a known one must be it. */
@@ -134,6 +137,7 @@ static void join(struct consumer_act *a, struct group *g, struct group_call *cal
     if (!str_is_null(replaces))
         consumer_replace(&a->s, replaces, member_id);
     bool changed = consumer_subscribe(&a->s, member_id, meta);
+    downgrade = downgrade && consumer_fits_classic(a, NULL, 0);
     if (!downgrade)
         target_update(&a->s);
     struct consumer_member *m = consumer_member_find(a->s.g, member_id);

@@ -71,6 +71,9 @@ static const char *take_member(struct consumer_act *a, const struct classic_grou
                                    .previous_epoch = epoch_of(k),
                                    .state = CONSUMER_STABLE,
                                    .assigned = has.parts};
+    if (!consumer_fits(&a->s, m->id, consumer_meta_bytes(&meta)) ||
+        !consumer_fits(&a->s, m->id, consumer_parts_bytes(&has.parts)))
+        return "a member's metadata or assignment is larger than a record may be";
     int rc = consumer_apply_target(out, m->id, &has.parts);
     for (uint32_t i = 0; i < cur.assigned.n; i++)
         cur.assigned.v[i].epoch = epoch_of(k);
@@ -161,7 +164,46 @@ static bool listed(const struct str *ids, uint32_t n, struct str id)
     return false;
 }
 
-bool consumer_may_downgrade(const struct consumer_act *a, const struct str *gone, uint32_t n)
+/* What a member holds or still has to give back, in order. */
+static struct consumer_parts all_held(const struct consumer_member *m, struct arena *scratch)
+{
+    const struct consumer_parts *a = &m->cur.assigned, *b = &m->cur.pending;
+    struct consumer_parts p = {arena_calloc(scratch, (size_t)a->n + b->n + 1, sizeof(*p.v)), 0};
+    for (uint32_t i = 0, k = 0; p.v != NULL && (i < a->n || k < b->n);)
+        p.v[p.n++] = k == b->n || (i < a->n && consumer_part_cmp(&a->v[i], &b->v[k]) < 0)
+                         ? a->v[i++]
+                         : b->v[k++];
+    return p;
+}
+
+/* Of a member in the record of a classic group, at most: the protocol is yet to be chosen. */
+static size_t classic_bytes(struct consumer_act *a, const struct consumer_member *m)
+{
+    const struct consumer_meta *meta = m->meta;
+    struct codec_out o = {0};
+    struct consumer_parts held = all_held(m, &a->scratch);
+    size_t most = 0;
+    if (held.v != NULL)
+        consumer_assignment_write(&o, consumer_embedded_version_max, &held, a->s.topics);
+    for (uint32_t i = 0; i < meta->n_protocols; i++)
+        if (most < (size_t)meta->protocols[i].name.len + meta->protocols[i].data.len)
+            most = (size_t)meta->protocols[i].name.len + meta->protocols[i].data.len;
+    most += (size_t)o.len + m->id.len + meta->instance_id.len + meta->client_id.len +
+            meta->client_host.len + consumer_record_spare_bytes;
+    codec_out_free(&o);
+    return most;
+}
+
+bool consumer_fits_classic(struct consumer_act *a, const struct str *gone, uint32_t n)
+{
+    size_t bytes = a->s.g->id.len + (size_t)consumer_record_spare_bytes, at = 0;
+    for (struct consumer_member *m; (m = map_next(&a->s.g->members, &at)) != NULL;)
+        if (!listed(gone, n, m->id))
+            bytes += classic_bytes(a, m);
+    return bytes <= a->settings.append_bytes_max;
+}
+
+bool consumer_may_downgrade(struct consumer_act *a, const struct str *gone, uint32_t n)
 {
     const struct consumer_group *g = a->s.g;
     enum group_migration policy = a->settings.consumer_migration;
@@ -175,7 +217,8 @@ bool consumer_may_downgrade(const struct consumer_act *a, const struct str *gone
             left++;
             classic += m->meta->classic;
         }
-    return left > 0 && left == classic && left <= (uint32_t)a->settings.max_size;
+    return left > 0 && left == classic && left <= (uint32_t)a->settings.max_size &&
+           consumer_fits_classic(a, gone, n);
 }
 
 static int add_member(struct group *g, const struct consumer_member *m, struct arena *scratch)
@@ -202,18 +245,6 @@ static int add_member(struct group *g, const struct consumer_member *m, struct a
     if (added != NULL)
         added->is_new = false;
     return added != NULL ? 0 : ERR_NO_MEMORY;
-}
-
-/* What a member holds or still has to give back, in order. */
-static struct consumer_parts all_held(const struct consumer_member *m, struct arena *scratch)
-{
-    const struct consumer_parts *a = &m->cur.assigned, *b = &m->cur.pending;
-    struct consumer_parts p = {arena_calloc(scratch, (size_t)a->n + b->n + 1, sizeof(*p.v)), 0};
-    for (uint32_t i = 0, k = 0; p.v != NULL && (i < a->n || k < b->n);)
-        p.v[p.n++] = k == b->n || (i < a->n && consumer_part_cmp(&a->v[i], &b->v[k]) < 0)
-                         ? a->v[i++]
-                         : b->v[k++];
-    return p;
 }
 
 /*

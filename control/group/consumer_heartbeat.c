@@ -237,33 +237,6 @@ static bool copy_lists(struct consumer_step *s, struct consumer_beat *b)
     return s->err == 0;
 }
 
-bool consumer_heartbeat_check(struct consumer_step *s, struct consumer_beat *b,
-                              struct consumer_fault *f)
-{
-    struct consumer_member *m = NULL;
-    b->member_id = b->req->member_id;
-    if (!consumer_has_room(s, b->member_id, f))
-        return false;
-    if (b->member_id.len == 0)
-        b->member_id = consumer_uuid_text(s);
-    if (s->err < 0 || !copy_lists(s, b))
-        return false;
-    if (!(str_is_null(b->req->instance_id) ? find_dynamic(s, b, &m, f) : find_static(s, b, &m, f)))
-        return false;
-    if (s->g->n_names + b->n_names > consumer_group_names_max)
-        return invalid(s, f, "The group's subscriptions have too many names.");
-    if (m != NULL && m->cur.state == CONSUMER_UNKNOWN &&
-        (!b->holds.given || b->holds.parts.n > 0)) {
-        consumer_refuse(s, f, KERR_FENCED_MEMBER_EPOCH,
-                        "The consumer group member is in a unknown state. The member must abandon "
-                        "all its partitions and rejoin.");
-        return false;
-    }
-    return regex_ok(s, b, f);
-}
-
-/* --- run --- */
-
 /* What the member said before, overlaid with what it says now. */
 static struct consumer_meta overlay(const struct consumer_member *m, const struct consumer_beat *b)
 {
@@ -293,6 +266,52 @@ static struct consumer_meta overlay(const struct consumer_member *m, const struc
     meta.n_protocols = 0;
     return meta;
 }
+
+/* Kafka's answer when the record of a member is larger than a batch. */
+static bool meta_fits(struct consumer_step *s, const struct consumer_member *m,
+                      const struct consumer_beat *b, struct consumer_fault *f)
+{
+    const struct consumer_group_heartbeat_request *req = b->req;
+    if (m != NULL && b->names == NULL && str_is_null(b->replaces) &&
+        str_is_null(req->instance_id) && str_is_null(req->rack_id) &&
+        str_is_null(req->subscribed_topic_regex))
+        return true; /* nothing new */
+    if (!str_is_null(b->replaces))
+        m = consumer_member_find(s->g, b->replaces);
+    struct consumer_meta meta = overlay(m, b);
+    if (consumer_fits(s, b->member_id, consumer_meta_bytes(&meta)))
+        return true;
+    consumer_refuse(s, f, KERR_UNKNOWN_SERVER_ERROR,
+                    "The member's metadata is larger than a record may be.");
+    return false;
+}
+
+bool consumer_heartbeat_check(struct consumer_step *s, struct consumer_beat *b,
+                              struct consumer_fault *f)
+{
+    struct consumer_member *m = NULL;
+    b->member_id = b->req->member_id;
+    if (!consumer_has_room(s, b->member_id, f))
+        return false;
+    if (b->member_id.len == 0)
+        b->member_id = consumer_uuid_text(s);
+    if (s->err < 0 || !copy_lists(s, b))
+        return false;
+    if (!(str_is_null(b->req->instance_id) ? find_dynamic(s, b, &m, f) : find_static(s, b, &m, f)))
+        return false;
+    if (s->g->n_names + b->n_names > consumer_group_names_max)
+        return invalid(s, f, "The group's subscriptions have too many names.");
+    if (m != NULL && m->cur.state == CONSUMER_UNKNOWN &&
+        (!b->holds.given || b->holds.parts.n > 0)) {
+        consumer_refuse(s, f, KERR_FENCED_MEMBER_EPOCH,
+                        "The consumer group member is in a unknown state. The member must abandon "
+                        "all its partitions and rejoin.");
+        return false;
+    }
+    return regex_ok(s, b, f) && meta_fits(s, m, b, f);
+}
+
+/* --- run --- */
 
 void consumer_heartbeat_run(struct consumer_step *s, const struct consumer_beat *b,
                             struct consumer_beat_reply *reply)

@@ -55,7 +55,9 @@ bool consumer_from_classic(struct consumer_act *a, const struct classic_group *k
 bool consumer_upgrade(struct consumer_act *a, struct group *classic,
                       struct consumer_group *consumer, struct group **out);
 /* True if, without these members, only classic ones are left and the group may become classic. */
-bool consumer_may_downgrade(const struct consumer_act *a, const struct str *gone, uint32_t n);
+bool consumer_may_downgrade(struct consumer_act *a, const struct str *gone, uint32_t n);
+/* True if, without these members, the record of the classic group is sure to fit into a batch. */
+bool consumer_fits_classic(struct consumer_act *a, const struct str *gone, uint32_t n);
 /*
  * Becomes a classic group of its remaining members, which rebalances; a->s.g is NULL after. Always:
  * none of them was ever told that it leads, so without it nobody would notice a topic that grows.

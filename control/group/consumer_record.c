@@ -158,6 +158,42 @@ void consumer_record_write(const struct consumer_record *r, struct codec_out *ke
         put_value(value, r);
 }
 
+/* --- sizes --- */
+
+/* A length as a varint, tags and small numbers beside it, generously. */
+#define field_bytes 16
+
+size_t consumer_names_bytes(const struct str *v, uint32_t n)
+{
+    size_t bytes = field_bytes;
+    for (uint32_t i = 0; i < n; i++)
+        bytes += field_bytes + v[i].len;
+    return bytes;
+}
+
+size_t consumer_meta_bytes(const struct consumer_meta *m)
+{
+    size_t bytes = 16 * field_bytes + consumer_names_bytes(m->names, m->n_names);
+    bytes += (size_t)m->instance_id.len + m->rack_id.len + m->client_id.len + m->client_host.len;
+    bytes += (size_t)m->regex.len + m->assignor.len;
+    for (uint32_t i = 0; i < m->n_protocols; i++)
+        bytes += 2 * field_bytes + m->protocols[i].name.len + m->protocols[i].data.len;
+    return bytes;
+}
+
+/* Number and epoch of each; a topic may be among those assigned and those to be given back. */
+size_t consumer_parts_bytes(const struct consumer_parts *p)
+{
+    size_t bytes = 4 * field_bytes + 8 * (size_t)p->n;
+    for (uint32_t i = 0, n; i < p->n; i += n) {
+        for (n = 1; i + n < p->n && uuid_eq(&p->v[i].topic, &p->v[i + n].topic);)
+            n++;
+        size_t head = sizeof(struct uuid) + 2 + 3 * (size_t)bytes_uvarint32_len(4 * n + 8);
+        bytes += n > 1 ? 2 * head : head;
+    }
+    return bytes;
+}
+
 int consumer_record_apply(struct consumer_group *g, const struct consumer_record *r)
 {
     switch (r->type) {

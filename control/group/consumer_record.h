@@ -47,6 +47,11 @@ int consumer_record_read(struct consumer_record *out, int16_t type, const uint8_
 void consumer_record_write(const struct consumer_record *r, struct codec_out *key,
                            struct codec_out *value);
 
+/* Bytes of the values of MEMBER and of CURRENT (which TARGET's are below), at most. */
+size_t consumer_meta_bytes(const struct consumer_meta *m);
+size_t consumer_parts_bytes(const struct consumer_parts *p);
+size_t consumer_names_bytes(const struct str *v, uint32_t n);
+
 /*
  * Changes the group as the record says. A tombstone of EPOCH leaves the group to the caller, who
  * removes it.

@@ -145,6 +145,8 @@ static bool say_resolved(struct consumer_step *s, struct consumer_resolving *x)
     for (uint32_t i = 0; i < x->n_hits; i++)
         names[i] = x->names[x->hits[i]];
     uint32_t n = consumer_names_sort(names, x->n_hits);
+    if (!consumer_fits(s, r->text, consumer_names_bytes(names, n)))
+        n = 0; /* it cannot be recorded, in Kafka neither */
     bool news = n != (r->resolved ? r->topics->n : 0);
     for (uint32_t i = 0; !news && i < n; i++)
         news = !str_eq(names[i], r->topics->v[i]);

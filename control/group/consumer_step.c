@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "dataplane/proto/types.h"
 
 void consumer_say(struct consumer_step *s, struct consumer_record *r)
 {
@@ -23,6 +24,16 @@ void consumer_say(struct consumer_step *s, struct consumer_record *r)
     }
     codec_out_free(&key);
     codec_out_free(&value);
+}
+
+bool consumer_fits(const struct consumer_step *s, struct str member, size_t value_bytes)
+{
+    size_t most = s->settings->append_bytes_max, id = PROTO_STRING_BYTES_MAX;
+    if (id > most / 8)
+        id = most / 8;
+    if (id < member.len)
+        id = member.len;
+    return s->g->id.len + id + value_bytes + consumer_record_spare_bytes <= most;
 }
 
 void consumer_say_gone(struct consumer_step *s, enum consumer_record_type type, struct str member)

@@ -15,8 +15,9 @@
 #include "control/group/consumer_record.h"
 #include "control/group/coordinator.h"
 
-#define consumer_regex_pause_ms    10000 /* Kafka: between two resolutions of a group, at least */
-#define consumer_regex_giveups_max 16 /* matches at a limit, then the expression matches nothing */
+#define consumer_record_spare_bytes 64    /* what key, header and log add to a record */
+#define consumer_regex_pause_ms     10000 /* Kafka: between two resolutions of a group, at least */
+#define consumer_regex_giveups_max  16 /* matches at a limit, then the expression matches nothing */
 
 /*
  * What matching may cost in one turn of the thread, in the unit of topic_regex_cost: about a
@@ -62,6 +63,13 @@ void consumer_say_meta(struct consumer_step *s, struct str member,
 void consumer_say_target(struct consumer_step *s, struct str member,
                          const struct consumer_parts *parts);
 void consumer_say_epoch(struct consumer_step *s, int32_t epoch, uint64_t hash);
+
+/*
+ * True if a record of this member with a value of that many bytes is sure to fit into a batch. One that
+ * does not would fail the whole coordinator, so it is to be refused before anything is said. Room is
+ * kept for the id of a member that takes this one's seat.
+ */
+bool consumer_fits(const struct consumer_step *s, struct str member, size_t value_bytes);
 
 /* Fills a fault; the message is in the scratch arena, to be copied if it lives longer. */
 void consumer_refuse(struct consumer_step *s, struct consumer_fault *f, int16_t code,

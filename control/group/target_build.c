@@ -222,6 +222,18 @@ static enum group_assignor choose(const struct build *b)
     return best;
 }
 
+/* A target that could not be recorded is none, as with Kafka: the group keeps the one it has. */
+static bool target_fits(struct build *b, struct str member, const struct consumer_parts *mine)
+{
+    if (consumer_fits(b->s, member, consumer_parts_bytes(mine)))
+        return true;
+    consumer_refuse(b->s, &b->s->late, KERR_UNKNOWN_SERVER_ERROR,
+                    "Failed to compute a new target assignment for epoch %d: %u partitions of one "
+                    "member are more than a record takes",
+                    b->s->g->epoch, mine->n);
+    return false;
+}
+
 /* Says what changed, member by member, and at last that it is the target of this epoch. */
 static void say_targets(struct build *b)
 {
@@ -240,6 +252,10 @@ static void say_targets(struct build *b)
             if (owner != ASSIGNOR_NOBODY)
                 parts[at[owner]++] = (struct consumer_part){b->topics[t].id, (int32_t)i, 0};
         }
+    for (uint32_t i = 0, first = 0; i < b->n_members; first = at[i++])
+        if (!target_fits(b, b->members[i]->id,
+                         &(struct consumer_parts){parts + first, at[i] - first}))
+            return;
     for (uint32_t i = 0, first = 0; i < b->n_members; first = at[i++]) {
         struct consumer_parts mine = {parts + first, at[i] - first};
         const struct consumer_target *t = consumer_target_find(b->s->g, b->members[i]->id);
