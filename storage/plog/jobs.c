@@ -68,7 +68,7 @@ static void create_run(struct job *job)
         job->err = p->fs->ops->sync_dir(p->fs, p->dir);
 }
 
-/* Reads that waited for the file go on, or end. */
+/* Reads that waited for the file go on, or end: the log may have failed meanwhile. */
 static void openers_resume(struct segment *s, int err)
 {
     struct read_op *op = s->openers;
@@ -76,7 +76,7 @@ static void openers_resume(struct segment *s, int err)
     while (op) {
         struct read_op *next = op->next;
         op->next = NULL;
-        if (err) {
+        if (err || s->plog->failed) {
             read_op_fail(op, KERR_KAFKA_STORAGE_ERROR);
         } else {
             s->pins++;
