@@ -1,6 +1,8 @@
 """Consumer groups as real clients use them: members come and go, commits survive."""
 import json
 import re
+import shutil
+import signal
 import time
 import subprocess
 import threading
@@ -9,7 +11,8 @@ from pathlib import Path
 import client
 import kafka_dist
 import records
-from runner import check, equal, needs, until
+from runner import check, equal, needs, skip, until
+from test_clients import kafkajs_folder
 from test_kcat import kcat
 from test_tools import tool
 
@@ -17,20 +20,38 @@ java = needs("java")
 MEMBER = Path(__file__).resolve().parent / "clients" / "group_member.py"
 
 
+def member_command(context, library, environment, address, topic, group):
+    if library == "kafkajs":
+        return ["node", kafkajs_folder() / "member.js", address, topic, group]
+    if library == "kcat":
+        return ["kcat", "-b", address, "-G", group, topic, "-u", "-f", "got %p %o\n",
+                "-X", "auto.offset.reset=earliest", "-X", "auto.commit.interval.ms=200",
+                "-X", "session.timeout.ms=10000", "-X", "heartbeat.interval.ms=300"]
+    if library == "java":
+        return kafka_dist.java_command("GroupMember", (address, topic, group, environment))
+    return [context.python(environment), MEMBER, library, address, topic, group]
+
+
 class Member:
-    """A member in a process of its own; what it printed so far."""
+    """A member in a process of its own; what it printed so far. kcat says on its standard error what it
+    is assigned, ends by a signal, and commits from time to time."""
 
     def __init__(self, context, library, environment, topic, group, broker=None):
-        self.events, self.owned = [], None
+        self.events, self.owned, self.kcat = [], None, library == "kcat"
+        command = member_command(context, library, environment,
+                                 (broker or context.broker).address, topic, group)
         self.process = subprocess.Popen(
-            [context.python(environment), MEMBER, library, (broker or context.broker).address,
-             topic, group], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True)
+            list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if self.kcat else subprocess.DEVNULL, text=True)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
     def _read(self):
         for line in self.process.stdout:
+            found = re.match(r"% Group \S+ rebalanced.*: (assigned|revoked): (.*)", line)
+            if found:
+                numbers = sorted(map(int, re.findall(r"\[(\d+)\]", found[2])))
+                line = f"{found[1]} {','.join(map(str, numbers)) or '-'}"
             word, _, rest = line.strip().partition(" ")
             self.events.append((word, rest))
             if word == "assigned":
@@ -44,9 +65,13 @@ class Member:
 
     def leave(self):
         if self.process.poll() is None:
+            if self.kcat:
+                self.process.send_signal(signal.SIGINT)
             self.process.stdin.close()
             self.process.wait(30)
         self.reader.join(5)
+        if self.kcat:
+            self.events.append(("left", ""))
 
     def kill(self):
         self.process.kill()
@@ -135,12 +160,33 @@ def test_group_of_two_confluent_newer_protocol(context):
     two_members(context, "confluent-consumer", "venv")
 
 
-def resume(context, how):
+def test_group_of_two_kcat(context):
+    if shutil.which("kcat") is None:
+        skip("kcat is not installed")
+    two_members(context, "kcat", None)
+
+
+@needs("slow")
+def test_group_of_two_kafkajs(context):
+    two_members(context, "kafkajs", None)
+
+
+@needs("java", "slow")
+def test_group_of_two_java(context):
+    two_members(context, "java", "classic")
+
+
+@needs("java", "slow")
+def test_group_of_two_java_newer_protocol(context):
+    two_members(context, "java", "consumer")
+
+
+def resume(context, how, library="confluent", environment="venv"):
     """Members that live through the broker's end go on where they committed."""
     broker, group = context.fresh(), context.name("group")
     topic = new_topic(broker, context.name("group-resume"), 2)
     sent = produce(broker, topic, 2, 100)
-    member = Member(context, "confluent", "venv", topic, group, broker)
+    member = Member(context, library, environment, topic, group, broker)
     try:
         until(lambda: member.got() >= sent, 40, what="all records")
         until(lambda: committed(broker, group, topic) == {0: 100, 1: 100}, 20, what="commits")
@@ -171,6 +217,21 @@ def test_group_resumes_after_a_stop(context):
 
 def test_group_resumes_after_kill(context):
     resume(context, lambda broker: broker.kill())
+
+
+@needs("slow")
+def test_group_resumes_after_kill_kafkajs(context):
+    resume(context, lambda broker: broker.kill(), "kafkajs", None)
+
+
+@needs("java", "slow")
+def test_group_resumes_after_kill_java(context):
+    resume(context, lambda broker: broker.kill(), "java", "classic")
+
+
+@needs("java", "slow")
+def test_group_resumes_after_kill_java_newer_protocol(context):
+    resume(context, lambda broker: broker.kill(), "java", "consumer")
 
 
 def test_group_without_a_member_that_died(context):

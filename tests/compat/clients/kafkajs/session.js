@@ -59,6 +59,16 @@ const steps = {
     const got = await consume(`${prefix}-plain`, { topics: [topic] }, r => r.length === lines.length)
     same(got.map(m => m.value), lines, 'values')
   },
+  async many_at_once() {
+    const topic = await create('async')
+    const producer = kafka.producer({ allowAutoTopicCreation: false })
+    await producer.connect()
+    const answers = await Promise.all(lines.slice(0, 50).map(value => producer.send({ topic, messages: [{ value }] })))
+    await producer.disconnect()
+    same(answers.map(([a]) => Number(a.baseOffset)).sort((a, b) => a - b), lines.slice(0, 50).map((_, i) => i), 'offsets of the answers')
+    const got = await consume(`${prefix}-async`, { topics: [topic] }, r => r.length === 50)
+    same(got.map(m => m.value).sort(), lines.slice(0, 50).sort(), 'values')
+  },
   async gzip_and_idempotent() {
     const topic = await create('gzip')
     await produce(topic, lines.map(value => ({ value })), { idempotent: true, maxInFlightRequests: 1 }, { compression: CompressionTypes.GZIP })
