@@ -47,6 +47,9 @@ static int plan_make(struct broker *b, char *why, size_t why_size)
                  (unsigned long long)(memory_bytes_min / MIB));
     if (!err)
         broker_requests_bound(b->config, &b->plan);
+    int64_t reads = config_long(b->config, CONFIG_SLUICE_READ_BYTES);
+    if (!err && reads >= 0)
+        mem_plan_reads(&b->plan, (uint64_t)reads);
     if (!err)
         broker_dpdk_bound(b);
     uint64_t wanted = (uint64_t)config_int(b->config, CONFIG_SOCKET_REQUEST_MAX_BYTES);
@@ -186,8 +189,8 @@ static int metrics_make(struct broker *b, char *why, size_t why_size)
     m->started_ns = clock_mono_ns(m->clock);
     m->shard_count = b->shard_count;
     for (uint32_t i = 0; i < b->shard_count; i++)
-        m->shards[i] =
-            (struct metrics_shard){&b->shards[i].shard, b->shards[i].kafka, b->shards[i].cache};
+        m->shards[i] = (struct metrics_shard){&b->shards[i].shard, b->shards[i].kafka,
+                                              b->shards[i].cache, &b->shards[i].plogs};
     for (uint32_t i = 0; i < b->shard_count; i++)
         for (uint32_t k = 0; b->shards[i].dpdk && k < b->ports.count; k++)
             metrics_lane_add(m,

@@ -12,6 +12,7 @@
 #include "base/err.h"
 
 #define huge_page_bytes (2 * MIB)
+#define read_share      8 /* of what is left for log and read memory */
 /* Header and alignment that EAL's heap adds to a zone; a pool has three zones. */
 #define zone_overhead_bytes 256
 #define pool_cache_bufs_max 256
@@ -90,8 +91,22 @@ int mem_plan_make(uint64_t total_bytes, uint32_t shards, struct mem_plan *out)
     if (plan.request_max < request_bytes_min)
         plan.request_max = request_bytes_min;
     CHECK(plan.request_max <= plan.request_bytes);
+    uint64_t reads = (uint64_t)plan.log_chunks * tail_chunk_bytes / read_share;
+    mem_plan_reads(&plan, reads < read_bytes_chosen ? reads : read_bytes_chosen);
     *out = plan;
     return 0;
+}
+
+void mem_plan_reads(struct mem_plan *plan, uint64_t bytes)
+{
+    uint32_t both = plan->log_chunks + plan->read_chunks;
+    uint64_t most = (uint64_t)both * tail_chunk_bytes / 2;
+    if (bytes < read_bytes_min)
+        bytes = read_bytes_min;
+    if (bytes > most)
+        bytes = most;
+    plan->read_chunks = (uint32_t)(bytes / tail_chunk_bytes);
+    plan->log_chunks = both - plan->read_chunks;
 }
 
 uint32_t mem_plan_eal_mb(const struct mem_plan *plan)
@@ -179,12 +194,15 @@ int mem_init(struct mem *m, const struct mem_plan *plan, uint32_t shard_index)
         .tx_pool = pool_make("tx", m, shard_index, plan->tx_bufs, tx_buffer_bytes),
         .ref_pool = pool_make("ref", m, shard_index, plan->ref_bufs, 0),
         .log_bytes = (uint64_t)plan->log_chunks * tail_chunk_bytes,
+        .read_bytes = (uint64_t)plan->read_chunks * tail_chunk_bytes,
         .requests = {.limit = plan->request_bytes},
         .request_max = plan->request_max,
     };
     made.log_base = log_map(whole_huge_pages(made.log_bytes));
+    if (made.read_bytes > 0)
+        made.read_base = log_map(whole_huge_pages(made.read_bytes));
     if (made.rx_pool == NULL || made.tx_pool == NULL || made.ref_pool == NULL ||
-        made.log_base == NULL) {
+        made.log_base == NULL || (made.read_bytes > 0 && made.read_base == NULL)) {
         mem_fini(&made);
         return ERR_NO_MEMORY;
     }
@@ -209,5 +227,7 @@ void mem_fini(struct mem *m)
     rte_mempool_free(m->ref_pool);
     if (m->log_base != NULL && !m->log_foreign)
         munmap(m->log_base, whole_huge_pages(m->log_bytes));
+    if (m->read_base != NULL)
+        munmap(m->read_base, whole_huge_pages(m->read_bytes));
     memset(m, 0, sizeof(*m));
 }

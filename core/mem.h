@@ -29,6 +29,7 @@ struct mem_plan {
     uint32_t tx_bufs;       /* mbufs of tx_buffer_bytes for headers and replies */
     uint32_t ref_bufs;      /* mbufs without data room: indirect and external */
     uint32_t log_chunks;    /* chunks of tail_chunk_bytes */
+    uint32_t read_chunks;   /* and those that old data is read into from the disk */
     uint64_t request_bytes; /* what requests may reserve at once */
     uint64_t request_max;   /* largest single request that can be admitted, bytes */
 };
@@ -37,15 +38,24 @@ struct mem_plan {
 #define memory_bytes_min     (64 * MIB) /* for each shard */
 #define memory_bytes_default (512 * MIB)
 #define request_bytes_min    (8 * MIB) /* every plan admits a request of this size */
-#define eal_own_mb           4         /* EAL's tables, beside the pools */
+#define read_bytes_min       (1 * MIB) /* of a shard's read memory */
+#define read_bytes_chosen    (64 * MIB)
+#define eal_own_mb           4 /* EAL's tables, beside the pools */
 
 /*
- * About 32 % of a share become receive buffers, 60 % log memory, the rest headers and references;
+ * About 32 % of a share become receive buffers, 60 % log and read memory (an eighth of it read
+ * memory, at most read_bytes_chosen), the rest headers and references;
  * four fifths of the receive buffers may be promised to requests (the rest is armed, or holds the
  * starts of requests not admitted yet). ERR_INVALID: shards is 0 or over shard_count_max.
  * ERR_TOO_LARGE: memory_bytes_min for each of so many shards is over the total.
  */
 int mem_plan_make(uint64_t total_bytes, uint32_t shards, struct mem_plan *out);
+
+/*
+ * Gives read memory that many bytes, rounded to chunks, out of what is planned for both: at least
+ * read_bytes_min, at most half.
+ */
+void mem_plan_reads(struct mem_plan *plan, uint64_t bytes);
 
 /* Megabytes that EAL's heap needs for this plan (its -m). */
 uint32_t mem_plan_eal_mb(const struct mem_plan *plan);
@@ -75,7 +85,9 @@ struct mem {
     struct rte_mempool *ref_pool; /* no data room */
     uint8_t *log_base;            /* log_chunks * tail_chunk_bytes, 4 KiB aligned (2 MiB if huge) */
     uint64_t log_bytes;
-    bool log_foreign; /* log_base came from mem_log_use */
+    bool log_foreign;   /* log_base came from mem_log_use */
+    uint8_t *read_base; /* read_chunks * tail_chunk_bytes, aligned likewise */
+    uint64_t read_bytes;
     struct reserve requests;
     uint64_t request_max;
 };

@@ -31,6 +31,8 @@
     X(ACK_OVER_HOLE, "a direct append is acked while earlier ones are in the journal alone")       \
     X(STALE_LAP, "frames of an older lap of the journal are replayed")                             \
     X(TRUNCATE_UNFRAMED, "a deleted segment's frames in the journal bring it back")                \
+    X(READ_REUSED, "a read buffer is used again while the device still writes to it")              \
+    X(READ_UNWRITTEN, "what is read ahead counts behind the end of what was written")              \
     X(JOURNAL_FORGOTTEN, "the journal of a broker that died is not replayed")
 
 #ifdef SLUICE_PLANT

@@ -18,6 +18,7 @@
 #include "dataplane/nic/lane.h"
 #include "dataplane/proto/apis.h"
 #include "storage/cache/cache.h"
+#include "storage/plog/plog.h"
 
 #define label_bytes_max 128
 
@@ -237,6 +238,30 @@ static void write_cache_chunks(struct text *t, const struct metrics *m)
 
 PER_SHARD(cache_evictions, stats_of(s).evictions)
 PER_SHARD(cache_waits, stats_of(s).waits)
+
+/* ---- reads of old data ---- */
+
+PER_SHARD(read_requests, s->plogs->reads.disk_requests)
+PER_SHARD(read_bytes, s->plogs->reads.disk_bytes)
+PER_SHARD(read_ahead_bytes, s->plogs->reads.ahead_bytes)
+PER_SHARD(read_ahead_wasted, s->plogs->reads.wasted_bytes)
+PER_SHARD(read_ahead_hits, s->plogs->reads.ahead_hits)
+PER_SHARD(read_under_way, s->plogs->reads.under_way)
+PER_SHARD(read_waits, s->plogs->reads.waits)
+PER_SHARD(read_gaps, s->plogs->reads.gaps)
+
+static void write_read_chunks(struct text *t, const struct metrics *m)
+{
+    for (uint32_t i = 0; i < m->shard_count; i++) {
+        char label[label_bytes_max];
+        uint32_t all, left;
+        plog_reads_chunks(m->shards[i].plogs, &all, &left);
+        snprintf(label, sizeof(label), "shard=\"%u\",state=\"all\"", i);
+        text_sample(t, label, all);
+        snprintf(label, sizeof(label), "shard=\"%u\",state=\"free\"", i);
+        text_sample(t, label, left);
+    }
+}
 
 static void write_group_lag(struct text *t, const struct metrics *m)
 {

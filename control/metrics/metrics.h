@@ -23,6 +23,7 @@
 struct cache;
 struct kafka;
 struct lane_counters;
+struct plog_env;
 struct shard;
 
 /* The parts of one shard; they outlive the metrics. */
@@ -30,6 +31,7 @@ struct metrics_shard {
     const struct shard *shard;
     const struct kafka *kafka;
     const struct cache *cache;
+    const struct plog_env *plogs;
 };
 
 #define metrics_lanes_max     (shard_count_max * 8) /* of every shard one for each port */

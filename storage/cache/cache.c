@@ -36,7 +36,8 @@ struct cache {
     uint64_t evictions, waits;
 };
 
-int cache_new(struct cache **out, struct mem *mem, struct agent *self, cache_evict_fn *evict)
+static int cache_over(struct cache **out, struct mem *mem, uint8_t *base, uint64_t bytes,
+                      struct agent *self, cache_evict_fn *evict)
 {
     struct cache *c = calloc(1, sizeof(*c));
     if (c == NULL)
@@ -44,7 +45,7 @@ int cache_new(struct cache **out, struct mem *mem, struct agent *self, cache_evi
     c->mem = mem;
     c->self = self;
     c->evict = evict;
-    c->chunk_count = (uint32_t)(mem->log_bytes / tail_chunk_bytes);
+    c->chunk_count = (uint32_t)(bytes / tail_chunk_bytes);
     uint32_t lends = c->chunk_count * 2 > lends_min ? c->chunk_count * 2 : lends_min;
     c->chunks = calloc(c->chunk_count ? c->chunk_count : 1, sizeof(*c->chunks));
     c->lends = calloc(lends, sizeof(*c->lends));
@@ -53,7 +54,7 @@ int cache_new(struct cache **out, struct mem *mem, struct agent *self, cache_evi
         return ERR_NO_MEMORY;
     }
     for (uint32_t i = c->chunk_count; i-- > 0;) {
-        c->chunks[i].data = mem->log_base + (uint64_t)i * tail_chunk_bytes;
+        c->chunks[i].data = base + (uint64_t)i * tail_chunk_bytes;
         c->chunks[i].next = c->free;
         c->free = &c->chunks[i];
     }
@@ -67,6 +68,16 @@ int cache_new(struct cache **out, struct mem *mem, struct agent *self, cache_evi
     c->waiters_tail = &c->waiters;
     *out = c;
     return 0;
+}
+
+int cache_new(struct cache **out, struct mem *mem, struct agent *self, cache_evict_fn *evict)
+{
+    return cache_over(out, mem, mem->log_base, mem->log_bytes, self, evict);
+}
+
+int cache_new_reads(struct cache **out, struct mem *mem, struct agent *self)
+{
+    return cache_over(out, mem, mem->read_base, mem->read_bytes, self, NULL);
 }
 
 void cache_free(struct cache *c)

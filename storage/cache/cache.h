@@ -1,7 +1,8 @@
 /*
  * cache: log memory of a shard, in chunks, counted by references and lent to replies.
  *
- * Purpose: tail buffers of plogs and buffers of disk reads come from one budget (mem.log_base).
+ * Purpose: tail buffers of plogs (mem.log_base) and, as an object of its own, buffers of disk reads
+ * (mem.read_base): who reads old data does not evict what others read from the tail.
  * Owner: one shard. A chunk is held by its plog (or read) and by every reply range that lends it; a
  * lent range leaves as mbufs with external buffers that share one rte_mbuf_ext_shared_info (so its
  * 16-bit count stays under 60,000) and comes back to this shard by message when the last mbuf is
@@ -48,6 +49,11 @@ typedef void cache_evict_fn(struct chunk *chunk);
 
 /* ERR_NO_MEMORY. mem outlives the cache. */
 int cache_new(struct cache **out, struct mem *mem, struct agent *self, cache_evict_fn *evict);
+/*
+ * The same over mem's read memory: buffers of disk reads, which are lent to replies as tail buffers
+ * are. Whoever takes a chunk gives it back; none is ever clean, so that none is evicted.
+ */
+int cache_new_reads(struct cache **out, struct mem *mem, struct agent *self);
 void cache_free(struct cache *c);
 
 /*

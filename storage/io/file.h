@@ -4,8 +4,11 @@
 #ifndef STORAGE_IO_FILE_H
 #define STORAGE_IO_FILE_H
 
+#include <stdbool.h>
+
 struct io_file {
     int fd;
+    bool direct; /* opened with O_DIRECT */
 };
 
 #endif

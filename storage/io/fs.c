@@ -14,7 +14,7 @@
 #include "base/err.h"
 #include "storage/io/file.h"
 
-static int file_wrap(int fd, struct io_file **out)
+static int file_wrap(int fd, bool direct, struct io_file **out)
 {
     struct io_file *file = malloc(sizeof(*file));
     if (file == NULL) {
@@ -22,6 +22,7 @@ static int file_wrap(int fd, struct io_file **out)
         return ERR_NO_MEMORY;
     }
     file->fd = fd;
+    file->direct = direct;
     *out = file;
     return 0;
 }
@@ -45,7 +46,7 @@ static int real_open(struct fs *fs, const char *path, uint32_t flags, struct io_
     } while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return err_from_errno(errno);
-    return file_wrap(fd, out);
+    return file_wrap(fd, flags & IO_OPEN_DIRECT, out);
 }
 
 static void real_close(struct fs *fs, struct io_file *file)
@@ -220,7 +221,7 @@ static int real_lock(struct fs *fs, const char *path, struct io_file **out)
         close(fd);
         return err;
     }
-    return file_wrap(fd, out);
+    return file_wrap(fd, false, out);
 }
 
 static const struct fs_ops real_ops = {

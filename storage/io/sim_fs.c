@@ -45,7 +45,7 @@ static int fs_open(struct fs *fs, const char *path, uint32_t flags, struct io_fi
         sim_resize(s, inode, 0);
     *out = handle_new(s, inode);
     (*out)->direct = flags & IO_OPEN_DIRECT;
-    inode->direct |= (*out)->direct;
+    inode->direct |= (*out)->direct && (flags & IO_OPEN_WRITE);
     return 0;
 }
 

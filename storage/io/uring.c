@@ -9,6 +9,8 @@
 #include "base/err.h"
 #include "storage/io/file.h"
 
+#define direct_unit_bytes 512
+
 #ifndef RWF_DSYNC
 #define RWF_DSYNC 0x00000002
 #endif
@@ -68,6 +70,12 @@ static void request_finish(struct io_req *req, int64_t result)
     req->done(req, result);
 }
 
+/* With O_DIRECT only the file's end cuts a unit; a read could not go on in the middle of one. */
+static bool cut_at_end(const struct io_req *req)
+{
+    return req->op == IO_READ && req->file->direct && req->finished % direct_unit_bytes;
+}
+
 static void request_done(struct ring_req *ring, int32_t res, uint32_t cqe_flags)
 {
     struct io_req *req = (struct io_req *)((char *)ring - offsetof(struct io_req, ring));
@@ -87,7 +95,7 @@ static void request_done(struct ring_req *ring, int32_t res, uint32_t cqe_flags)
     CHECK(req->finished <= req->bytes);
     if (req->finished == req->bytes) {
         request_finish(req, (int64_t)req->bytes);
-    } else if (res == 0) {
+    } else if (res == 0 || cut_at_end(req)) {
         /* the end of the file, or a device that takes no more */
         request_finish(req, req->op == IO_READ ? (int64_t)req->finished : ERR_IO);
     } else {

@@ -42,7 +42,7 @@ static void drop_chunks(struct plog *p)
         segment_drop_chunks(p->segments[i], p->env->cache, plog_store_acks(p));
 }
 
-void plog_fail(struct plog *p, int err, const char *what)
+void plog_fail_alone(struct plog *p, int err, const char *what)
 {
     if (p->failed)
         return;
@@ -63,8 +63,14 @@ void plog_fail(struct plog *p, int err, const char *what)
     plog_lookups_go(p);
     if (p->writes == NULL)
         drop_chunks(p);
+}
+
+void plog_fail(struct plog *p, int err, const char *what)
+{
+    bool before = p->failed;
+    plog_fail_alone(p, err, what);
     /* damage in its own files is the partition's alone: the disk does what it is told */
-    if (p->env->disk_error && err != ERR_CORRUPT)
+    if (!before && p->env->disk_error && err != ERR_CORRUPT)
         p->env->disk_error(p->env, p, err);
 }
 

@@ -300,6 +300,7 @@ static uint32_t commits_begin(struct group *g)
         case JOURNAL_BEGUN:
             taken += commit_fill(g);
             journal_commit(g->journal);
+            g->env->shard->wrote_ns = *g->env->now_ns;
             break;
         case JOURNAL_BUSY:
             return taken;

@@ -37,6 +37,19 @@ uint32_t offset_index_lookup(const struct index *x, uint32_t relative)
     return low == 0 ? 0 : offset_index_position(x, low - 1);
 }
 
+uint32_t offset_index_before(const struct index *x, uint32_t position)
+{
+    uint32_t low = 0, high = x->entries; /* the answer is the last one before high */
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        if (offset_index_position(x, mid) <= position)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low == 0 ? 0 : offset_index_position(x, low - 1);
+}
+
 bool time_index_lookup(const struct index *x, int64_t timestamp_ms, uint32_t *relative)
 {
     uint32_t low = 0, high = x->entries;

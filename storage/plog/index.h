@@ -59,6 +59,9 @@ void time_index_add(struct index *x, int64_t timestamp_ms, uint32_t relative);
 /* Position of the last entry with an offset <= relative; 0 without one. */
 uint32_t offset_index_lookup(const struct index *x, uint32_t relative);
 
+/* Position of the last entry at or before `position`; 0 without one. */
+uint32_t offset_index_before(const struct index *x, uint32_t position);
+
 /* Relative offset of the last entry with a timestamp <= the given one; false without one. */
 bool time_index_lookup(const struct index *x, int64_t timestamp_ms, uint32_t *relative);
 

@@ -38,7 +38,7 @@ void job_start(struct plog *p, struct segment *s, struct job *job, job_fn *run, 
     job->run = run;
     job->done = done;
     job->err = 0;
-    job->file = NULL;
+    job->file = job->direct = NULL;
     job->call.run = call_run;
     job->call.done = call_done;
     p->jobs++;
@@ -63,7 +63,7 @@ static void create_run(struct job *job)
             &job->file);
     if (job->err)
         return;
-    segment_open_direct(s);
+    job->direct = segment_open_direct(s, IO_OPEN_READ | IO_OPEN_WRITE);
     if (p->env->durability == PLOG_FSYNC && !PLANT(UNSYNCED_NAME))
         job->err = p->fs->ops->sync_dir(p->fs, p->dir);
 }
@@ -90,6 +90,7 @@ static void create_done(struct job *job)
 {
     struct plog *p = job->plog;
     job->segment->file = job->file;
+    job->segment->direct = job->direct;
     p->rolls_pending--;
     if (job->err)
         plog_fail(p, job->err, "creating a segment");
@@ -200,6 +201,8 @@ static void close_run(struct job *job)
 {
     struct plog *p = job->plog;
     p->fs->ops->close(p->fs, job->segment->file);
+    if (job->segment->direct)
+        p->fs->ops->close(p->fs, job->segment->direct);
     if (job->memory_bytes)
         munmap(job->memory, job->memory_bytes);
     else
@@ -211,7 +214,7 @@ static void open_start(struct segment *s);
 static void close_done(struct job *job)
 {
     struct segment *s = job->segment;
-    s->file = NULL;
+    s->file = s->direct = NULL;
     if (s->openers && !s->doomed)
         open_start(s);
     segment_doom_step(s);
@@ -281,6 +284,8 @@ static void open_run(struct job *job)
         p->fs->ops->close(p->fs, job->file);
         job->file = NULL;
     }
+    if (job->err == 0)
+        job->direct = segment_open_direct(s, IO_OPEN_READ);
 }
 
 static void open_done(struct job *job)
@@ -290,6 +295,7 @@ static void open_done(struct job *job)
         plog_fail(s->plog, job->err, "opening a segment");
     else {
         s->file = job->file;
+        s->direct = job->direct;
         s->memory_bytes = 0;
         s->loaded = true;
         list_open(s);

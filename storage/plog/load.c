@@ -418,7 +418,7 @@ static void set_marks(struct plog *p)
     p->visible = active;
     p->visible_end = active->written = active->submitted = active->size;
     p->writes_tail = &p->writes;
-    segment_open_direct(active);
+    active->direct = segment_open_direct(active, IO_OPEN_READ | IO_OPEN_WRITE);
     p->high_watermark = p->flushed = p->end;
     p->first_unstable = producers_first_unstable(&p->producers);
     p->size_bytes = 0;

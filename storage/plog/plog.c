@@ -33,7 +33,7 @@ static void shard_writes(struct plog_shard *shard)
     }
 }
 
-static struct plog_shard *shard_new(void)
+static struct plog_shard *shard_new(struct plog_env *env)
 {
     struct plog_shard *shard = calloc(1, sizeof(*shard));
     CHECK(shard != NULL);
@@ -45,6 +45,9 @@ static struct plog_shard *shard_new(void)
     }
     shard->open_tail = &shard->open;
     shard->lazy_tail = &shard->lazy;
+    shard->large_tail = &shard->large_waiting;
+    shard->wrote_ns = INT64_MIN / 2;
+    CHECK(streams_init(&shard->streams, env) == 0);
     shard_writes(shard);
     return shard;
 }
@@ -52,7 +55,7 @@ static struct plog_shard *shard_new(void)
 void plog_env_shard(struct plog_env *env)
 {
     if (env->shard == NULL)
-        env->shard = shard_new(); /* at start: before the first plog of the shard is attached */
+        env->shard = shard_new(env); /* at start: before the first plog of the shard is attached */
 }
 
 void plog_env_fini(struct plog_env *env)
@@ -63,11 +66,21 @@ void plog_env_fini(struct plog_env *env)
     group_fini(env);
     space_fini(env->shard);
     unzip_free(env->shard->unzip);
+    streams_fini(&env->shard->streams);
     free(env->shard->ops);
     free(env->shard->writes);
     free(env->shard->write_blocks);
     free(env->shard);
     env->shard = NULL;
+}
+
+void plog_reads_chunks(const struct plog_env *env, uint32_t *all, uint32_t *free)
+{
+    struct cache_stats stats = {0};
+    if (env->shard)
+        cache_stats(env->shard->streams.memory, &stats);
+    *all = stats.chunks;
+    *free = stats.free;
 }
 
 void plog_attach(struct plog *p, struct plog_env *env)
@@ -127,9 +140,9 @@ void plog_detach(struct plog *p, struct plog_detach *d)
     wheel_cancel(p->env->wheel, &p->flush_timer);
     for (struct segment *s = p->doomed; s; s = s->next_doomed)
         wheel_cancel(p->env->wheel, &s->unlink_timer);
+    plog_mark_dirty(p); /* done comes from plog_env_run, not from what is answered here */
     plog_fire(p);
     plog_reads_give_up(p);
-    plog_mark_dirty(p); /* done comes from plog_env_run */
 }
 
 /* --- marks ------------------------------------------------------------------------------------ */

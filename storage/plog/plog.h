@@ -25,7 +25,8 @@
  * Durability: PLOG_FSYNC: on the medium, in the segment or the journal. PLOG_OS: handed to the operating
  * system, or stored where the log memory has a name: survives the death of the process.
  * Failure: a failing disk moves the plog to FAILED and is reported through env->disk_error, once;
- * damage in its files (ERR_CORRUPT) moves it to FAILED alone. A damaged index only costs time.
+ * damage in its files (ERR_CORRUPT), or bytes that cannot be read, move it to FAILED alone. A damaged
+ * index only costs time.
  */
 #ifndef STORAGE_PLOG_PLOG_H
 #define STORAGE_PLOG_PLOG_H
@@ -42,11 +43,13 @@
 #include "core/mem.h"
 #include "core/wheel.h"
 #include "storage/io/io.h"
+#include "storage/plog/reads.h"
 
 struct plog;
 struct segment;
 struct plog_shard;
 struct cache;
+struct chunk;
 struct rng;
 
 enum plog_durability { PLOG_FSYNC, PLOG_OS };
@@ -86,8 +89,8 @@ struct plog_env {
     bool (*dir_id)(struct plog_env *env, const char *log_dir, struct uuid *out);
     struct plog *dirty_head, *dirty_tail; /* private: plogs with work for plog_env_run */
     struct plog_shard *shard;             /* private: made by the first plog_attach */
-    uint64_t appends, append_bytes, writes, reads_tail, reads_disk, duplicates,
-        rejects; /* counters */
+    uint64_t appends, append_bytes, writes, duplicates, rejects; /* counters */
+    struct plog_reads reads;
 };
 
 /* The storage stage: starts writes for what was appended since, retention and roll checks. */
@@ -95,8 +98,6 @@ uint32_t plog_env_run(void *env, int64_t now_ns, uint32_t budget);
 
 /* When every plog is detached: gives back what plog_attach made for the shard. */
 void plog_env_fini(struct plog_env *env);
-
-struct chunk;
 
 /* For cache_new: lets go of a chunk of a plog. */
 void plog_evict(struct chunk *chunk);
@@ -156,8 +157,7 @@ void plog_detach(struct plog *p, struct plog_detach *d);
 
 void plog_configure(struct plog *p, const struct plog_config *config);
 
-#define plog_record_errors_max 16
-
+#define plog_record_errors_max    16
 #define plog_error_text_bytes_max 768
 
 struct plog_record_error {
@@ -170,8 +170,8 @@ struct plog_append {
     struct chain_view records; /* read only during the call of plog_append */
     bool from_client;          /* false: coordinators (control batches and such allowed) */
     bool zstd_refused;         /* Produce before version 7 */
-    void (*done)(struct plog_append
-                     *a); /* exactly once after plog_append returned 0, maybe from inside it */
+    /* exactly once after plog_append returned 0, maybe from inside it */
+    void (*done)(struct plog_append *a);
     /* answer */
     int16_t error;              /* KERR_* */
     const char *error_message;  /* static or in `text`; NULL: Kafka gives none */
@@ -200,14 +200,15 @@ struct plog_append {
  */
 int plog_append(struct plog *p, struct plog_append *a);
 
-#define plog_reads_max           64        /* disk reads under way on a shard; more wait */
+#define plog_reads_max           64        /* of a shard, not from log memory, at once; more wait */
 #define plog_read_disk_bytes_max (1 * MIB) /* of one read from disk (or one larger batch) */
 
 /*
  * A range for a fetch. An offset outside [log start, end] is OFFSET_OUT_OF_RANGE. Less than
  * max_bytes may come back: a read stops at a segment's end and at plog_read_disk_bytes_max. The
  * last batch may be cut, as Kafka cuts it; a first batch that does not fit is left out unless
- * min_one is set.
+ * min_one is set. Where read memory is short the answer is empty: without min_one at once, with it
+ * after plog_read_wait_ms.
  */
 struct plog_read {
     int64_t offset;
@@ -234,10 +235,7 @@ struct plog_marks {
 };
 void plog_marks(const struct plog *p, struct plog_marks *out);
 
-/*
- * Bytes a fetch at `offset` could return now (0 at the high watermark; an estimate within
- * index.interval.bytes).
- */
+/* Bytes a fetch at `offset` could get now (0 at the high watermark; within index.interval.bytes). */
 uint64_t plog_readable(const struct plog *p, int64_t offset, bool read_committed);
 
 /*

@@ -25,7 +25,6 @@
 #define segment_bytes_max INT32_MAX
 #define unknown_timestamp INT64_MIN
 #define scan_buffer_bytes (1 * MIB)
-#define read_chunks_max   (plog_read_disk_bytes_max / tail_chunk_bytes + 1)
 #define write_block_bytes 4096 /* O_DIRECT: positions, lengths and addresses are multiples of it */
 #define ahead_from_bytes  (64 * KIB) /* a segment of that size is given room ahead */
 #define ahead_bytes_min   (1 * MIB)
@@ -44,7 +43,7 @@ struct job {
     struct segment *segment; /* NULL: of the plog as a whole */
     job_fn *run, *done;
     int err;
-    struct io_file *file;
+    struct io_file *file, *direct;
     void *memory; /* what run gives back */
     size_t memory_bytes;
 };
@@ -55,7 +54,7 @@ struct segment {
     uint32_t size, written; /* bytes: appended; written, without a gap */
     uint32_t submitted;     /* bytes that are written or whose write is under way */
     struct io_file *file;   /* NULL: being made, or closed */
-    struct io_file *direct; /* the same with O_DIRECT while it grows; NULL: it cannot have it */
+    struct io_file *direct; /* the same with O_DIRECT; NULL: it cannot have it */
     int64_t room;           /* size of the file that was made ahead, or is being made */
     bool no_room;           /* the disk had none to make ahead */
     bool grown;             /* the file may be longer than what was appended */
@@ -158,13 +157,10 @@ int segment_path(const struct plog *p, int64_t base, const char *suffix,
                  char out[io_path_bytes_max]);
 /* keep: those whose bytes are in no file stay as they are (chunk_keep). */
 void segment_drop_chunks(struct segment *s, struct cache *cache, bool keep);
-/*
- * Nothing is written to the segment any more: closes s->direct and cuts what was made ahead.
- * Blocking.
- */
+/* Nothing is written to the segment any more: cuts what was made ahead. Blocking. */
 int segment_cut(struct segment *s);
-/* Opens s->direct where it can be had. Blocking. */
-void segment_open_direct(struct segment *s);
+/* Opens the file with O_DIRECT (flags besides); NULL where it cannot be had. Blocking. */
+struct io_file *segment_open_direct(const struct segment *s, uint32_t flags);
 /* True if the store into log memory is the acknowledgement. */
 static inline bool plog_store_acks(const struct plog *p)
 {
@@ -223,6 +219,8 @@ int plog_roll(struct plog *p);
 /* --- ack.c --- */
 void plog_fire(struct plog *p);
 void plog_fail(struct plog *p, int err, const char *what);
+/* The same for what is this partition's alone: its log dir stays. */
+void plog_fail_alone(struct plog *p, int err, const char *what);
 void plog_move_stable(struct plog *p);
 /* The last write of a failed plog has ended. */
 void plog_fail_end(struct plog *p);
@@ -268,6 +266,8 @@ void plog_flush_timer(struct wheel_timer *timer, int64_t now_ns);
 void plog_lookups_go(struct plog *p);
 
 /* --- read.c --- */
+/* The stream has more, or an error. */
+void read_op_arrived(struct read_op *op);
 void read_op_resume(struct read_op *op);
 void read_op_fail(struct read_op *op, int16_t error);
 /* Answers the reads that wait for log memory: the plog failed or is being detached. */

@@ -1,91 +1,29 @@
-/* Ranges out: from the tail's chunks, or from the disk through chunks of their own. */
+/*
+ * Ranges out: from the tail's chunks, or from the disk through a stream (stream.h). A read from the
+ * disk finds its first batch from an index entry on, or goes on where its reader's last answer ended.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "storage/plog/plog_internal.h"
+#include "storage/plog/span.h"
 
 #define read_cached_bytes_max (8 * MIB) /* of one read answered from cached chunks */
-#define lend_pieces           32
+#define log_share             4 /* of log memory: a piece of a large batch is at most that */
 
-/* --- windows ---------------------------------------------------------------------------------- */
-
-/* Extends over cached chunks from `at` on, until `limit` or a hole. */
-static struct window window_cached(const struct segment *s, uint32_t at, uint32_t limit)
-{
-    struct window w = {s->chunks, 0, at};
-    while (w.end < limit && w.end / tail_chunk_bytes < s->chunk_slots) {
-        const struct chunk *chunk = s->chunks[w.end / tail_chunk_bytes];
-        uint32_t off = w.end % tail_chunk_bytes;
-        if (chunk == NULL || off < chunk->start || off >= chunk->used)
-            break;
-        w.end += chunk->used - off;
-        if (chunk->used < tail_chunk_bytes)
-            break;
-    }
-    if (w.end > limit)
-        w.end = limit;
-    return w;
-}
-
-static bool window_copy(const struct window *w, uint32_t at, uint8_t *dst, uint32_t n)
-{
-    if (at > w->end || n > w->end - at)
-        return false;
-    while (n > 0) {
-        uint32_t off = (at - w->base) % tail_chunk_bytes;
-        uint32_t part = n < tail_chunk_bytes - off ? n : tail_chunk_bytes - off;
-        memcpy(dst, w->chunks[(at - w->base) / tail_chunk_bytes]->data + off, part);
-        dst += part;
-        at += part;
-        n -= part;
-    }
-    return true;
-}
-
-enum scan_result { SCAN_FOUND, SCAN_MORE, SCAN_CORRUPT };
-
-/*
- * Walks batch headers from *at to the first batch that ends at or behind `offset`; *bytes is its
- * size. SCAN_MORE: the window ends before; *at is the batch that could not be looked at.
- */
-static enum scan_result scan(const struct segment *s, const struct window *w, uint32_t *at,
-                             int64_t offset, uint32_t *bytes)
-{
-    uint8_t raw[batch_header_bytes];
-    struct batch_header h;
-    while (window_copy(w, *at, raw, BATCH_MAGIC + 1)) {
-        batch_decode(raw, &h);
-        int64_t last = h.base_offset; /* of the old formats: the offset of the last message in it */
-        if (h.bytes < batch_overhead_bytes + batch_length_min || h.bytes > segment_bytes_max ||
-            h.base_offset < s->base || h.base_offset >= s->next)
-            return SCAN_CORRUPT;
-        if (raw[BATCH_MAGIC] >= 2) {
-            if (!window_copy(w, *at, raw, BATCH_LAST_DELTA + 4))
-                return SCAN_MORE;
-            last += bytes_get_i32(raw + BATCH_LAST_DELTA);
-        }
-        if (last < h.base_offset || last >= s->next)
-            return SCAN_CORRUPT;
-        if (last >= offset) {
-            *bytes = h.bytes;
-            return SCAN_FOUND;
-        }
-        *at += h.bytes;
-    }
-    return SCAN_MORE;
-}
+/* --- what is at hand -------------------------------------------------------------------------- */
 
 /*
  * Whether the offset index points at a batch from which the offset can be found. Index entries have no
  * checksum; a wrong one would hand out bytes from the middle of a batch, or leave batches out.
  */
-static bool entry_right(const struct window *w, const struct segment *s, uint32_t at,
-                        int64_t offset)
+static bool entry_right(const struct span *sp, const struct segment *s, uint32_t at, int64_t offset)
 {
     uint8_t raw[batch_header_bytes];
-    if (!window_copy(w, at, raw, BATCH_MAGIC + 1))
+    if (!span_copy(sp, at, raw, BATCH_MAGIC + 1))
         return false;
     uint32_t length = bytes_get_u32(raw + BATCH_LENGTH);
     int64_t base = bytes_get_i64(raw);
@@ -106,36 +44,21 @@ static void index_drop(struct segment *s, uint32_t at)
  * offset, while a transaction is open.
  */
 static uint32_t stable_end(const struct plog *p, const struct segment *s, const struct plog_read *r,
-                           const struct window *w, uint32_t from, uint32_t to)
+                           const struct span *sp, uint32_t from, uint32_t to)
 {
     uint32_t bytes, at = from;
     if (!r->read_committed || p->stable == p->high_watermark)
         return to;
-    scan(s, w, &at, p->stable, &bytes);
+    span_scan(sp, s, &at, p->stable, &bytes);
     return at < to ? at : to;
 }
 
-/* Lends [from, to) of the window. ERR_NO_MEMORY: *lent says how far it came. */
-static int window_lend(struct cache *cache, const struct window *w, uint32_t from, uint32_t to,
-                       struct chain *out, uint32_t *lent)
+/* What the stream has, and what the tail cache has behind it, from op->position on. */
+static struct span op_span(const struct read_op *op)
 {
-    struct cache_piece pieces[lend_pieces];
-    *lent = from;
-    while (*lent < to) {
-        uint32_t n = 0, at = *lent;
-        while (at < to && n < lend_pieces) {
-            uint32_t off = (at - w->base) % tail_chunk_bytes;
-            uint32_t part = to - at < tail_chunk_bytes - off ? to - at : tail_chunk_bytes - off;
-            struct chunk *chunk = w->chunks[(at - w->base) / tail_chunk_bytes];
-            pieces[n++] = (struct cache_piece){chunk, off, part};
-            at += part;
-        }
-        int err = cache_lend(cache, pieces, n, out);
-        if (err)
-            return err;
-        *lent = at;
-    }
-    return 0;
+    struct stream *st = op->stream;
+    struct window disk = {st->chunks, st->base, st->have, st->cache};
+    return span_joined(op->segment, &disk, op->position, op->limit);
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
@@ -150,8 +73,8 @@ static void read_answer(struct plog *p, struct plog_read *r, int16_t error)
     r->log_start_offset = p->log_start;
     if (error)
         chain_free(&r->data);
-    p->reads--;
     r->done(r);
+    p->reads--;
     plog_detach_try(p);
 }
 
@@ -173,21 +96,56 @@ static struct read_op *op_take(struct plog *p, struct plog_read *r)
     return op;
 }
 
-static void op_drop_chunks(struct read_op *op)
+static void op_again(struct read_op *op);
+
+/* The next large batch may be read. */
+static void large_give(struct read_op *op)
 {
-    for (uint32_t i = 0; i < op->chunk_count; i++)
-        chunk_release(op->plog->env->cache, op->chunks[i]);
-    op->chunk_count = 0;
+    struct plog_shard *shard = op->plog->env->shard;
+    if (shard->large != op)
+        return;
+    struct read_op *next = shard->large_waiting;
+    shard->large = NULL;
+    if (next == NULL)
+        return;
+    shard->large_waiting = next->next;
+    if (shard->large_waiting == NULL)
+        shard->large_tail = &shard->large_waiting;
+    shard->large = next;
+    next->next = NULL;
+    next->waiting = false;
+    op_again(next);
+}
+
+/* It waits no more. */
+static void op_wait_cancel(struct read_op *op)
+{
+    struct plog_shard *shard = op->plog->env->shard;
+    op->waiting = false;
+    if (op->waiter.prev)
+        cache_wait_cancel(op->wait_cache, &op->waiter);
+    for (struct read_op **at = &shard->large_waiting; *at; at = &(*at)->next) {
+        if (*at != op)
+            continue;
+        *at = op->next;
+        if (shard->large_tail == &op->next)
+            shard->large_tail = at;
+        return;
+    }
 }
 
 /* Gives the op back and lets the next read that waits for one begin. */
 static void op_give(struct read_op *op)
 {
     struct plog_shard *shard = op->plog->env->shard;
-    op_drop_chunks(op);
+    wheel_cancel(op->plog->env->wheel, &op->timer);
+    if (op->stream)
+        stream_give(op->stream);
+    op->stream = NULL;
     if (op->segment)
         segment_unpin(op->segment);
     op->segment = NULL;
+    large_give(op);
     op->next = shard->ops_free;
     shard->ops_free = op;
     struct plog_read *r = shard->waiting;
@@ -214,40 +172,12 @@ void read_op_fail(struct read_op *op, int16_t error)
     op_answer(op, error);
 }
 
-/* --- from the disk ---------------------------------------------------------------------------- */
-
-static void op_read(struct read_op *op);
-static void op_ready(struct cache_waiter *w);
-
-/* Goes on when n chunks can be taken (0: when the cache runs next); not during a detach. */
-static void op_wait(struct read_op *op, uint32_t n)
+/* No bytes now; the reader asks again. */
+static void op_answer_empty(struct read_op *op)
 {
-    if (op->plog->state != PLOG_ATTACHED) {
-        op_answer(op, KERR_NOT_LEADER_OR_FOLLOWER);
-        return;
-    }
-    op->waiter.ready = op_ready;
-    op->waiter.chunks = n;
-    cache_wait(op->plog->env->cache, &op->waiter);
-}
-
-static void op_lend(struct read_op *op)
-{
-    struct plog *p = op->plog;
-    uint32_t to = op->window.end < op->end ? op->window.end : op->end;
-    if (to >= op->batch_end)
-        to = stable_end(p, op->segment, op->read, &op->window, op->batch_end, to);
-    int err =
-        window_lend(p->env->cache, &op->window, op->position, to, &op->read->data, &op->position);
-    if (err) { /* no mbufs or lend blocks now */
-        op_wait(op, 0);
-        return;
-    }
-    op_drop_chunks(op);
-    if (op->position < op->batch_end)
-        op_read(op);
-    else
-        op_answer(op, 0);
+    op->plog->env->reads.gaps++;
+    chain_free(&op->read->data);
+    op_answer(op, 0);
 }
 
 /* The bytes at `at` are no batch: the partition's own damage. */
@@ -259,12 +189,198 @@ static void op_corrupt(struct read_op *op, uint32_t at)
     op_answer(op, KERR_KAFKA_STORAGE_ERROR);
 }
 
+/* --- waiting for memory ----------------------------------------------------------------------- */
+
+static void op_ready(struct cache_waiter *w)
+{
+    struct read_op *op = (struct read_op *)((char *)w - offsetof(struct read_op, waiter));
+    op->waiting = false;
+    if (op->plog->failed)
+        op_answer(op, KERR_KAFKA_STORAGE_ERROR);
+    else
+        op_again(op);
+}
+
+static void op_late(struct wheel_timer *timer, int64_t now_ns)
+{
+    struct read_op *op = (struct read_op *)((char *)timer - offsetof(struct read_op, timer));
+    if (!op->waiting) /* memory came, the disk is slow: no reason to give up */
+        return;
+    op_wait_cancel(op);
+    op_answer_empty(op);
+}
+
+/* False: it was answered. */
+static bool op_may_wait(struct read_op *op)
+{
+    struct plog_env *env = op->plog->env;
+    if (op->plog->state != PLOG_ATTACHED) {
+        op_answer(op, KERR_NOT_LEADER_OR_FOLLOWER);
+        return false;
+    }
+    env->reads.waits++;
+    op->waiting = true;
+    op->timer.fire = op_late;
+    if (!wheel_armed(&op->timer))
+        wheel_arm(env->wheel, &op->timer, *env->now_ns + plog_read_wait_ms * CLOCK_NS_PER_MS);
+    return true;
+}
+
+/* Goes on when n chunks of the cache can be taken (0: when it runs next). */
+static void op_wait(struct read_op *op, struct cache *cache, uint32_t n)
+{
+    if (!op_may_wait(op))
+        return;
+    op->wait_cache = cache;
+    op->waiter.ready = op_ready;
+    op->waiter.chunks = n;
+    cache_wait(cache, &op->waiter);
+}
+
+/* Those of a failed or leaving plog that wait for memory, or for their turn with a large batch. */
+void plog_reads_give_up(struct plog *p)
+{
+    struct plog_shard *shard = p->env->shard;
+    for (uint32_t i = 0; i < plog_reads_max; i++) {
+        struct read_op *op = &shard->ops[i];
+        if (op->plog != p || !op->waiting)
+            continue;
+        op_wait_cancel(op);
+        op_answer(op, p->failed ? KERR_KAFKA_STORAGE_ERROR : KERR_NOT_LEADER_OR_FOLLOWER);
+    }
+    streams_forget(p, NULL);
+}
+
+/* --- from the disk ---------------------------------------------------------------------------- */
+
+static void op_read(struct read_op *op);
+static void op_filled(struct read_op *op);
+static void op_large(struct read_op *op);
+static void op_more(struct read_op *op, uint32_t to);
+
+/* Goes on now, or when the stream has what is wanted. */
+static void op_progress(struct read_op *op)
+{
+    struct stream *st = op->stream;
+    op->fetching = false;
+    if (st->have < op->reach && st->err && !op->plog->failed)
+        plog_fail_alone(op->plog, st->err, "reading");
+    if (op->plog->failed)
+        op_answer(op, KERR_KAFKA_STORAGE_ERROR);
+    else if (st->have < op->reach)
+        op->fetching = true;
+    else
+        op_filled(op);
+}
+
+void read_op_arrived(struct read_op *op)
+{
+    if (op->fetching)
+        op_progress(op);
+}
+
+/* There are not so many chunks now. */
+static void op_starve(struct read_op *op, uint32_t to, uint32_t chunks)
+{
+    struct stream *st = op->stream;
+    uint32_t left = cache_available(st->cache);
+    if (!op->found && left > 1 && left < chunks) { /* a smaller answer */
+        to = st->stop + (left - 1) * (uint32_t)tail_chunk_bytes;
+        if (stream_want(st, to, &chunks) == 0) {
+            op->reach = to < st->stop ? to : st->stop;
+            op_progress(op);
+            return;
+        }
+    }
+    if (!op->found && st->stop > op->position && st->stop - op->position >= batch_header_bytes) {
+        op->reach = st->stop; /* what was read ahead */
+        op_progress(op);
+        return;
+    }
+    if (!op->read->min_one && !op->large) {
+        op_answer_empty(op);
+        return;
+    }
+    /* nothing is held while it waits, so that no two wait for each other */
+    stream_restart(st, op->segment, op->position, st->cache);
+    op_wait(op, st->cache, (to - st->base + tail_chunk_bytes - 1) / tail_chunk_bytes);
+}
+
+/* Makes sure that the bytes up to `to` are at hand. */
+static void op_more(struct read_op *op, uint32_t to)
+{
+    struct stream *st = op->stream;
+    uint32_t chunks;
+    if (to > op->limit)
+        to = op->limit;
+    int err = stream_want(st, to, &chunks);
+    if (err == 0 && st->stop <= st->have && st->have < to && op_span(op).end < to) {
+        /* the disk had no more when it was asked; now it has, or the tail cache */
+        if (op->restarts++ > stream_chunks_max) {
+            op_corrupt(op, op->position);
+            return;
+        }
+        stream_restart(st, op->segment, op->position, st->cache);
+        err = stream_want(st, to, &chunks);
+    }
+    if (err) {
+        op_starve(op, to, chunks);
+        return;
+    }
+    op->reach = to < st->stop ? to : st->stop;
+    op_progress(op);
+}
+
+/* Where the answer's reader goes on, and what is read ahead of it. */
+static void op_follow(struct read_op *op, const struct span *sp, uint32_t from, uint32_t to)
+{
+    struct stream *st = op->stream;
+    struct segment *s = op->segment;
+    if (st->cache != op->plog->env->shard->streams.memory)
+        return;
+    uint32_t at = offset_index_before(&s->offsets, to > 0 ? to - 1 : 0);
+    st->next_offset = -1;
+    if (at <= from || !span_last(sp, s, at, to, &st->next_position, &st->next_offset))
+        span_last(sp, s, from, to, &st->next_position, &st->next_offset);
+    if (st->next_offset < 0)
+        return;
+    stream_consume(st, st->next_position);
+    if (op->plog->state == PLOG_ATTACHED && !s->doomed)
+        stream_read_ahead(st);
+}
+
+static void op_lend(struct read_op *op)
+{
+    struct plog *p = op->plog;
+    struct span sp = op_span(op);
+    uint32_t from = op->position, to = sp.end < op->end ? sp.end : op->end;
+    if (to >= op->batch_end && !op->large)
+        to = stable_end(p, op->segment, op->read, &sp, op->batch_end, to);
+    if (span_lend(&sp, from, to, &op->read->data) != 0) {
+        op_wait(op, p->env->cache, 0); /* no mbufs or lend blocks now */
+        return;
+    }
+    op->position = to;
+    if (to < op->batch_end) {
+        op_large(op);
+        return;
+    }
+    op_follow(op, &sp, from, to);
+    op_answer(op, 0);
+}
+
 /* The answer's range is known: the first batch begins at op->position. */
 static void op_found(struct read_op *op, uint32_t bytes)
 {
     struct plog_read *r = op->read;
+    struct plog_shard *shard = op->plog->env->shard;
+    uint64_t memory = (uint64_t)cache_size(shard->streams.memory) * tail_chunk_bytes;
     if (bytes > r->max_bytes && !r->min_one) {
         op_answer(op, 0); /* a first batch that does not fit is left out */
+        return;
+    }
+    if (bytes > op->limit - op->position) {
+        op_corrupt(op, op->position);
         return;
     }
     uint32_t budget =
@@ -274,11 +390,8 @@ static void op_found(struct read_op *op, uint32_t bytes)
     op->found = true;
     op->batch_end = op->position + bytes;
     op->end = budget < op->limit - op->position ? op->position + budget : op->limit;
-    if (op->batch_end > op->limit) {
-        op_corrupt(op, op->position);
-        return;
-    }
-    op_lend(op);
+    op->large = bytes > plog_read_batch_bytes_max || bytes > memory / plog_read_batch_share;
+    op_again(op);
 }
 
 /*
@@ -295,78 +408,78 @@ static void op_next_segment(struct read_op *op)
         op_answer(op, 0);
         return;
     }
+    stream_give(op->stream);
+    op->stream = NULL;
     segment_unpin(op->segment);
     op->segment = p->segments[i];
     if (segment_open_for(op->segment, op))
         read_op_resume(op);
 }
 
+/* The place to begin at was wrong: from the segment's beginning. */
+static void op_from_start(struct read_op *op)
+{
+    op->indexed = op->followed = false;
+    op->position = 0;
+    stream_restart(op->stream, op->segment, 0, op->stream->cache);
+    op_read(op);
+}
+
+/* True: where the search begins is a batch, as far as can be seen. */
+static bool op_began_right(struct read_op *op, const struct span *sp)
+{
+    struct segment *s = op->segment;
+    if (op->followed && span_base_offset(sp, s, op->position) != op->read->offset) {
+        op->followed = false; /* offsets are missing here, or an index entry was wrong */
+        op->position = offset_index_lookup(&s->offsets, (uint32_t)(op->read->offset - s->base));
+        op->indexed = op->position > 0;
+        stream_seek(op->stream, s, op->position, op->stream->cache);
+        op_read(op);
+        return false;
+    }
+    if (op->indexed && !entry_right(sp, s, op->position, op->read->offset)) {
+        index_drop(s, op->position);
+        op_from_start(op);
+        return false;
+    }
+    op->indexed = op->followed = false;
+    return true;
+}
+
 static void op_filled(struct read_op *op)
 {
     uint32_t bytes, before = op->position;
+    struct span sp = op_span(op);
     if (op->found) {
-        op_lend(op);
+        if (op->large || sp.end >= op->batch_end)
+            op_lend(op);
+        else
+            op_more(op, op->batch_end);
         return;
     }
-    if (op->indexed && !entry_right(&op->window, op->segment, before, op->read->offset)) {
-        index_drop(op->segment, before);
-        op_drop_chunks(op);
-        op->indexed = false;
-        op->position = 0;
-        op_read(op);
+    uint32_t header = before + batch_header_bytes; /* of a batch in the old formats more is there */
+    if (sp.end < header && sp.end < op->limit) {
+        op_more(op, header);
         return;
     }
-    op->indexed = false;
-    enum scan_result found =
-        scan(op->segment, &op->window, &op->position, op->read->offset, &bytes);
+    if (!op_began_right(op, &sp))
+        return;
+    enum scan_result found = span_scan(&sp, op->segment, &op->position, op->read->offset, &bytes);
     if (found == SCAN_FOUND) {
         op_found(op, bytes);
         return;
     }
-    op_drop_chunks(op);
     if (op->position >= op->limit && found == SCAN_MORE) {
         op_next_segment(op);
         return;
     }
-    if (found == SCAN_CORRUPT || op->position == before) {
+    if (found == SCAN_CORRUPT || (op->position == before && sp.end >= op->limit)) {
         op_corrupt(op, op->position);
         return;
     }
+    stream_seek(op->stream, op->segment, op->position, op->stream->cache);
+    stream_consume(op->stream, op->position);
     op_read(op);
-}
-
-static void op_have(struct read_op *op)
-{
-    op->window = (struct window){op->chunks, op->position, op->position + op->want};
-    op_filled(op);
-}
-
-static void op_read_done(struct io_req *req, int64_t result)
-{
-    struct read_op *op = (struct read_op *)((char *)req - offsetof(struct read_op, req));
-    struct plog *p = op->plog;
-    if (result >= 0 && (uint64_t)result < req->bytes)
-        result = ERR_CORRUPT; /* the file is shorter than what was written to it */
-    if (result < 0)
-        plog_fail(p, (int)result, "reading");
-    if (p->failed) {
-        op_answer(op, KERR_KAFKA_STORAGE_ERROR);
-        return;
-    }
-    op_have(op);
-}
-
-static void op_ready(struct cache_waiter *w)
-{
-    struct read_op *op = (struct read_op *)((char *)w - offsetof(struct read_op, waiter));
-    if (op->plog->failed)
-        op_answer(op, KERR_KAFKA_STORAGE_ERROR);
-    else if (op->segment == NULL)
-        read_try(op->plog, op->read, op);
-    else if (op->chunk_count > 0)
-        op_lend(op);
-    else
-        op_read(op);
 }
 
 /*
@@ -376,110 +489,84 @@ static void op_ready(struct cache_waiter *w)
 static uint32_t op_want(const struct read_op *op)
 {
     uint32_t left = op->limit - op->position;
-    uint32_t want;
-    if (op->found) {
-        want = op->end - op->position;
-    } else {
-        uint64_t slack = (uint64_t)op->plog->config.index_interval_bytes + tail_chunk_bytes;
-        uint64_t bytes = op->read->max_bytes + slack;
-        want =
-            bytes < plog_read_disk_bytes_max ? (uint32_t)bytes : (uint32_t)plog_read_disk_bytes_max;
-    }
+    uint32_t share = cache_size(op->plog->env->shard->streams.memory) / plog_read_share;
+    uint64_t want = op->read->max_bytes;
+    if (!op->followed)
+        want += (uint64_t)op->plog->config.index_interval_bytes;
     if (want > plog_read_disk_bytes_max)
         want = plog_read_disk_bytes_max;
-    /* a read takes at most a quarter of a small log memory: it must come true */
-    uint32_t share = cache_size(op->plog->env->cache) / 4;
-    if (want / tail_chunk_bytes >= share)
-        want = (share ? share : 1) * tail_chunk_bytes;
-    return want < left ? want : left;
-}
-
-/*
- * What is acknowledged but not written yet is in tail chunks, and in no file: bytes
- * [from, op->position + want) are copied.
- */
-static void op_copy(struct read_op *op, uint32_t from)
-{
-    const struct segment *s = op->segment;
-    uint32_t to = op->position + op->want;
-    for (uint32_t at = from; at < to;) {
-        const struct chunk *chunk = s->chunks[at / tail_chunk_bytes];
-        uint32_t off = at % tail_chunk_bytes, in = at - op->position;
-        uint8_t *dst = op->chunks[in / tail_chunk_bytes]->data + in % tail_chunk_bytes;
-        CHECK(chunk != NULL && off >= chunk->start && off < chunk->used);
-        uint32_t n = chunk->used - off;
-        if (n > tail_chunk_bytes - in % tail_chunk_bytes)
-            n = tail_chunk_bytes - in % tail_chunk_bytes;
-        if (n > to - at)
-            n = to - at;
-        memcpy(dst, chunk->data + off, n);
-        at += n;
-    }
+    if (want > (uint64_t)share * tail_chunk_bytes) /* others want some, too */
+        want = (uint64_t)share * tail_chunk_bytes;
+    if (want < batch_header_bytes)
+        want = batch_header_bytes;
+    return want < left ? (uint32_t)want : left;
 }
 
 static void op_read(struct read_op *op)
 {
-    struct plog *p = op->plog;
-    uint32_t want = op_want(op);
-    uint32_t n = (want + tail_chunk_bytes - 1) / tail_chunk_bytes;
-    struct chunk *list;
-    if (cache_take(p->env->cache, n, &list)) {
-        op_wait(op, n);
-        return;
-    }
-    uint32_t written = op->segment->written, disk = want;
-    if (op->position + want > written)
-        disk = written > op->position ? written - op->position : 0;
-    uint32_t pieces = 0;
-    for (uint32_t i = 0; i < n; i++, list = list->next) {
-        uint32_t at = i * tail_chunk_bytes;
-        op->chunks[i] = list;
-        if (at < disk)
-            op->iov[pieces++] = (struct iovec){
-                list->data, disk - at < tail_chunk_bytes ? disk - at : tail_chunk_bytes};
-    }
-    op->chunk_count = n;
-    op->want = want;
-    if (disk < want)
-        op_copy(op, op->position + disk);
-    if (disk == 0) {
-        op_have(op);
-        return;
-    }
-    op->req = (struct io_req){
-        .op = IO_READ,
-        .file = op->segment->file,
-        .iov = op->iov,
-        .iov_count = pieces,
-        .offset = op->position,
-        .bytes = disk,
-        .done = op_read_done,
-    };
-    p->env->reads_disk++;
-    io_submit(p->env->io, &op->req);
+    struct stream *st = op->stream;
+    uint32_t to = op->position + op_want(op);
+    if (op->followed && st->ahead && st->have >= to)
+        op->plog->env->reads.ahead_hits++;
+    op_more(op, to);
 }
 
-void plog_reads_give_up(struct plog *p)
+/* The next piece of a batch that is too large for the read memory. */
+static void op_large(struct read_op *op)
 {
-    struct plog_shard *shard = p->env->shard;
-    for (uint32_t i = 0; i < plog_reads_max; i++) {
-        struct read_op *op = &shard->ops[i];
-        if (op->plog != p || op->waiter.prev == NULL)
-            continue;
-        cache_wait_cancel(p->env->cache, &op->waiter);
-        op_answer(op, p->failed ? KERR_KAFKA_STORAGE_ERROR : KERR_NOT_LEADER_OR_FOLLOWER);
+    struct plog_shard *shard = op->plog->env->shard;
+    struct cache *log = op->plog->env->cache;
+    uint64_t most = (uint64_t)cache_size(log) / log_share * tail_chunk_bytes;
+    if (shard->large && shard->large != op) {
+        if (!op_may_wait(op))
+            return;
+        op->next = NULL;
+        *shard->large_tail = op;
+        shard->large_tail = &op->next;
+        return;
     }
+    shard->large = op;
+    op->end = op->batch_end;
+    if (most > plog_read_disk_bytes_max)
+        most = plog_read_disk_bytes_max;
+    if (most < tail_chunk_bytes)
+        most = tail_chunk_bytes;
+    uint32_t left = op->batch_end - op->position;
+    stream_restart(op->stream, op->segment, op->position, log);
+    op_more(op, op->position + (left < most ? left : (uint32_t)most));
+}
+
+/* From where the op is. */
+static void op_again(struct read_op *op)
+{
+    if (op->segment == NULL)
+        read_try(op->plog, op->read, op);
+    else if (!op->found)
+        op_read(op);
+    else if (op->large)
+        op_large(op);
+    else if (op_span(op).end >= op->batch_end)
+        op_lend(op);
+    else
+        op_more(op, op->batch_end);
 }
 
 /* The segment is open and pinned. */
 void read_op_resume(struct read_op *op)
 {
     struct segment *s = op->segment;
+    struct plog *p = op->plog;
+    struct stream *st = op->stream = stream_take(p, op->read->offset, op);
     op->limit = segment_visible(s);
-    op->position = op->read->offset > s->base
+    op->followed = st->next_offset == op->read->offset && st->segment == s;
+    op->position = op->followed ? st->next_position
+                   : op->read->offset > s->base
                        ? offset_index_lookup(&s->offsets, (uint32_t)(op->read->offset - s->base))
                        : 0;
-    op->indexed = op->position > 0;
+    op->indexed = !op->followed && op->position > 0;
+    if (!op->followed)
+        st->next_offset = -1; /* next_position is not of this segment */
+    stream_seek(st, s, op->position, p->env->shard->streams.memory);
     if (op->position >= op->limit)
         op_next_segment(op);
     else
@@ -496,13 +583,13 @@ static enum cached read_cached(struct plog *p, struct plog_read *r, struct segme
 {
     uint32_t at =
         r->offset > s->base ? offset_index_lookup(&s->offsets, (uint32_t)(r->offset - s->base)) : 0;
-    uint32_t bytes, lent;
+    uint32_t bytes;
     uint64_t reach =
         (uint64_t)at + r->max_bytes + (uint64_t)p->config.index_interval_bytes + tail_chunk_bytes;
-    struct window w = window_cached(s, at, reach < limit ? (uint32_t)reach : limit);
-    if (at > 0 && w.end > at && !entry_right(&w, s, at, r->offset))
+    struct span sp = span_cached(s, at, reach < limit ? (uint32_t)reach : limit);
+    if (at > 0 && sp.end > at && !entry_right(&sp, s, at, r->offset))
         return CACHED_NO; /* looked at again, and told, on the way to the disk */
-    if (scan(s, &w, &at, r->offset, &bytes) != SCAN_FOUND)
+    if (span_scan(&sp, s, &at, r->offset, &bytes) != SCAN_FOUND)
         return CACHED_NO;
     if (bytes > r->max_bytes && !r->min_one)
         return CACHED_DONE;
@@ -512,16 +599,13 @@ static enum cached read_cached(struct plog *p, struct plog_read *r, struct segme
         budget = bytes;
     if (budget > limit - at)
         budget = limit - at;
-    w = window_cached(s, at, at + budget);
-    if (w.end < at + bytes)
+    sp = span_cached(s, at, at + budget);
+    if (sp.end < at + bytes)
         return CACHED_NO;
-    w.end = stable_end(p, s, r, &w, at, w.end);
-    int err = window_lend(p->env->cache, &w, at, w.end, &r->data, &lent);
-    if (err && lent < at + bytes) {
-        chain_free(&r->data);
+    uint32_t to = stable_end(p, s, r, &sp, at, sp.end);
+    if (span_lend(&sp, at, to, &r->data) != 0)
         return CACHED_WAIT;
-    }
-    p->env->reads_tail++;
+    p->env->reads.tail++;
     return CACHED_DONE;
 }
 
@@ -559,7 +643,7 @@ static void read_try(struct plog *p, struct plog_read *r, struct read_op *op)
     if (op == NULL && (op = op_take(p, r)) == NULL)
         return;
     if (cached == CACHED_WAIT) {
-        op_wait(op, 0);
+        op_wait(op, p->env->cache, 0);
         return;
     }
     op->segment = s;

@@ -58,6 +58,7 @@ static void segment_doom(struct segment *s)
     p->size_bytes -= s->size;
     segment_unlist(s);
     segment_drop_chunks(s, p->env->cache, false);
+    streams_forget(p, s);
     segment_doom_step(s);
 }
 

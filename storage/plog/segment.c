@@ -95,13 +95,15 @@ int segment_path(const struct plog *p, int64_t base, const char *suffix,
     return n < io_path_bytes_max ? 0 : ERR_TOO_LARGE;
 }
 
-void segment_open_direct(struct segment *s)
+struct io_file *segment_open_direct(const struct segment *s, uint32_t flags)
 {
     char path[io_path_bytes_max];
+    struct io_file *file;
     struct fs *fs = s->plog->fs;
     if (segment_path(s->plog, s->base, ".log", path) != 0 ||
-        fs->ops->open(fs, path, IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_DIRECT, &s->direct) != 0)
-        s->direct = NULL; /* the file system has none: writes go through the page cache */
+        fs->ops->open(fs, path, flags | IO_OPEN_DIRECT, &file) != 0)
+        return NULL; /* the file system has none: everything goes through the page cache */
+    return file;
 }
 
 void segment_drop_chunks(struct segment *s, struct cache *cache, bool keep)
@@ -166,9 +168,6 @@ void segment_end_times(struct segment *s)
 int segment_cut(struct segment *s)
 {
     struct fs *fs = s->plog->fs;
-    if (s->direct)
-        fs->ops->close(fs, s->direct);
-    s->direct = NULL;
     return s->grown ? fs->ops->truncate(fs, s->file, s->size) : 0;
 }
 

@@ -8,42 +8,52 @@
 #include "storage/io/io.h"
 #include "storage/plog/plog.h"
 #include "storage/plog/space.h"
+#include "storage/plog/stream.h"
+#include "storage/plog/validate.h"
 
-#define plog_write_chunks_max  16          /* of one write: 1 MiB */
-#define plog_writes_max        4           /* of one plog under way */
-#define plog_shard_writes_max  128         /* of a shard under way; more wait */
-#define plog_lazy_write_bytes  (256 * KIB) /* store is the ack: a write is worth while */
-#define plog_lazy_write_ms     100         /* and so long do other bytes wait for one */
-#define plog_rolls_pending_max 8   /* segments whose file is still being made; then ERR_FULL */
-#define plog_segments_open_max 512 /* sealed segments of a shard with file and indexes open */
+#define plog_write_chunks_max     16          /* of one write: 1 MiB */
+#define plog_writes_max           4           /* of one plog under way */
+#define plog_shard_writes_max     128         /* of a shard under way; more wait */
+#define plog_lazy_write_bytes     (256 * KIB) /* store is the ack: a write is worth while */
+#define plog_lazy_write_ms        100         /* and so long do other bytes wait for one */
+#define plog_rolls_pending_max    8   /* segments whose file is still being made; then ERR_FULL */
+#define plog_segments_open_max    256 /* sealed segments of a shard with files and indexes open */
+#define plog_shard_reads_max      8   /* requests to the disk for reads, of a shard, under way */
+#define plog_busy_reads_max       4   /* the same while the shard writes */
+#define plog_busy_ms              5   /* so long after a write it counts as writing */
+#define plog_streams_max          128 /* readers of old data that a shard knows */
+#define plog_read_chunks_min      16  /* of read memory */
+#define plog_read_batch_bytes_max (4 * MIB) /* a larger batch is read into log memory; also one */
+#define plog_read_batch_share     4         /* that is larger than this part of the read memory */
+#define plog_read_share           8 /* of the read memory: what a read takes at first, at most */
+#define plog_ahead_bytes_min                                                                       \
+    (256 * KIB) /* read ahead of a sequential reader: from this, doubling */
+#define plog_ahead_bytes_max   (4 * MIB) /* up to this */
+#define plog_read_wait_ms      500 /* a read waits so long for memory, then its answer is empty */
 #define plog_journal_bytes_max (32 * KIB) /* of one log and flush: more go to the segment */
 #define plog_journal_drain_ms  2000       /* the journal has bytes so long until a write is due */
-
-/* Bytes of a segment by position: the cached ones, or those just read. */
-struct window {
-    struct chunk **chunks;
-    uint32_t base; /* position of chunks[0]'s first byte */
-    uint32_t end;  /* position behind the last byte that is there */
-};
 
 /* A read that needs the disk or must wait; taken from the shard's pool. */
 struct read_op {
     struct plog *plog;
     struct plog_read *read;
-    struct segment *segment;
-    struct io_req req;
-    struct iovec iov[read_chunks_max];
-    struct chunk *chunks[read_chunks_max];
-    uint32_t chunk_count;
-    struct window window;
-    uint32_t position;  /* next byte to look at (searching) or to hand out (found) */
-    uint32_t want;      /* bytes of the read under way */
-    uint32_t limit;     /* position that may not be passed */
-    bool indexed;       /* position is an index entry's, and was not looked at */
-    bool found;         /* position is in the answer's range */
-    uint32_t batch_end; /* end of the answer's first batch */
-    uint32_t end;       /* where the answer ends at the latest */
-    struct cache_waiter waiter;
+    struct segment *segment; /* pinned */
+    struct stream *stream;   /* NULL: before the segment is open, or while it is changed */
+    uint32_t position;       /* next byte to look at (searching) or to hand out (found) */
+    uint32_t reach;          /* goes on when the stream has the bytes up to here */
+    uint32_t limit;          /* position that may not be passed */
+    bool indexed;            /* position is an index entry's, and was not looked at */
+    bool followed;           /* position is where the stream's last answer ended; likewise */
+    bool found;              /* position is in the answer's range */
+    bool large;              /* its batch is read into log memory, piece by piece */
+    bool fetching;           /* waits for the stream */
+    bool waiting;            /* for memory, mbufs, or its turn with a large batch */
+    uint32_t batch_end;      /* end of the answer's first batch */
+    uint32_t end;            /* where the answer ends at the latest */
+    uint32_t restarts;
+    struct cache_waiter waiter; /* for chunks of wait_cache, or mbufs */
+    struct cache *wait_cache;
+    struct wheel_timer timer; /* the wait ends with an empty answer */
     struct read_op *next;
 };
 
@@ -74,6 +84,10 @@ struct plog_shard {
     struct unzip *unzip;
     struct validate_result result;
     struct read_op *ops, *ops_free;
+    struct streams streams;
+    struct read_op *large; /* who reads a large batch */
+    struct read_op *large_waiting, **large_tail;
+    int64_t wrote_ns;                         /* when the last write or commit began */
     struct plog_read *waiting, *waiting_tail; /* for a read_op */
     struct segment *open, **open_tail;        /* sealed and open, longest unused first */
     uint32_t open_count;

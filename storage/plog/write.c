@@ -128,6 +128,8 @@ uint32_t plog_env_run(void *ctx, int64_t now_ns, uint32_t budget)
 {
     struct plog_env *env = ctx;
     uint32_t done = env->shard ? lazy_run(env, now_ns) : 0;
+    if (env->shard)
+        done += cache_run(env->shard->streams.memory, now_ns, budget);
     struct plog *last = env->dirty_tail;
     while (env->dirty_head && done < budget) {
         struct plog *p = env->dirty_head;
@@ -377,6 +379,7 @@ static bool write_next(struct plog *p)
     s->submitted = to;
     p->submitted_total += to - op->from;
     p->env->writes++;
+    p->env->shard->wrote_ns = *p->env->now_ns;
     io_submit(p->env->io, &op->req);
     for (uint32_t at = op->from; PLANT(UNMARKED_EARLY) && at < to; at += tail_chunk_bytes)
         chunk_clean(p->env->cache, s->chunks[at / tail_chunk_bytes]);

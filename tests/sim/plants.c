@@ -36,6 +36,8 @@ const struct sim_plant sim_plants[] = {
     {P(STALE_LAP), FSYNC, .power = true, .journal = true},
     {P(TRUNCATE_UNFRAMED), FSYNC, .retention = true, .journal = true},
     {P(JOURNAL_FORGOTTEN), FSYNC, .journal = true},
+    {P(READ_REUSED), FSYNC, .catch_up = true},
+    {P(READ_UNWRITTEN), OS, .named = true, .catch_up = true},
 #undef P
 };
 const uint32_t sim_plant_count = sizeof(sim_plants) / sizeof(sim_plants[0]);

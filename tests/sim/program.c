@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "storage/journal/format.h"
+#include "storage/plog/shard.h"
 #include "tests/sim/sim.h"
 
 typedef void step_fn(struct world *w, struct sim_topic *t, struct sim_part *p);
@@ -46,6 +47,11 @@ static void do_repeat(struct world *w, struct sim_topic *t, struct sim_part *p)
 static void do_fetch(struct world *w, struct sim_topic *t, struct sim_part *p)
 {
     traffic_fetch(w, p, false);
+}
+
+static void do_follow(struct world *w, struct sim_topic *t, struct sim_part *p)
+{
+    traffic_follow(w, p);
 }
 
 static void do_release(struct world *w, struct sim_topic *t, struct sim_part *p)
@@ -225,6 +231,7 @@ static const struct {
     {"level", do_level, 1},
     {"create", do_create, 4},
     {"delete", do_delete, 1},
+    {"follow", do_follow, 10},
 };
 
 #define kind_count (sizeof(kinds) / sizeof(kinds[0]))
@@ -266,16 +273,20 @@ void options_draw(struct sim_options *o, uint64_t seed, enum plog_durability dur
         .journal_blocks = rng_below(&r, 4)
                               ? journal_blocks_min + (uint32_t)rng_below(&r, 1 + rng_below(&r, 64))
                               : 0,
+        .catch_up = rng_below(&r, 4) == 0,
+        .read_chunks = plog_read_chunks_min +
+                       (uint32_t)rng_below(&r, sim_chunks_max - plog_read_chunks_min + 1),
     };
 }
 
 void options_print(const struct sim_options *o)
 {
-    printf("seed %" PRIu64 ": %s, %u steps, %u topics of %u partitions, %u chunks, segments of "
+    printf("seed %" PRIu64
+           ": %s, %u steps, %u topics of %u partitions, %u chunks and %u for reads, segments of "
            "%" PRId64 ", index every %" PRId64 ", retention %" PRId64 " ms %" PRId64
            " bytes, flush after %" PRId64 ", journal of %u blocks%s%s%s%s%s\n",
            o->seed, o->durability == PLOG_FSYNC ? "fsync" : "os", o->steps, o->topics, o->parts,
-           o->chunks, o->segment_bytes, o->index_interval_bytes, o->retention_ms,
+           o->chunks, o->read_chunks, o->segment_bytes, o->index_interval_bytes, o->retention_ms,
            o->retention_bytes, o->flush_messages,
            o->durability == PLOG_FSYNC ? o->journal_blocks : 0, o->faults ? ", disk errors" : "",
            o->power ? ", power cuts" : "", o->named ? ", named memory" : "",
@@ -297,6 +308,8 @@ void program_draw(const struct sim_options *o, struct sim_step *out)
         weights[k] = kinds[k].weight * (uint32_t)one_of(&r, factors, 5);
         if (k == 0 && weights[k] == 0)
             weights[k] = kinds[k].weight;
+        if (o->catch_up && kinds[k].run == do_follow)
+            weights[k] = kinds[k].weight * 6;
         total += weights[k];
     }
     for (uint32_t i = 0; i < o->steps; i++) {

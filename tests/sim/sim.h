@@ -30,7 +30,8 @@
 #define sim_flows_max     3 /* producers of a partition */
 #define sim_open_max      5 /* batches of a producer that are not answered (max.in.flight) */
 #define sim_log_max       2048
-#define sim_reads_max     8
+#define sim_reads_max     16
+#define sim_cursors_max   2 /* sequential readers of a partition */
 #define sim_appends_max   64
 #define sim_chunks_max    32
 #define sim_settle_max    20000 /* rounds until nothing moves */
@@ -47,10 +48,11 @@ struct sim_options {
     bool buffered;             /* the file system has no O_DIRECT */
     bool named;                /* log memory that survives the process; the store is the ack */
     uint32_t journal_blocks;   /* of a shard's journal; 0: none */
-    uint32_t topics, parts, chunks;
+    uint32_t topics, parts, chunks, read_chunks;
     int64_t segment_bytes, index_interval_bytes, retention_ms, retention_bytes;
     int64_t flush_messages, segment_ms;
     uint32_t large_one_in; /* so many batches is larger than a chunk */
+    bool catch_up;         /* mostly sequential readers of old data */
     bool verbose;
 };
 
@@ -86,6 +88,7 @@ struct sim_part {
     int64_t deleted;  /* log start that was promised by DeleteRecords */
     int64_t start_at; /* the largest log start seen or asked for */
     struct sim_flow flows[sim_flows_max];
+    int64_t cursors[sim_cursors_max]; /* where each goes on; -1: it reads now */
     struct plog_waiter waiter;
     int64_t waits_for; /* the high watermark when it was armed */
 };
@@ -117,7 +120,8 @@ struct sim_read {
     struct world *world;
     struct sim_part *part; /* NULL: free */
     bool done;
-    uint8_t *copy; /* of the answer, compared when it is given back */
+    int64_t *cursor; /* of the sequential reader, NULL: none */
+    uint8_t *copy;   /* of the answer, compared when it is given back */
     uint64_t bytes;
 };
 
@@ -155,6 +159,8 @@ struct world {
     uint32_t step;                                                 /* index of the step under way */
     uint64_t acks, fetched, starts, deaths, cuts, repeats, errors; /* what the run did */
     uint64_t frames;                                               /* of journals, replayed */
+    uint64_t disk_reads, ahead, hits, gaps_read; /* of reads: requests, bytes read ahead, answers
+                                                    from those, answers without memory */
 };
 
 /* ---- plants.c: bugs on purpose ---- */
@@ -164,6 +170,7 @@ struct sim_plant {
     enum plog_durability durability;
     bool faults, power, named, buffered, retention; /* what a run needs for it to matter */
     bool journal, write_faults;
+    bool catch_up; /* many sequential readers, little log memory */
 };
 extern const struct sim_plant sim_plants[];
 extern const uint32_t sim_plant_count;
@@ -210,6 +217,8 @@ void traffic_produce(struct world *w, struct sim_part *p, struct sim_flow *f);
 /* Sends a batch of the flow that was sent before once more. */
 void traffic_repeat(struct world *w, struct sim_part *p, struct sim_flow *f);
 void traffic_fetch(struct world *w, struct sim_part *p, bool oldest);
+/* A sequential reader goes on, some answers long. */
+void traffic_follow(struct world *w, struct sim_part *p);
 /* Compares a held answer (or all) with its copy once more and gives it back. */
 void traffic_release(struct world *w, bool all);
 void traffic_wait(struct world *w, struct sim_part *p);

@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "core/eal.h"
 #include "storage/journal/format.h"
+#include "storage/plog/shard.h"
 #include "tests/sim/sim.h"
 
 #define steps_max       100000
@@ -37,6 +38,7 @@ struct told {
     uint64_t seed;
     enum plog_durability durability;
     uint64_t seeds, acks, fetched, starts, deaths, cuts, repeats, errors, frames;
+    uint64_t disk_reads, ahead, hits, gaps, catch_ups; /* catch_ups: runs that read the disk */
     char failure[1024];
 };
 
@@ -107,6 +109,13 @@ static void draw(struct sim_options *o, uint64_t seed, enum plog_durability dura
         o->segment_bytes = forced.retention_bytes / 5;
     }
     o->named |= forced.named && durability == PLOG_OS;
+    if (forced.catch_up) { /* old data is in no chunk, and is read by several */
+        o->catch_up = true;
+        o->chunks = 10;
+        o->read_chunks = plog_read_chunks_min;
+        o->segment_bytes = 400000;
+        o->large_one_in = 3;
+    }
 }
 
 static void run_seed(uint64_t seed, enum plog_durability durability, uint32_t steps,
@@ -132,6 +141,11 @@ static void run_seed(uint64_t seed, enum plog_durability durability, uint32_t st
     told->errors += w.errors;
     told->frames += w.frames;
     world_down(&w);
+    told->disk_reads += w.disk_reads;
+    told->ahead += w.ahead;
+    told->hits += w.hits;
+    told->gaps += w.gaps_read;
+    told->catch_ups += w.disk_reads > 0;
 }
 
 static void child_seeds(const struct args *a, uint64_t from, uint64_t count)
@@ -301,6 +315,7 @@ static bool plant_found(struct args a, const struct sim_plant *p)
                                   .buffered = p->buffered,
                                   .journal_blocks = p->journal ? journal_blocks_min : 0,
                                   .write_faults = p->write_faults,
+                                  .catch_up = p->catch_up,
                                   .retention_bytes = p->retention ? 10000 : 0};
     a.fsync = p->durability == PLOG_FSYNC;
     a.os = !a.fsync;
@@ -433,9 +448,12 @@ int main(int argc, char **argv)
                        a.minutes || a.seeds - done > batch ? batch : a.seeds - done);
     printf("%" PRIu64 " seeds in %.1f s: %" PRIu64 " acks, %" PRIu64 " repeats, %" PRIu64
            " bytes fetched, %" PRIu64 " starts, %" PRIu64 " deaths, %" PRIu64
-           " power cuts, %" PRIu64 " disk errors, %" PRIu64 " journal frames replayed; %s\n",
+           " power cuts, %" PRIu64 " disk errors, %" PRIu64 " journal frames replayed, %" PRIu64
+           " reads of the disk in %" PRIu64 " runs, %" PRIu64 " bytes read ahead, %" PRIu64
+           " answers from them, %" PRIu64 " without memory; %s\n",
            told->seeds, (double)(clock_mono_ns(clock) - begin) / 1e9, told->acks, told->repeats,
            told->fetched, told->starts, told->deaths, told->cuts, told->errors, told->frames,
+           told->disk_reads, told->catch_ups, told->ahead, told->hits, told->gaps,
            ok ? "nothing lost" : "FAILED");
     return !ok;
 }

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "core/chain.h"
+#include "storage/plog/batch.h"
 #include "tests/sim/sim.h"
 
 static void enter(struct world *w, const struct sim_part *p)
@@ -263,6 +264,30 @@ static void read_compare(struct world *w, struct sim_read *r)
     free(now);
 }
 
+/* Where a reader goes on that has these bytes from the batch of `offset` on. */
+static int64_t behind(const uint8_t *bytes, uint64_t n, int64_t offset)
+{
+    for (uint64_t at = 0; n - at >= BATCH_LAST_DELTA + 4;) {
+        uint64_t size = batch_overhead_bytes + bytes_get_u32(bytes + at + BATCH_LENGTH);
+        if (size > n - at)
+            break;
+        offset = bytes_get_i64(bytes + at) + bytes_get_i32(bytes + at + BATCH_LAST_DELTA) + 1;
+        at += size;
+    }
+    return offset;
+}
+
+static void on_data(struct world *w, struct sim_read *r)
+{
+    struct plog_read *x = &r->read;
+    model_bytes(w, r->part, x->offset, r->copy, r->bytes, x->high_watermark);
+    if (x->high_watermark > r->part->seen)
+        r->part->seen = x->high_watermark;
+    w->fetched += r->bytes;
+    if (r->cursor)
+        *r->cursor = behind(r->copy, r->bytes, x->offset);
+}
+
 static void on_read(struct plog_read *x)
 {
     struct sim_read *r = (struct sim_read *)x;
@@ -274,38 +299,48 @@ static void on_read(struct plog_read *x)
     r->copy = malloc(r->bytes + 1);
     CHECK(r->copy != NULL);
     chain_copy_out(&x->data, 0, r->copy, r->bytes);
+    if (r->cursor)
+        *r->cursor = x->offset;
     if (w->disk.dead)
         return;
     plog_marks(r->part->plog, &m);
     if (x->error == KERR_OFFSET_OUT_OF_RANGE) {
         MUST(w, x->offset < m.log_start || x->offset > x->high_watermark,
              "offset %" PRId64 " is out of range", x->offset);
+    } else if (x->error == KERR_KAFKA_STORAGE_ERROR) {
+        MUST(w, m.failed, "reading %" PRId64 ": a storage error of a log that works", x->offset);
+        MUST(w, w->o.faults || w->o.space, "reading %" PRId64 ": an error out of nothing",
+             x->offset);
+        w->broken = true; /* the partition alone: the next start opens it */
     } else if (x->error) {
-        MUST(w,
-             (x->error == KERR_KAFKA_STORAGE_ERROR && m.failed) ||
-                 x->error == KERR_NOT_LEADER_OR_FOLLOWER,
-             "reading %" PRId64 ": error %d", x->offset, x->error);
+        MUST(w, x->error == KERR_NOT_LEADER_OR_FOLLOWER, "reading %" PRId64 ": error %d", x->offset,
+             x->error);
     } else {
         MUST(w, x->high_watermark <= m.high_watermark, "a high watermark from the future");
-        model_bytes(w, r->part, x->offset, r->copy, r->bytes, x->high_watermark);
-        if (x->high_watermark > r->part->seen)
-            r->part->seen = x->high_watermark;
-        w->fetched += r->bytes;
+        on_data(w, r);
     }
+}
+
+static struct sim_read *read_new(struct world *w, struct sim_part *p)
+{
+    for (uint32_t i = 0; i < sim_reads_max && p->plog; i++) {
+        struct sim_read *r = &w->reads[i];
+        if (r->part)
+            continue;
+        *r = (struct sim_read){.world = w, .part = p};
+        return r;
+    }
+    return NULL;
 }
 
 void traffic_fetch(struct world *w, struct sim_part *p, bool oldest)
 {
     struct plog_marks m;
-    uint32_t i = 0;
-    while (i < sim_reads_max && w->reads[i].part)
-        i++;
-    if (i == sim_reads_max || p->plog == NULL)
+    struct sim_read *r = read_new(w, p);
+    if (r == NULL)
         return;
-    struct sim_read *r = &w->reads[i];
     plog_marks(p->plog, &m);
     uint64_t span = (uint64_t)(m.end - m.log_start) + 2;
-    *r = (struct sim_read){.world = w, .part = p};
     r->read = (struct plog_read){
         .offset = m.log_start + (int64_t)rng_below(&w->rng, span),
         .max_bytes = (uint32_t)rng_below(&w->rng, rng_below(&w->rng, 2) ? 1000 : 200000),
@@ -317,6 +352,34 @@ void traffic_fetch(struct world *w, struct sim_part *p, bool oldest)
         r->read.offset = m.log_start;
     enter(w, p);
     plog_read(p->plog, &r->read);
+}
+
+void traffic_follow(struct world *w, struct sim_part *p)
+{
+    int64_t *cursor = &p->cursors[rng_below(&w->rng, sim_cursors_max)];
+    for (uint64_t n = 1 + rng_below(&w->rng, 12); n > 0 && !w->disk.dead; n--) {
+        struct plog_marks m;
+        struct sim_read *r = *cursor < 0 ? NULL : read_new(w, p);
+        if (r == NULL)
+            return;
+        plog_marks(p->plog, &m);
+        if (*cursor < m.log_start || *cursor >= m.high_watermark)
+            *cursor = m.log_start;
+        r->read = (struct plog_read){
+            .offset = *cursor,
+            .max_bytes = (uint32_t)rng_below(&w->rng, rng_below(&w->rng, 2) ? 3000 : 80000),
+            .min_one = rng_below(&w->rng, 8) > 0,
+            .done = on_read,
+        };
+        r->cursor = cursor;
+        *cursor = -1;
+        enter(w, p);
+        plog_read(p->plog, &r->read);
+        for (uint32_t i = 0; i < 40 && !r->done && !w->disk.dead; i++)
+            world_move(w);
+        if (rng_below(&w->rng, 2))
+            traffic_release(w, false);
+    }
 }
 
 void traffic_release(struct world *w, bool all)
@@ -387,6 +450,8 @@ void traffic_forget_part(struct world *w, struct sim_part *p)
     }
     for (uint32_t i = 0; i < sim_flows_max; i++)
         p->flows[i].sent = 0;
+    for (uint32_t i = 0; i < sim_cursors_max; i++)
+        p->cursors[i] = 0; /* begins anew at the log start */
 }
 
 void traffic_forget(struct world *w)

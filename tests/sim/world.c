@@ -33,6 +33,7 @@ static const struct mem *shard_memory(uint32_t i)
         .tx_bufs = 64,
         .ref_bufs = 2048,
         .log_chunks = sim_chunks_max,
+        .read_chunks = sim_chunks_max,
         .request_bytes = 1 * MIB,
         .request_max = 1 * MIB,
     };
@@ -51,6 +52,7 @@ static void shard_up(struct world *w, uint32_t i)
     s->mem = *shard_memory(i);
     s->mem.log_bytes = (uint64_t)w->o.chunks * tail_chunk_bytes;
     s->mem.log_foreign = true;
+    s->mem.read_bytes = (uint64_t)w->o.read_chunks * tail_chunk_bytes;
     CHECK(cache_new(&s->cache, &s->mem, &s->agent, plog_evict) == 0);
     s->env = (struct plog_env){
         .self = &s->agent,
@@ -92,6 +94,15 @@ static void machine_down(struct world *w)
         MUST(w, stats.free + stats.kept == stats.chunks && stats.lent == 0,
              "shard %u keeps %u of %u chunks, %u lent", i, stats.chunks - stats.free, stats.chunks,
              stats.lent);
+        uint32_t all, free_chunks;
+        plog_reads_chunks(&w->shards[i].env, &all, &free_chunks);
+        MUST(w, free_chunks == all, "shard %u keeps %u of %u chunks of read memory", i,
+             all - free_chunks, all);
+        MUST(w, w->shards[i].env.reads.under_way == 0, "shard %u still reads", i);
+        w->disk_reads += w->shards[i].env.reads.disk_requests;
+        w->ahead += w->shards[i].env.reads.ahead_bytes;
+        w->hits += w->shards[i].env.reads.ahead_hits;
+        w->gaps_read += w->shards[i].env.reads.gaps;
         plog_env_fini(&w->shards[i].env);
         cache_free(w->shards[i].cache);
         agent_fini(&w->shards[i].agent);

@@ -52,6 +52,7 @@ static void shard_up(struct rig *r, uint32_t index)
                                          .tx_bufs = 64,
                                          .ref_bufs = 1024,
                                          .log_chunks = 64,
+                                         .read_chunks = 32,
                                          .request_bytes = 1 * MIB,
                                          .request_max = 1 * MIB};
     struct rig_shard *s = &r->shards[index];

@@ -13,7 +13,8 @@ static void check_plan(uint64_t total, uint32_t shards)
     CU_ASSERT_EQUAL_FATAL(mem_plan_make(total, shards, &p), 0);
     CU_ASSERT_EQUAL(p.total_bytes, total);
     CU_ASSERT_EQUAL(p.shards, shards);
-    uint64_t log = (uint64_t)p.log_chunks * tail_chunk_bytes;
+    uint64_t reads = (uint64_t)p.read_chunks * tail_chunk_bytes;
+    uint64_t log = (uint64_t)p.log_chunks * tail_chunk_bytes + reads;
     uint64_t rx = (uint64_t)p.rx_bufs * rx_buffer_bytes;
     uint64_t share = total / shards;
     /* The pools with all they cost, and the log memory, are within the total. */
@@ -22,6 +23,9 @@ static void check_plan(uint64_t total, uint32_t shards)
     CU_ASSERT(pools + log * shards >= total / 100 * 97);
     CU_ASSERT(rx >= share / 4 && rx <= share / 100 * 35);
     CU_ASSERT(log >= share / 100 * 55 && log <= share / 100 * 62);
+    CU_ASSERT(reads >= read_bytes_min && reads <= read_bytes_chosen);
+    CU_ASSERT(reads <= log / 8);
+    CU_ASSERT(reads >= log / 9 || reads == read_bytes_chosen);
     CU_ASSERT(p.request_max >= request_bytes_min);
     CU_ASSERT(p.request_max <= p.request_bytes);
     CU_ASSERT(p.request_bytes <= rx);
@@ -44,6 +48,24 @@ static void plans(void)
         uint32_t shards = 1 + (uint32_t)rng_below(&rng, shard_count_max);
         check_plan(shards * memory_bytes_min + rng_below(&rng, 64 * GIB), shards);
     }
+}
+
+/* Read memory as told, between its least and half of what there is; the sum stays. */
+static void plans_of_reads(void)
+{
+    struct mem_plan p;
+    CU_ASSERT_EQUAL_FATAL(mem_plan_make(512 * MIB, 1, &p), 0);
+    uint32_t both = p.log_chunks + p.read_chunks;
+    mem_plan_reads(&p, 16 * MIB);
+    CU_ASSERT_EQUAL(p.read_chunks, 16 * MIB / tail_chunk_bytes);
+    CU_ASSERT_EQUAL(p.log_chunks + p.read_chunks, both);
+    mem_plan_reads(&p, read_bytes_min);
+    CU_ASSERT_EQUAL(p.read_chunks, read_bytes_min / tail_chunk_bytes);
+    mem_plan_reads(&p, read_bytes_min - 1);
+    CU_ASSERT_EQUAL(p.read_chunks, read_bytes_min / tail_chunk_bytes);
+    mem_plan_reads(&p, UINT64_MAX);
+    CU_ASSERT_EQUAL(p.read_chunks, both / 2);
+    CU_ASSERT_EQUAL(p.log_chunks + p.read_chunks, both);
 }
 
 static void plans_refused(void)
@@ -106,9 +128,11 @@ static bool use_shard(struct mem *m, const struct mem_plan *plan)
               drain(m->tx_pool, plan->tx_bufs, tx_buffer_bytes) &&
               drain(m->ref_pool, plan->ref_bufs, 0);
     ok = ok && m->log_bytes == (uint64_t)plan->log_chunks * tail_chunk_bytes;
+    ok = ok && m->read_bytes == (uint64_t)plan->read_chunks * tail_chunk_bytes;
     ok = ok && (uintptr_t)m->log_base % 4096 == 0;
     m->log_base[0] = 1;
     m->log_base[m->log_bytes - 1] = 1;
+    m->read_base[0] = m->read_base[m->read_bytes - 1] = 1;
     return ok && m->requests.limit == plan->request_bytes && m->request_max == plan->request_max;
 }
 
@@ -149,5 +173,5 @@ static void planned_pools_fit(void)
         CU_ASSERT_EQUAL(with_child(fits, &sizes[i]), 0);
 }
 
-UNIT_MAIN("core/mem", UNIT_CASE(plans), UNIT_CASE(plans_refused), UNIT_CASE(reserves),
-          UNIT_CASE(planned_pools_fit))
+UNIT_MAIN("core/mem", UNIT_CASE(plans), UNIT_CASE(plans_of_reads), UNIT_CASE(plans_refused),
+          UNIT_CASE(reserves), UNIT_CASE(planned_pools_fit))

@@ -141,6 +141,7 @@ static void memory_up(struct rig *g, struct rig_shard *s, uint32_t index)
         .tx_bufs = o->tx_bufs ? o->tx_bufs : 8192,
         .ref_bufs = o->ref_bufs ? o->ref_bufs : 4096,
         .log_chunks = o->log_chunks ? o->log_chunks : 64,
+        .read_chunks = 32,
         .request_bytes = o->request_bytes ? o->request_bytes : 8 * MIB,
     };
     plan.request_max = plan.request_bytes;

@@ -144,5 +144,35 @@ static void test_errors(void)
     teardown();
 }
 
+/* With O_DIRECT the end of a file that is no whole block is found, and not asked for again. */
+static void test_direct_end(void)
+{
+    static uint8_t bytes[16384] __attribute__((aligned(4096))),
+        back[16384] __attribute__((aligned(4096)));
+    if (!setup(IO_OPEN_READ | IO_OPEN_WRITE))
+        return;
+    struct fs *fs = fs_real();
+    struct io_file *direct = NULL;
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(i * 7 + i / 256);
+    CU_ASSERT_EQUAL(fs->ops->pwrite(fs, file, bytes, 9001, 0), 0);
+    if (fs->ops->open(fs, path, IO_OPEN_READ | IO_OPEN_DIRECT, &direct) == 0) {
+        struct iovec iov[2] = {{back, 8192}, {back + 8192, 8192}};
+        struct waited w = {.req = {.op = IO_READ,
+                                   .file = direct,
+                                   .iov = iov,
+                                   .iov_count = 2,
+                                   .bytes = sizeof(back),
+                                   .done = on_done}};
+        run(&w);
+        CU_ASSERT_EQUAL(w.result, 9001);
+        CU_ASSERT_EQUAL(memcmp(back, bytes, 9001), 0);
+        fs->ops->close(fs, direct);
+    } else {
+        printf("skipped: no O_DIRECT ");
+    }
+    teardown();
+}
+
 UNIT_MAIN("io/uring", UNIT_CASE(test_write_and_read), UNIT_CASE(test_many_elements),
-          UNIT_CASE(test_errors))
+          UNIT_CASE(test_errors), UNIT_CASE(test_direct_end))

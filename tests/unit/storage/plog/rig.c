@@ -126,6 +126,12 @@ static void shard_down(struct rig *r)
 
 void rig_up(struct rig *r, uint64_t seed, uint32_t log_chunks, enum plog_durability durability)
 {
+    rig_up_reads(r, seed, log_chunks, rig_read_chunks, durability);
+}
+
+void rig_up_reads(struct rig *r, uint64_t seed, uint32_t log_chunks, uint32_t read_chunks,
+                  enum plog_durability durability)
+{
     static bool eal;
     static uint32_t made;
     if (!eal)
@@ -144,6 +150,7 @@ void rig_up(struct rig *r, uint64_t seed, uint32_t log_chunks, enum plog_durabil
         .tx_bufs = 64,
         .ref_bufs = 4096,
         .log_chunks = log_chunks,
+        .read_chunks = read_chunks,
         .request_bytes = 1 * MIB,
         .request_max = 1 * MIB,
     };

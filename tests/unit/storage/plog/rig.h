@@ -18,8 +18,9 @@
 #include "storage/plog/tail.h"
 #include "tests/unit/core/with_eal.h"
 
-#define rig_dir     "/data"
-#define rig_wall_ms 1700000000000LL
+#define rig_dir         "/data"
+#define rig_wall_ms     1700000000000LL
+#define rig_read_chunks 64 /* of read memory */
 
 struct rig {
     struct io_sim sim;
@@ -48,6 +49,9 @@ struct rig {
 
 /* log_chunks of 64 KiB; durable as told. */
 void rig_up(struct rig *r, uint64_t seed, uint32_t log_chunks, enum plog_durability durability);
+/* The same with so many chunks of read memory. */
+void rig_up_reads(struct rig *r, uint64_t seed, uint32_t log_chunks, uint32_t read_chunks,
+                  enum plog_durability durability);
 void rig_down(struct rig *r);
 
 /* From now on in this directory of the machine's file system; false where io_uring is forbidden. */

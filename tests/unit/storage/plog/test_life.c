@@ -185,11 +185,11 @@ static void test_log_memory_is_full(void)
     down();
 }
 
-/* Reads find all log memory lent: they wait, and go on when replies were sent. */
-static void test_reads_wait_for_log_memory(void)
+/* Reads find all read memory lent: they wait, and go on when replies were sent. */
+static void test_reads_wait_for_memory(void)
 {
     struct rig_op op;
-    enum { reads = 12 };
+    enum { reads = 24 };
     struct plog_read read[reads];
     up(16, PLOG_FSYNC);
     struct rig_batch b = make(1, 200000);
@@ -239,13 +239,20 @@ static void test_many_reads_at_once(void)
             .offset = i % 10, .max_bytes = 100, .min_one = true, .done = on_read};
         plog_read(p, &read[i]);
     }
-    rig_settle(&r);
-    for (int i = 0; i < reads; i++) {
-        CU_ASSERT_PTR_EQUAL(read[i].state, &read[i]);
-        CU_ASSERT_EQUAL(read[i].error, 0);
-        CU_ASSERT(read[i].data.bytes >= 61);
-        chain_free(&read[i].data);
+    int done = 0; /* each answer holds a chunk of read memory until it is sent */
+    for (int rounds = 0; rounds < 10; rounds++) {
+        rig_settle(&r);
+        for (int i = 0; i < reads; i++) {
+            if (read[i].state != &read[i])
+                continue;
+            CU_ASSERT_EQUAL(read[i].error, 0);
+            CU_ASSERT(read[i].data.bytes >= 61);
+            chain_free(&read[i].data);
+            read[i].state = NULL;
+            done++;
+        }
     }
+    CU_ASSERT_EQUAL(done, reads);
     rig_batch_free(&b);
     down();
 }
@@ -430,7 +437,7 @@ static void test_group_commit(void)
 
 UNIT_MAIN("plog/life", UNIT_CASE(test_detach), UNIT_CASE(test_remove_and_create_again),
           UNIT_CASE(test_interrupted_remove), UNIT_CASE(test_long_names),
-          UNIT_CASE(test_log_memory_is_full), UNIT_CASE(test_reads_wait_for_log_memory),
+          UNIT_CASE(test_log_memory_is_full), UNIT_CASE(test_reads_wait_for_memory),
           UNIT_CASE(test_many_reads_at_once), UNIT_CASE(test_large_batch_from_disk),
           UNIT_CASE(test_offsets_out_of_range), UNIT_CASE(test_lent_outlives_the_plog),
           UNIT_CASE(test_roll_by_time), UNIT_CASE(test_flush_settings),
