@@ -17,8 +17,10 @@
 /* When the bot acts; INT64_MAX: not before something else happens. */
 static int64_t bot_due(const struct sim *s, uint32_t i)
 {
+    if (i >= s->n_bots)
+        return INT64_MAX;
     const struct sim_bot *b = &s->bots[i];
-    return i < s->n_bots && b->call == NULL && (b->alive || !s->calm) ? b->next_ns : INT64_MAX;
+    return b->call == NULL && (b->alive || !s->calm) ? b->next_ns : INT64_MAX;
 }
 
 /* One match of the tournament; the first of equals wins. */
