@@ -200,6 +200,8 @@ static int64_t read_step(struct world *w, struct sim_part *p, int64_t offset, in
     for (uint32_t i = 0; !r.done && i < sim_settle_max; i++)
         world_settle(w);
     MUST(w, r.done, "a read without an answer");
+    if (r.read.error == KERR_KAFKA_STORAGE_ERROR && (w->o.faults || w->o.space))
+        w->broken = true; /* the partition alone, until the next start */
     if (w->disk.dead || w->broken) {
         chain_free(&r.read.data);
         return end;
