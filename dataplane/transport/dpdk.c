@@ -10,8 +10,9 @@
 #include "dataplane/transport/dpdk_internal.h"
 #include "dataplane/transport/transport_internal.h"
 
-#define linger_total_ns (30 * CLOCK_NS_PER_S) /* after our close, whatever it does */
-#define timed_check_ns  (20 * CLOCK_NS_PER_MS)
+#define linger_total_ns    (30 * CLOCK_NS_PER_S) /* after our close, whatever it does */
+#define timed_check_ns     (20 * CLOCK_NS_PER_MS)
+#define goodbye_rounds_max 64 /* bursts of resets; a port that takes nothing is not waited for */
 
 void dpdk_work(struct dpdk_conn *c)
 {
@@ -373,10 +374,31 @@ int dpdk_transport_new(struct dpdk_transport **out, const struct dpdk_options *o
     return 0;
 }
 
+/*
+ * As a kernel does for a process that ends: every peer is told, so that clients which wait for an answer do
+ * not wait for their time-outs. The consumer hears nothing more.
+ */
+static void say_goodbye(struct dpdk_transport *t)
+{
+    bool more = false;
+    t->ending = true;
+    for (uint32_t i = 0; i < t->o.conn_max + dpdk_spare_blocks; i++) {
+        struct dpdk_conn *c = &t->conns[i];
+        if (c->state == DPDK_FREE || c->tcp == NULL || c->doomed)
+            continue;
+        c->doomed = more = true;
+        tcp_abort(c->tcp);
+    }
+    for (int i = 0; more && i < goodbye_rounds_max; i++)
+        more = dpdk_net_run(t->net, t->now_ns, UINT32_MAX);
+}
+
 void dpdk_transport_free(struct dpdk_transport *t)
 {
     if (t == NULL)
         return;
+    if (t->net != NULL && t->conns != NULL)
+        say_goodbye(t);
     if (t->o.wheel != NULL)
         wheel_cancel(t->o.wheel, &t->timer);
     dpdk_net_free(t->net);

@@ -40,7 +40,7 @@ struct dpdk_options {
 int dpdk_transport_new(struct dpdk_transport **out, const struct dpdk_options *options,
                        int64_t now_ns);
 
-/* As uring_transport_free. */
+/* As uring_transport_free; peers are told, by resets. */
 void dpdk_transport_free(struct dpdk_transport *t);
 
 /*

@@ -106,7 +106,7 @@ static void on_closed(void *ctx, struct tcp_conn *tcp, enum tcp_close_reason rea
     if (c->refused) {
         t->refused_open--;
         t->counters.open++; /* release takes it away again */
-    } else {
+    } else if (!t->ending) {
         t->counters.closed++;
         t->o.events->closed(&c->head, why);
     }

@@ -66,6 +66,7 @@ struct dpdk_transport {
     int64_t now_ns;
     uint64_t next_id;
     bool more; /* the last run left work */
+    bool ending;
 };
 
 /* dpdk.c */
