@@ -60,6 +60,7 @@ void broker_free(struct broker *b)
     metrics_http_free(b->metrics_http);
     shards_free(b);
     dpdk_ports_close(&b->ports);
+    capture_set_free(b->captures);
     broker_tail_free(b);
     groups_free(b->control.groups);
     if (b->metrics_http)

@@ -115,6 +115,28 @@ int broker_dpdk_open(struct broker *b, char *why, size_t why_size)
     return dpdk_ports_open(&b->ports, b->shard_count, b->packets, why, why_size);
 }
 
+int broker_dpdk_captures(struct broker *b, char *why, size_t why_size)
+{
+    struct clock *clock = b->seams.clock;
+    int64_t bytes = config_long(b->config, CONFIG_SLUICE_CAPTURE_BYTES);
+    int64_t wall_offset = clock_wall_ms(clock) * CLOCK_NS_PER_MS - clock_mono_ns(clock);
+    uint32_t lanes = b->shard_count * b->ports.count;
+    if (bytes == 0 || lanes == 0)
+        return 0;
+    int err = capture_set_new(&b->captures, (uint64_t)bytes, lanes);
+    if (err) {
+        snprintf(why, why_size, "sluice.capture.bytes=%lld: %s (at least %d for each of %u lanes)",
+                 (long long)bytes, err_text(err), capture_lane_bytes_min, lanes);
+        return err;
+    }
+    for (uint32_t i = 0; i < lanes; i++) {
+        struct dpdk_net *n = dpdk_transport_net(b->shards[i / b->ports.count].dpdk);
+        lane_capture(dpdk_net_lane(n, i % b->ports.count), capture_set_lane(b->captures, i),
+                     wall_offset);
+    }
+    return 0;
+}
+
 int broker_dpdk_shard(struct broker_shard *s, uint32_t conn_max)
 {
     struct broker *b = s->broker;
@@ -125,7 +147,7 @@ int broker_dpdk_shard(struct broker_shard *s, uint32_t conn_max)
         .mem = &s->shard.mem,
         .rng = &s->shard.rng,
         .events = s->filter ? filter_lower_events(s->filter) : kafka_events(s->kafka),
-        .conn_max = conn_max < broker_dpdk_conns_max ? conn_max : broker_dpdk_conns_max,
+        .conn_max = conn_max,
         .listen_backlog = (uint32_t)config_int(b->config, CONFIG_SOCKET_LISTEN_BACKLOG_SIZE),
         .dad_transmits = 1,
         .ring = &s->ring,

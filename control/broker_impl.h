@@ -28,7 +28,6 @@
 
 #define ring_entries           4096
 #define broker_conns_max       65536  /* connection blocks of one shard */
-#define broker_dpdk_conns_max  16384  /* of those on network ports: a TCP block is about 1 KiB */
 #define broker_request_slots   4096   /* requests in work on one shard */
 #define broker_partition_ops   131072 /* their partition parts: one request may name 100,000 */
 #define broker_reply_bytes_max (4 * MIB)
@@ -108,6 +107,7 @@ struct broker {
     struct metrics metrics;
     struct metrics_lag lag;            /* iff metrics_http */
     struct metrics_http *metrics_http; /* NULL: not asked for */
+    struct capture_set *captures;      /* NULL: none may be made */
     struct wheel_timer progress;
     uint32_t calls_pending; /* answers of shards */
     bool running;           /* threads are up */
@@ -155,6 +155,8 @@ void broker_dpdk_bound(struct broker *b);
 uint32_t broker_dpdk_eal_mb(const struct broker *b);
 int broker_dpdk_open(struct broker *b, char *why, size_t why_size);
 int broker_dpdk_shard(struct broker_shard *s, uint32_t conn_max);
+/* Memory for captures, for every shard's lanes. */
+int broker_dpdk_captures(struct broker *b, char *why, size_t why_size);
 
 /* broker_stop.c: the clean stop; idempotent. */
 void broker_stop(struct broker *b);

@@ -130,6 +130,9 @@ static int part_requests(struct broker_shard *s)
         return err;
     s->has_view = true;
     uint64_t wanted = (uint64_t)config_int(c, CONFIG_SOCKET_REQUEST_MAX_BYTES);
+    uint32_t sockets = smaller(b->limits.files, broker_conns_max); /* max.connections may change */
+    uint32_t ours =
+        b->ports.count > 0 ? (uint32_t)config_int(c, CONFIG_SLUICE_DPDK_CONNECTIONS) : 0;
     struct kafka_options k = {
         .shard = &s->shard,
         .view = &s->view,
@@ -140,7 +143,7 @@ static int part_requests(struct broker_shard *s)
         .forward_cancel = control_forward_cancel,
         .admission = b->admission,
         .node_id = broker_node_id(b),
-        .conn_max = smaller(b->limits.files, broker_conns_max), /* max.connections may change */
+        .conn_max = sockets > ours ? sockets : ours,
         .request_slots = broker_request_slots,
         .partition_ops = broker_partition_ops,
         .request_bytes_max = smaller(wanted, s->shard.mem.request_max),
@@ -162,7 +165,7 @@ static int part_requests(struct broker_shard *s)
         .ring = &s->ring,
         .mem = &s->shard.mem,
         .events = s->filter ? filter_lower_events(s->filter) : kafka_events(s->kafka),
-        .conn_max = k.conn_max,
+        .conn_max = sockets,
         .listen_backlog = (uint32_t)config_int(c, CONFIG_SOCKET_LISTEN_BACKLOG_SIZE),
     };
     int send = config_int(c, CONFIG_SOCKET_SEND_BUFFER_BYTES);
@@ -170,7 +173,7 @@ static int part_requests(struct broker_shard *s)
     u.send_buffer_bytes = send > 0 ? (uint32_t)send : 0; /* Kafka's -1: the system's choice */
     u.receive_buffer_bytes = receive > 0 ? (uint32_t)receive : 0;
     err = uring_transport_new(&s->transport, &u);
-    return err ? err : broker_dpdk_shard(s, k.conn_max);
+    return err ? err : broker_dpdk_shard(s, ours);
 }
 
 /* The loop, in one place: what came in, what it completes, what it asks for, what goes out. */

@@ -185,6 +185,10 @@ static int metrics_make(struct broker *b, char *why, size_t why_size)
 {
     struct str address = config_string(b->config, CONFIG_SLUICE_METRICS_LISTENER);
     struct metrics *m = &b->metrics;
+    int err = broker_dpdk_captures(b, why, why_size);
+    if (err)
+        return err;
+    m->captures = b->captures;
     m->clock = b->seams.clock;
     m->started_ns = clock_mono_ns(m->clock);
     m->shard_count = b->shard_count;
@@ -198,7 +202,7 @@ static int metrics_make(struct broker *b, char *why, size_t why_size)
                              i, b->ports.items[k].device);
     if (address.len == 0)
         return 0;
-    int err = metrics_lag_init(&b->lag);
+    err = metrics_lag_init(&b->lag);
     if (err)
         return err;
     m->lag = &b->lag;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "control/cli/ports_impl.h"
 #include "core/eal.h"
 #include "dataplane/nic/offload.h"
 #include "dataplane/nic/quirks.h"
@@ -16,16 +17,9 @@
 #define link_step_ms  100
 #define offload_kinds 5
 
-/* One device of the command line. */
-struct looked_at {
-    struct dpdk_port port;
-    const char *device;
-    char refusal[1024]; /* empty: it can be tried */
-};
-
 /* ---- before EAL ---- */
 
-static void parse(struct looked_at *l, const char *device)
+void ports_parse(struct looked_at *l, const char *device)
 {
     char text[dpdk_text_bytes_max];
     struct dpdk_ports *parsed = calloc(1, sizeof(*parsed));
@@ -43,8 +37,8 @@ static void parse(struct looked_at *l, const char *device)
     free(parsed);
 }
 
-static int eal_begin(const struct looked_at *all, uint32_t count, uint32_t queues, char *why,
-                     size_t why_size)
+int ports_eal(const struct looked_at *all, uint32_t count, uint32_t queues, char *why,
+              size_t why_size)
 {
     char args[eal_args_bytes_max];
     struct eal_state state;
@@ -123,7 +117,7 @@ static void report_print(const struct looked_at *l, uint32_t queues, FILE *out)
         fprintf(out, "  %-12s %s\n", "quirk", quirks_text(q, i));
 }
 
-static bool look(struct looked_at *l, uint32_t queues, FILE *out)
+bool ports_open(struct looked_at *l, uint32_t queues)
 {
     struct port_options o = {
         .device = l->port.device,
@@ -134,9 +128,14 @@ static bool look(struct looked_at *l, uint32_t queues, FILE *out)
         .unshared = true,
         .pool_bufs = packet_bufs,
     };
+    return l->refusal[0] == '\0' &&
+           port_open(&l->port.port, &o, l->refusal, sizeof(l->refusal)) == 0;
+}
+
+static bool look(struct looked_at *l, uint32_t queues, FILE *out)
+{
     fprintf(out, "%s\n", l->device);
-    if (l->refusal[0] != '\0' ||
-        port_open(&l->port.port, &o, l->refusal, sizeof(l->refusal)) != 0) {
+    if (!ports_open(l, queues)) {
         fprintf(out, "  %-12s %s\n", "refused", l->refusal);
         return false;
     }
@@ -158,8 +157,8 @@ int ports_print(const char *const *devices, uint32_t count, uint32_t queues, FIL
     if (all == NULL)
         return ERR_NO_MEMORY;
     for (uint32_t i = 0; i < count; i++)
-        parse(&all[i], devices[i]);
-    int err = eal_begin(all, count, queues, why, why_size);
+        ports_parse(&all[i], devices[i]);
+    int err = ports_eal(all, count, queues, why, why_size);
     for (uint32_t i = 0; !err && i < count; i++)
         refused += !look(&all[i], queues, out);
     free(all);

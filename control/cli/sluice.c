@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "control/cli/capture.h"
 #include "control/cli/log_tool.h"
 #include "control/cli/meta_dump.h"
+#include "control/cli/nic_test.h"
 #include "control/cli/ports.h"
 #include "control/cli/stages.h"
 #include "control/cli/tune.h"
@@ -21,16 +23,24 @@ static const char usage[] =
     "       sluice log stat <path>       segments, bytes, offsets, compression\n"
     "       sluice stages <address>      where the time of requests goes; address: the broker's\n"
     "                                    sluice.metrics.listener\n"
+    "       sluice capture [--seconds N] [--port N] [--address A] [--snap BYTES] <address> <file>\n"
+    "                                    packets of the broker's network ports, as pcap; address: "
+    "as for stages\n"
     "       sluice ports [--queues N] <device>...  opens network ports, says what they can do, "
     "closes\n"
     "                                    them; device: as in sluice.dpdk.ports\n"
+    "       sluice nic test [--queues N] [--ping ADDRESS] <device> [<device>]  sends frames "
+    "through a "
+    "port\n"
+    "                                    that hears itself, two that a cable joins, or to a "
+    "neighbour\n"
     "       sluice tune --check [server.properties]  what this machine lacks for a broker with "
     "these\n"
     "                                    settings, and how to put it right\n"
     "\n"
     "Exit: 0, or 1 with the reason on standard error (tune: 1 if something is wrong, "
     "ports:\n"
-    "if a device was refused).\n";
+    "if a device was refused, nic test: if something failed).\n";
 
 static int run_meta_dump(const char *dir)
 {
@@ -78,6 +88,63 @@ static int run_ports(int argc, char **argv)
     return refused != 0;
 }
 
+/* capture [--seconds N] [--port N] [--address A] [--snap BYTES] <address> <file> */
+static int run_capture(int argc, char **argv)
+{
+    char why[512] = "usage: sluice capture [--seconds N] [--port N] [--address A] [--snap BYTES] "
+                    "<address> <file>";
+    struct capture_order o = {.seconds = capture_seconds_default};
+    uint64_t bytes = 0;
+    int i = 0, err = ERR_INVALID;
+    for (; i + 1 < argc && strncmp(argv[i], "--", 2) == 0; i += 2) {
+        uint32_t n = (uint32_t)strtoul(argv[i + 1], NULL, 10);
+        if (strcmp(argv[i], "--seconds") == 0)
+            o.seconds = n;
+        else if (strcmp(argv[i], "--port") == 0)
+            o.port = n;
+        else if (strcmp(argv[i], "--snap") == 0)
+            o.snap = n;
+        else if (strcmp(argv[i], "--address") == 0)
+            o.address = argv[i + 1];
+        else
+            break;
+    }
+    if (argc - i == 2) {
+        o.broker = argv[i];
+        o.file = argv[i + 1];
+        err = capture_run(&o, &bytes, why, sizeof(why));
+    }
+    if (err)
+        fprintf(stderr, "sluice: %s\n", why);
+    else
+        printf("%llu bytes in %s\n", (unsigned long long)bytes, o.file);
+    return err != 0;
+}
+
+/* nic test [--queues N] [--ping ADDRESS] <device> [<device>] */
+static int run_nic_test(int argc, char **argv)
+{
+    char why[1024] = "";
+    struct nic_test t = {.queues = ports_queues_default};
+    int i = 0;
+    for (; i + 1 < argc && strncmp(argv[i], "--", 2) == 0; i += 2) {
+        if (strcmp(argv[i], "--queues") == 0)
+            t.queues = (uint32_t)strtoul(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--ping") == 0)
+            t.neighbor = argv[i + 1];
+        else
+            break;
+    }
+    for (; i < argc && t.count < nic_test_devices_max; i++)
+        t.devices[t.count++] = argv[i];
+    int failed = i < argc ? ERR_INVALID : nic_test(&t, stdout, why, sizeof(why));
+    fflush(stdout);
+    eal_down();
+    if (failed < 0)
+        fprintf(stderr, "sluice: %s\n", why[0] ? why : "nic test: one device or two");
+    return failed != 0;
+}
+
 /* log <command> [--option] <path> */
 static int run_log(int argc, char **argv)
 {
@@ -118,6 +185,10 @@ int main(int argc, char **argv)
         return run_log(argc - 2, argv + 2);
     if (argc >= 3 && strcmp(argv[1], "ports") == 0)
         return run_ports(argc - 2, argv + 2);
+    if (argc >= 3 && strcmp(argv[1], "capture") == 0)
+        return run_capture(argc - 2, argv + 2);
+    if (argc >= 4 && strcmp(argv[1], "nic") == 0 && strcmp(argv[2], "test") == 0)
+        return run_nic_test(argc - 3, argv + 3);
     if (argc == 3 && strcmp(argv[1], "stages") == 0)
         return run_stages(argv[2]);
     if ((argc == 3 || argc == 4) && strcmp(argv[1], "tune") == 0 && strcmp(argv[2], "--check") == 0)

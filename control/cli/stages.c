@@ -86,7 +86,7 @@ int stages_table(char *page, FILE *out)
     return n > 0 ? 0 : ERR_MALFORMED;
 }
 
-static int open_to(const char *address)
+int stages_connect(const char *address)
 {
     char host[address_max];
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
@@ -126,7 +126,7 @@ static int read_page(int fd, char *page, size_t size)
 
 int stages_print(const char *address, FILE *out, char *why, size_t why_size)
 {
-    int fd = open_to(address);
+    int fd = stages_connect(address);
     if (fd < 0) {
         snprintf(why, why_size,
                  fd == ERR_INVALID ? "'%s' is not an address and a port"

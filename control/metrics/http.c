@@ -12,6 +12,8 @@
 #include <microhttpd.h>
 
 #include "base/err.h"
+#include "base/log.h"
+#include "dataplane/nic/capture.h"
 
 #define address_bytes_max 80
 #define listen_backlog    16
@@ -62,11 +64,84 @@ static enum MHD_Result say_ready(struct MHD_Connection *c, const struct metrics 
                state == METRICS_STARTING ? "starting\n" : "stopping\n");
 }
 
+/* ---- captures: POST /capture/start?port=9092&address=10.0.0.1&snap=128, POST /capture/stop ---- */
+
+static bool number_of(struct MHD_Connection *c, const char *name, uint32_t most, uint32_t *out)
+{
+    const char *text = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, name);
+    char *end;
+    *out = 0;
+    if (text == NULL)
+        return true;
+    unsigned long n = strtoul(text, &end, 10);
+    *out = (uint32_t)n;
+    return text[0] >= '0' && text[0] <= '9' && *end == '\0' && n <= most;
+}
+
+static bool filter_of(struct MHD_Connection *c, struct capture_filter *f)
+{
+    const char *address = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "address");
+    uint32_t port, snap;
+    if (!number_of(c, "port", UINT16_MAX, &port) || !number_of(c, "snap", UINT16_MAX, &snap))
+        return false;
+    *f = (struct capture_filter){
+        .port = (uint16_t)port, .snap = snap, .has_address = address != NULL};
+    if (address == NULL || inet_pton(AF_INET6, address, f->address) == 1)
+        return true;
+    f->address[10] = f->address[11] = 0xff;
+    return inet_pton(AF_INET, address, f->address + 12) == 1;
+}
+
+static enum MHD_Result say_started(struct MHD_Connection *c, struct capture_set *s)
+{
+    struct capture_filter filter;
+    if (!filter_of(c, &filter))
+        return say(c, MHD_HTTP_BAD_REQUEST,
+                   "port=, snap= (up to 65535) and address= (numeric) are understood\n");
+    if (capture_set_start(s, &filter) != 0)
+        return say(c, MHD_HTTP_CONFLICT, "a capture is on already\n");
+    log_info("metrics", "capture of packets switched on");
+    return say(c, MHD_HTTP_OK, "on\n");
+}
+
+static enum MHD_Result say_captured(struct MHD_Connection *c, struct capture_set *s)
+{
+    struct capture_taken taken;
+    int err = capture_set_stop(s, &taken);
+    if (err != 0)
+        return err == ERR_NOT_FOUND
+                   ? say(c, MHD_HTTP_CONFLICT, "no capture is on\n")
+                   : say(c, MHD_HTTP_INTERNAL_SERVER_ERROR, "no memory for the capture\n");
+    log_info("metrics", "capture of packets switched off: %llu frames, %llu did not fit",
+             (unsigned long long)taken.frames, (unsigned long long)taken.missed);
+    return answer(c, MHD_HTTP_OK, "application/vnd.tcpdump.pcap", taken.pcap, taken.bytes,
+                  MHD_RESPMEM_MUST_FREE);
+}
+
+static enum MHD_Result handle_capture(struct metrics_http *h, struct MHD_Connection *c,
+                                      const char *url, const char *method, void **request)
+{
+    static char seen;
+    struct capture_set *s = h->metrics->captures;
+    if (strcmp(method, MHD_HTTP_METHOD_POST) != 0)
+        return say(c, MHD_HTTP_METHOD_NOT_ALLOWED, "only POST\n");
+    if (*request == NULL) { /* the headers alone are there */
+        *request = &seen;
+        return MHD_YES;
+    }
+    if (s == NULL)
+        return say(c, MHD_HTTP_FORBIDDEN,
+                   "sluice.capture.bytes is 0, or no listener is on a port of ours\n");
+    return strcmp(url, "/capture/start") == 0 ? say_started(c, s) : say_captured(c, s);
+}
+
 static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, const char *url,
                               const char *method, const char *version, const char *data,
                               size_t *data_size, void **request)
 {
     struct metrics_http *h = ctx;
+    if (strcmp(url, "/capture/start") == 0 || strcmp(url, "/capture/stop") == 0)
+        return handle_capture(h, c, url, method, request);
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return say(c, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
     if (strcmp(url, "/metrics") == 0)

@@ -1,10 +1,10 @@
 /*
- * http: /metrics, /healthz and /readyz on an address of its own (libmicrohttpd).
+ * http: /metrics, /healthz and /readyz on an address of its own (libmicrohttpd); /capture/start and /capture/stop.
  *
  * Purpose: what monitoring asks for, on a thread of the library's, off the shards. Owner: the
  * broker. Memory: the library's, bounded by metrics_http_conns_max connections.
- * Failure: metrics_http_new answers an err with one line in `why`; a request that is none of the
- * three gets 404 or 405.
+ * Failure: metrics_http_new answers an err with one line in `why`; a request that is none of
+ * these gets 404 or 405.
  */
 #ifndef CONTROL_METRICS_HTTP_H
 #define CONTROL_METRICS_HTTP_H

@@ -21,6 +21,7 @@
 #define metrics_text_bytes_max (4u << 20)
 
 struct cache;
+struct capture_set;
 struct kafka;
 struct lane_counters;
 struct plog_env;
@@ -55,8 +56,9 @@ struct metrics {
     uint32_t lane_count; /* 0: no listener's transport is dpdk */
     struct clock *clock;
     int64_t started_ns;
-    struct metrics_lag *lag; /* NULL: nobody works it out */
-    _Atomic int state;       /* enum metrics_state, set by the broker */
+    struct metrics_lag *lag;      /* NULL: nobody works it out */
+    struct capture_set *captures; /* NULL: sluice.capture.bytes is 0, or there are no ports */
+    _Atomic int state;            /* enum metrics_state, set by the broker */
 };
 
 /* device: a device string. At most metrics_lanes_max, before anybody renders. */

@@ -131,7 +131,7 @@ static void count_received(struct lane *l, struct rte_mbuf **frames, uint32_t n)
     l->counters.rx_frames += n;
     for (uint32_t i = 0; i < n; i++)
         l->counters.rx_bytes += frames[i]->pkt_len;
-    if (l->capture != NULL)
+    if (l->capture != NULL && capture_on(l->capture))
         capture_frames(l->capture, frames, n, l->now_ns + l->wall_offset_ns);
 }
 
@@ -242,7 +242,7 @@ void lane_send(struct lane *l, struct rte_mbuf *frame)
         drop(l, frame, LANE_DROP_TX_LENGTH);
         return;
     }
-    if (l->capture != NULL)
+    if (l->capture != NULL && capture_on(l->capture))
         capture_frames(l->capture, &frame, 1, l->now_ns + l->wall_offset_ns);
     l->counters.tx_bytes += frame->pkt_len;
     l->counters.tx_frames++;
@@ -330,12 +330,10 @@ bool lane_has_handover(const struct lane *l)
            (l->tx_queue >= 0 && rte_ring_count(l->port->tx_handover[l->shard]) > 0);
 }
 
-struct capture *lane_capture(struct lane *l, struct capture *c, int64_t wall_offset_ns)
+void lane_capture(struct lane *l, struct capture *c, int64_t wall_offset_ns)
 {
-    struct capture *before = l->capture;
     l->capture = c;
     l->wall_offset_ns = wall_offset_ns;
-    return before;
 }
 
 void lane_now(struct lane *l, int64_t now_ns)

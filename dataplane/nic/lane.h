@@ -94,8 +94,9 @@ bool lane_has_queue(const struct lane *l);
 /* For the check before sleeping: frames wait in the rings for this shard. */
 bool lane_has_handover(const struct lane *l);
 
-/* NULL: off. The lane hands back the one before. wall_ns: offset from monotonic to wall time. */
-struct capture *lane_capture(struct lane *l, struct capture *c, int64_t wall_offset_ns);
+/* Memory to capture into, before the lane is used; it outlives the lane. wall_offset_ns: from
+ * monotonic to wall time. */
+void lane_capture(struct lane *l, struct capture *c, int64_t wall_offset_ns);
 
 /* The time that captured frames carry, monotonic; set once a step. */
 void lane_now(struct lane *l, int64_t now_ns);

@@ -56,6 +56,18 @@ def tx_off(name):
         fcntl.ioctl(sock, SIOCETHTOOL, request)
 
 
+def hold(host, port):
+    """A client that waits for what does not come: it hears of the broker's end at once."""
+    sock = socket.create_connection((host, int(port)), timeout=3)
+    print("holding", flush=True)
+    sock.settimeout(20)
+    try:
+        if sock.recv(1):
+            sys.exit("bytes came")
+    except ConnectionResetError:
+        pass
+
+
 def half_request(host, port):
     """A client that announces a request, sends a part, and vanishes; another that resets."""
     for way in range(2):

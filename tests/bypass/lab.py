@@ -3,6 +3,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ import time
 
 START_S = 30
 STOP_S = 20
+INSIDE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inside.py")
 
 
 class Failed(Exception):
@@ -46,6 +48,13 @@ def cannot():
     return None
 
 
+def free_port():
+    """One of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
 def lines(seed, count, most):
     rng = random.Random(seed)
     return b"".join(b"%d:" % i + bytes(rng.choices(b"abcdefgh", k=rng.randrange(most))) + b"\n"
@@ -77,8 +86,11 @@ class Namespace:
         return run("ip", "netns", "exec", self.name, *args, **kw)
 
     def python(self, *args, **kw):
-        here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inside.py")
-        return self.run(sys.executable, here, *args, **kw)
+        return self.run(sys.executable, INSIDE, *args, **kw)
+
+    def python_begin(self, *args):
+        return subprocess.Popen(["ip", "netns", "exec", self.name, sys.executable, INSIDE, *args],
+                                stdout=subprocess.PIPE, text=True)
 
     def kcat(self, broker, *args, **kw):
         return self.run("kcat", "-b", broker, "-X", "socket.timeout.ms=10000", *args, **kw)

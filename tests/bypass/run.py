@@ -4,10 +4,17 @@
 usage: run.py [--binary PATH] [pattern]      needs root; without it everything is skipped
 """
 import argparse
+import os
+import re
+import signal
+import struct
+import subprocess
 import sys
+import tempfile
+import time
 import traceback
 
-from lab import Broker, Failed, Namespace, cannot, check, lines, round_trip, run
+from lab import Broker, Failed, Namespace, cannot, check, free_port, lines, round_trip, run
 from wired import WiredTap, WiredXdp
 
 LISTEN = ("listeners=TAP://10.99.0.2:9092,SIX://[fd99::2]:9093,HOST://127.0.0.1:0",
@@ -17,14 +24,28 @@ LISTEN = ("listeners=TAP://10.99.0.2:9092,SIX://[fd99::2]:9093,HOST://127.0.0.1:
           "sluice.memory=512m")
 
 
+def pcap_frames(path):
+    with open(path, "rb") as f:
+        data = f.read()
+    check(struct.unpack("<IHH", data[:8]) == (0xA1B23C4D, 2, 4), f"{path} is no pcap file")
+    at = 24
+    while at < len(data):
+        _, _, kept, length = struct.unpack("<IIII", data[at:at + 16])
+        check(kept == length, "a frame is cut")
+        yield data[at + 16:at + 16 + kept]
+        at += 16 + kept
+
+
 class Tap:
     """One broker on a tap for all tests of this class."""
 
     def __init__(self, binary, shards):
+        self.binary, self.metrics = binary, f"127.0.0.1:{free_port()}"
         self.ns = Namespace(f"sluice-tap{shards}")
         try:
             self.broker = Broker(
-                binary, *LISTEN, f"sluice.shards={shards}",
+                binary, *LISTEN, f"sluice.shards={shards}", "sluice.capture.bytes=8m",
+                f"sluice.metrics.listener={self.metrics}",
                 "sluice.dpdk.ports=net_tap0,iface=slt0;address=10.99.0.2/24;address=fd99::2/64;"
                 f"netns={self.ns.name}")
             self.ready = self.broker.wait_ready()
@@ -36,7 +57,13 @@ class Tap:
             raise
 
     def close(self):
+        waiting = None
+        if hasattr(self, "ready"):
+            waiting = self.ns.python_begin("hold", "10.99.0.2", "9092")
+            waiting.stdout.readline()
         code = self.broker.stop() if hasattr(self, "broker") else 0
+        if waiting and waiting.wait(30) != 0:
+            code = code or "a client that waits is not told"
         self.ns.remove()
         return code
 
@@ -93,6 +120,30 @@ class Tap:
         self.ns.ip("addr", "add", "fd99::1/64", "dev", "slt0", "nodad")  # Linux drops them with the link
         round_trip(self.ns, "10.99.0.2:9092", "updown", lines(21, 1000, 300))
 
+    def test_capture(self):
+        """Switched on while the broker runs; what comes is a pcap file with the connection that was made."""
+        tool = os.path.join(os.path.dirname(os.path.abspath(self.binary)), "sluice")
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "x.pcap")
+            for asked, least in (("9092", 8), ("9093", 0)):
+                capture = subprocess.Popen([tool, "capture", "--seconds", "30", "--port", asked, "--address",
+                                            "10.99.0.1", self.metrics, path], stdout=subprocess.PIPE)
+                end = time.monotonic() + 20
+                while self.broker.log().count("switched on") <= (asked == "9093") and time.monotonic() < end:
+                    time.sleep(0.02)
+                again = subprocess.run([tool, "capture", self.metrics, f"{path}.2"], capture_output=True, text=True)
+                check(again.returncode == 1 and "on already" in again.stderr, again.stderr)
+                self.ns.kcat("10.99.0.2:9092", "-L")
+                capture.send_signal(signal.SIGINT)
+                check(capture.wait(20) == 0, "sluice capture failed")
+                frames = list(pcap_frames(path))
+                check(len(frames) >= least and (least or not frames), f"{len(frames)} frames of port {asked}")
+                for frame in frames:
+                    ports = struct.unpack("!HH", frame[34:38])
+                    check(frame[12:14] == b"\x08\x00" and frame[23] == 6 and 9092 in ports, f"another frame: {frame[:40]}")
+                flags = [frame[47] for frame in frames]
+                check(not frames or (flags[0] == 2 and flags[1] == 18), f"flags {flags[:4]}: no SYN, SYN-ACK in front")
+
     def test_kernel_listener_beside(self):
         port = self.ready.split("HOST://127.0.0.1:")[1].split()[0]
         text = run("kcat", "-b", f"127.0.0.1:{port}", "-L").stdout.decode()
@@ -132,6 +183,55 @@ class Xdp:
 
     def test_large_messages(self):
         round_trip(self.ns, "10.99.0.2:9092", "large", lines(32, 12, 1000000))
+
+
+class Nic:
+    """sluice nic test: a tap whose other end is Linux, a ring, memif between two ports; what must fail fails."""
+
+    def __init__(self, binary):
+        self.tool = os.path.join(os.path.dirname(os.path.abspath(binary)), "sluice")
+        self.ns = Namespace("sluice-nic")
+
+    def close(self):
+        self.ns.remove()
+        return 0
+
+    def nic_test(self, *args, code=0, wait_for=None):
+        process = subprocess.Popen([self.tool, "nic", "test", *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   text=True)
+        if wait_for:
+            end = time.monotonic() + 20
+            while wait_for not in self.ns.ip("link", "show") and process.poll() is None and time.monotonic() < end:
+                time.sleep(0.05)
+            self.ns.ip("addr", "add", "10.99.0.1/24", "dev", wait_for)
+            self.ns.ip("link", "set", wait_for, "up")
+        said, _ = process.communicate(timeout=60)
+        check(process.returncode == code, f"exit code {process.returncode}:\n{said}")
+        return said
+
+    def tap(self, neighbor, **kw):
+        return self.nic_test("--ping", neighbor, f"net_tap0,iface=slt5;address=10.99.0.2/24;netns={self.ns.name}",
+                             wait_for="slt5", **kw)
+
+    def test_neighbour(self):
+        said = self.tap("10.99.0.1")
+        check("neighbour  ok" in said and "42 to 1514 bytes" in said, said)
+
+    def test_nobody(self):
+        said = self.tap("10.99.0.77", code=1)
+        check("nobody says where 10.99.0.77 is" in said, said)
+
+    def test_ring_and_memif(self):
+        said = self.nic_test("net_ring0")
+        check(said.count(" ok ") == 6 and "FAILED" not in said, said)
+        with tempfile.TemporaryDirectory() as folder:
+            ends = [f"net_memif{i},role={role},socket={folder}/s;mtu=9000" for i, role in enumerate(("server", "client"))]
+            said = self.nic_test("--queues", "3", *ends)
+        check(said.count(" ok ") == 9 and "60 to 9014 bytes" in said and "0 went astray" in said, said)
+
+    def test_refused(self):
+        said = self.nic_test("net_memif0,role=waiter", code=1)
+        check("FAILED" in said and "needs a role" in said, said)
 
 
 class Refusals:
@@ -184,7 +284,7 @@ class Refusals:
 
 
 GROUPS = (("tap", Tap, (1,)), ("tap-shards", Tap, (2,)), ("xdp", Xdp, ()), ("wire", WiredTap, ()),
-          ("wire-jumbo", WiredXdp, ()), ("refusals", Refusals, ()))
+          ("wire-jumbo", WiredXdp, ()), ("nic", Nic, ()), ("refusals", Refusals, ()))
 
 
 def run_group(name, kind, more, binary, pattern, counts):

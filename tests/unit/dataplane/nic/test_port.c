@@ -3,9 +3,11 @@
 
 #include <arpa/inet.h>
 #include <rte_mbuf.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/rng.h"
 #include "dataplane/nic/quirks.h"
@@ -262,56 +264,37 @@ static void quirk_table(void)
 
 /* ---- capture ---- */
 
-static uint64_t file_size(const char *path)
-{
-    FILE *f = fopen(path, "re");
-    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
-    fseek(f, 0, SEEK_END);
-    long n = ftell(f);
-    fclose(f);
-    return (uint64_t)n;
-}
+#define capture_header 24 /* of the file; 16 more in front of each frame */
 
-static void captures(void)
+/* Frames of two ports in turn, 1,000,000,007 ns apart. */
+static void pass_frames(struct lane *a, struct lane *b, int count)
 {
-    struct cable c;
-    struct capture *capture;
     struct rte_mbuf *frames[8];
-    char path[] = "/tmp/sluice-capture-XXXXXX";
-    close(mkstemp(path));
-    cable_open(&c, CABLE_RING, 1500, 1);
-    struct lane *a = cable_lane(c.a, 0), *b = cable_lane(c.b, 0);
-    struct capture_options o = {.path = path, .port = 31000, .bytes_max = 400};
-    CU_ASSERT_EQUAL_FATAL(capture_open(&capture, &o), 0);
-    CU_ASSERT_PTR_NULL(lane_capture(b, capture, 0));
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < count; i++) {
         uint32_t owner;
         lane_send(a, tuple_frame((uint16_t)(31000 + i % 2), &owner));
         lane_flush(a);
         lane_now(b, 1000000007LL * i);
-        uint32_t n = lane_receive(b, frames, 8);
-        CU_ASSERT_EQUAL(n, 1);
+        CU_ASSERT_EQUAL_FATAL(lane_receive(b, frames, 8), 1);
         rte_pktmbuf_free(frames[0]);
     }
-    /* every other frame matches; three of 16 + 80 bytes fit behind the header of 24 */
-    CU_ASSERT_EQUAL(capture_counters(capture)->written, 3);
-    CU_ASSERT_TRUE(capture_counters(capture)->ended);
-    CU_ASSERT_PTR_EQUAL(lane_capture(b, NULL, 0), capture);
-    capture_close(capture);
-    CU_ASSERT_EQUAL(file_size(path), 24 + 3 * 96);
-    lane_free(a);
-    lane_free(b);
-    cable_close(&c);
+}
 
-    /* what was written can be read back by DPDK's own reader */
-    char device[128], why[256];
+/* What was written can be read back by DPDK's own reader. */
+static void read_back(const struct capture_taken *taken, uint32_t count)
+{
+    struct rte_mbuf *frames[8];
+    char path[] = "/tmp/sluice-capture-XXXXXX", device[128], why[256] = "";
+    int fd = mkstemp(path);
+    CU_ASSERT_EQUAL(write(fd, taken->pcap, taken->bytes), (ssize_t)taken->bytes);
+    close(fd);
     snprintf(device, sizeof(device), "net_pcap0,rx_pcap=%s,tx_pcap=/dev/null", path);
     struct port *p;
     struct port_options po = {.device = device, .shards = 1, .pool_bufs = 2047};
     CU_ASSERT_EQUAL_FATAL(port_open(&p, &po, why, sizeof(why)), 0);
     struct lane *l = cable_lane(p, 0);
-    CU_ASSERT_EQUAL(lane_receive(l, frames, 8), 3);
-    for (int i = 0; i < 3; i++) {
+    CU_ASSERT_EQUAL_FATAL(lane_receive(l, frames, 8), count);
+    for (uint32_t i = 0; i < count; i++) {
         CU_ASSERT_EQUAL(frames[i]->pkt_len, 80);
         CU_ASSERT_EQUAL(bytes_get_u16(rte_pktmbuf_mtod(frames[i], uint8_t *) + 34), 31000);
         rte_pktmbuf_free(frames[i]);
@@ -319,11 +302,105 @@ static void captures(void)
     lane_free(l);
     port_close(p);
     unlink(path);
-    o.path = "/nonexistent/file";
-    CU_ASSERT_TRUE(capture_open(&capture, &o) < 0);
+}
+
+static uint64_t captured(struct capture_set *set, struct lane *a, struct lane *b, int count,
+                         const struct capture_filter *filter)
+{
+    struct capture_taken taken;
+    CU_ASSERT_EQUAL_FATAL(capture_set_start(set, filter), 0);
+    pass_frames(a, b, count);
+    CU_ASSERT_EQUAL_FATAL(capture_set_stop(set, &taken), 0);
+    free(taken.pcap);
+    return taken.frames;
+}
+
+static void captures(void)
+{
+    struct cable c;
+    struct capture_set *set;
+    struct capture_taken taken;
+    struct capture_filter port = {.port = 31000}, all = {.port = 0};
+    struct capture_filter ours = {.has_address = true, .address = {[10] = 255, 255, 10, 0, 0, 2}};
+    struct capture_filter nobody = {.has_address = true, .address = {[10] = 255, 255, 10, 0, 0, 9}};
+    CU_ASSERT_EQUAL(capture_set_new(&set, capture_lane_bytes_min * 2 - 1, 2), ERR_INVALID);
+    CU_ASSERT_EQUAL_FATAL(capture_set_new(&set, capture_lane_bytes_min * 2, 2), 0);
+    CU_ASSERT_PTR_NULL(capture_set_lane(set, 2));
+    cable_open(&c, CABLE_RING, 1500, 1);
+    struct lane *a = cable_lane(c.a, 0), *b = cable_lane(c.b, 0);
+    lane_capture(b, capture_set_lane(set, 1), 0);
+    pass_frames(a, b, 8);
+    CU_ASSERT_EQUAL(capture_set_stop(set, &taken), ERR_NOT_FOUND);
+
+    CU_ASSERT_EQUAL(capture_set_start(set, &port), 0);
+    CU_ASSERT_EQUAL(capture_set_start(set, &port), ERR_BUSY);
+    pass_frames(a, b, 7); /* every other one matches */
+    CU_ASSERT_EQUAL_FATAL(capture_set_stop(set, &taken), 0);
+    CU_ASSERT_EQUAL(taken.frames, 4);
+    CU_ASSERT_EQUAL(taken.missed, 0);
+    CU_ASSERT_EQUAL(taken.bytes, capture_header + 4 * 96);
+    read_back(&taken, 4);
+    free(taken.pcap);
+
+    pass_frames(a, b, 8); /* off again */
+    CU_ASSERT_EQUAL(captured(set, a, b, 0, &all), 0);
+    CU_ASSERT_EQUAL(captured(set, a, b, 5, &all), 5);
+    CU_ASSERT_EQUAL(captured(set, a, b, 5, &ours), 5);
+    CU_ASSERT_EQUAL(captured(set, a, b, 5, &nobody), 0);
+
+    /* at its limit: what fits, and the rest is counted */
+    CU_ASSERT_EQUAL(capture_set_start(set, &all), 0);
+    pass_frames(a, b, 1000);
+    CU_ASSERT_EQUAL_FATAL(capture_set_stop(set, &taken), 0);
+    CU_ASSERT_EQUAL(taken.frames, capture_lane_bytes_min / 96);
+    CU_ASSERT_EQUAL(taken.frames + taken.missed, 1000);
+    free(taken.pcap);
+    lane_free(a);
+    lane_free(b);
+    cable_close(&c);
+    capture_set_free(set);
+}
+
+/* Frames of two lanes come in the order of their times. */
+static void captures_merge(void)
+{
+    struct cable c;
+    struct capture_set *set;
+    struct capture_taken taken;
+    struct capture_filter short_ones = {.snap = 60};
+    CU_ASSERT_EQUAL_FATAL(capture_set_new(&set, capture_lane_bytes_min * 2, 2), 0);
+    cable_open(&c, CABLE_RING, 1500, 1);
+    struct lane *a = cable_lane(c.a, 0), *b = cable_lane(c.b, 0);
+    lane_capture(a, capture_set_lane(set, 0), 0);
+    lane_capture(b, capture_set_lane(set, 1), 0);
+    CU_ASSERT_EQUAL(capture_set_start(set, &short_ones), 0);
+    for (int i = 0; i < 6; i++) { /* sent at even, received at odd seconds */
+        struct rte_mbuf *frames[8];
+        lane_now(a, 2 * i * CLOCK_NS_PER_S);
+        lane_now(b, (2 * i + 1) * CLOCK_NS_PER_S);
+        lane_send(a, cable_frame(100, 1, FORM_CHAIN));
+        lane_flush(a);
+        CU_ASSERT_EQUAL(lane_receive(b, frames, 8), 1);
+        rte_pktmbuf_free(frames[0]);
+    }
+    CU_ASSERT_EQUAL_FATAL(capture_set_stop(set, &taken), 0);
+    CU_ASSERT_EQUAL_FATAL(taken.bytes, capture_header + 12 * (16 + 60));
+    for (uint32_t i = 0; i < 12; i++) {
+        uint32_t head[4];
+        memcpy(head, taken.pcap + capture_header + i * 76, sizeof(head));
+        CU_ASSERT_EQUAL(head[0], i);
+        CU_ASSERT_EQUAL(head[2], 60);
+        CU_ASSERT_EQUAL(head[3], 100);
+    }
+    free(taken.pcap);
+    lane_free(a);
+    lane_free(b);
+    cable_close(&c);
+    capture_set_free(set);
+    CU_ASSERT_TRUE(cable_frames_back());
 }
 
 UNIT_MAIN("nic/port", UNIT_CASE(quirk_table), UNIT_CASE(ring_content), UNIT_CASE(memif_content),
           UNIT_CASE(memif_jumbo_content), UNIT_CASE(bursts_in_order),
           UNIT_CASE(full_queue_drops_and_counts), UNIT_CASE(fewer_queues_than_shards),
-          UNIT_CASE(refusals), UNIT_CASE(captures))
+          UNIT_CASE(refusals), UNIT_CASE(captures), UNIT_CASE(captures_merge))
