@@ -22,18 +22,22 @@ const char *log_dir_checkpoint_name(enum log_dir_checkpoint which)
 
 /* ---- open ---- */
 
-/* Makes one directory that stays: its name is on the medium. */
+/*
+ * Makes one directory that stays: its name is on the medium. Also if it is there already: a start
+ * before may have died between the two, and a power cut would take it away with all that is in it.
+ */
 static int mkdir_durable(struct fs *fs, const char *path)
 {
-    int err = fs->ops->mkdir(fs, path);
-    if (err)
-        return err;
+    int made = fs->ops->mkdir(fs, path);
+    if (made && made != ERR_EXISTS)
+        return made;
     char parent[io_path_bytes_max];
     snprintf(parent, sizeof(parent), "%s", path);
     char *slash = strrchr(parent, '/');
     if (slash)
         slash[slash == parent] = '\0';
-    return fs->ops->sync_dir(fs, slash ? parent : ".");
+    int err = fs->ops->sync_dir(fs, slash ? parent : ".");
+    return made ? made : err; /* the parent of what is there need not be ours to open */
 }
 
 /* The directory and those above it. */

@@ -118,10 +118,14 @@ static void run_world(uint64_t seed)
 
 static void no_crash_breaks_a_topic(void)
 {
+    /* what earlier runs found: a log dir's own name was not on the medium yet */
+    static const uint64_t found[] = {1795288328};
     uint64_t seed = unit_seed();
     log_set_level(LOG_LEVEL_ERROR + 1); /* the dead disk is talked about a lot */
     for (uint64_t i = 0; i < 40; i++)
         run_world(seed + i);
+    for (size_t i = 0; i < sizeof(found) / sizeof(found[0]); i++)
+        run_world(found[i]);
 }
 
 UNIT_MAIN("control/topics/crash", UNIT_CASE(no_crash_breaks_a_topic))
