@@ -79,6 +79,8 @@ int broker_begin_dirs(struct broker *b, char *why, size_t why_size)
         return err;
     if (uuid_is_zero(&cluster))
         cluster = uuid_random(&c->rng);
+    logdirs_make_room(b->logdirs, config_long(b->config, CONFIG_SLUICE_DISK_FREE_BYTES),
+                      config_long(b->config, CONFIG_SLUICE_DISK_RESERVE_BYTES));
     err = logdirs_begin(b->logdirs, &cluster, why, why_size);
     if (err)
         return err;

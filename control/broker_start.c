@@ -200,6 +200,9 @@ static int metrics_make(struct broker *b, char *why, size_t why_size)
             metrics_lane_add(m,
                              lane_counters(dpdk_net_lane(dpdk_transport_net(b->shards[i].dpdk), k)),
                              i, b->ports.items[k].device);
+    for (uint32_t i = 0; i < b->logdirs->data_count; i++)
+        m->dirs[m->dir_count++] =
+            (struct metrics_dir){b->logdirs->dirs[i].path, &b->logdirs->dirs[i].space};
     if (address.len == 0)
         return 0;
     err = metrics_lag_init(&b->lag);

@@ -262,6 +262,23 @@ int logdirs_begin(struct logdirs *l, const struct uuid *cluster_id, char *why, s
     return 0;
 }
 
+void logdirs_make_room(struct logdirs *l, int64_t free_bytes, int64_t reserve_bytes)
+{
+    for (uint32_t i = 0; i < l->count; i++) {
+        const struct log_dir *dir = &l->dirs[i];
+        uint64_t total, available;
+        if (!dir->online || l->fs->ops->space(l->fs, dir->path, &total, &available) != 0)
+            continue;
+        struct space_limits limits = space_limits(free_bytes, reserve_bytes, total);
+        if (available >= limits.mark || reserve_drop(l->fs, dir->path) != 0)
+            continue;
+        log_warn("logdirs",
+                 "%s: %llu bytes free, mark %llu (sluice.disk.free.bytes): the reserve is given up "
+                 "for what the start must write",
+                 dir->path, (unsigned long long)available, (unsigned long long)limits.mark);
+    }
+}
+
 /* ---- while it runs ---- */
 
 int64_t logdirs_offset(const struct logdirs *l, uint32_t dir, enum log_dir_checkpoint which,
@@ -270,12 +287,19 @@ int64_t logdirs_offset(const struct logdirs *l, uint32_t dir, enum log_dir_check
     return checkpoint_find(&l->dirs[dir].found[which], topic, partition);
 }
 
+static bool dir_before(const struct log_dir *a, const struct log_dir *b)
+{
+    bool full_a = atomic_load(&a->space.level) >= PLOG_SPACE_LOW;
+    bool full_b = atomic_load(&b->space.level) >= PLOG_SPACE_LOW;
+    return full_a == full_b ? a->partitions < b->partitions : full_b;
+}
+
 uint32_t logdirs_choose(const struct logdirs *l)
 {
     uint32_t best = image_no_log_dir;
     for (uint32_t i = 0; i < l->data_count; i++)
         if (l->dirs[i].online &&
-            (best == image_no_log_dir || l->dirs[i].partitions < l->dirs[best].partitions))
+            (best == image_no_log_dir || dir_before(&l->dirs[i], &l->dirs[best])))
             best = i;
     return best;
 }

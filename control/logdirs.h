@@ -26,6 +26,7 @@
 #include "base/str.h"
 #include "base/uuid.h"
 #include "control/config/config.h"
+#include "control/space.h"
 #include "storage/io/io.h"
 #include "storage/plog/checkpoint.h"
 
@@ -45,6 +46,7 @@ struct log_dir {
     bool clean;      /* the mark was there at the start */
     bool begun;      /* the mark is gone: data may be written */
     struct io_file *lock;
+    struct space space;
     uint32_t partitions;                               /* that live here */
     struct checkpoint found[LOG_DIR_CHECKPOINT_COUNT]; /* as of the start */
 };
@@ -80,6 +82,12 @@ int logdirs_open(struct logdirs **out, const struct logdirs_options *options, ch
 int logdirs_cluster_id(const struct logdirs *l, struct uuid *out, char *why, size_t why_size);
 
 /*
+ * Before logdirs_begin: where there is less room than the settings sluice.disk.* want (-1: chosen),
+ * the reserve is given up for what the start has to write.
+ */
+void logdirs_make_room(struct logdirs *l, int64_t free_bytes, int64_t reserve_bytes);
+
+/*
  * From here on data may be written: reads clean marks and checkpoints, takes the marks away (on the
  * medium), writes meta.properties where it is missing, and hides it. A dir that fails goes offline.
  */
@@ -89,7 +97,10 @@ int logdirs_begin(struct logdirs *l, const struct uuid *cluster_id, char *why, s
 int64_t logdirs_offset(const struct logdirs *l, uint32_t dir, enum log_dir_checkpoint which,
                        struct str topic, int32_t partition);
 
-/* The dir with the fewest partitions among those online; image_no_log_dir if there is none. */
+/*
+ * The dir with the fewest partitions among those online, if it can be one that has room for records;
+ * image_no_log_dir if there is none.
+ */
 uint32_t logdirs_choose(const struct logdirs *l);
 
 /* By id, image_no_log_dir if unknown. */

@@ -37,7 +37,7 @@ int topics_new(struct topics **out, struct control *c, const struct topics_optio
     t->o = *options;
     t->ranges_tail = &t->ranges;
     t->dirty_close = calloc(options->logdirs->count, sizeof(bool));
-    if (!t->dirty_close || slots_make(t) != 0) {
+    if (!t->dirty_close || slots_make(t) != 0 || topics_space_new(t) != 0) {
         topics_free(t);
         return ERR_NO_MEMORY;
     }
@@ -57,6 +57,7 @@ void topics_free(struct topics *t)
         topic_work_free(t->works);
     }
     topics_checkpoint_free(t);
+    topics_space_free(t);
     free(t->dirty_close);
     free(t->slots);
     free(t);

@@ -100,6 +100,7 @@ enum topics_state { TOPICS_NEW, TOPICS_STARTING, TOPICS_RUNNING, TOPICS_STOPPING
 
 struct checkpoint_pass;
 struct checkpoint_entries;
+struct topics_space;
 
 struct topics {
     struct control *control;
@@ -124,6 +125,8 @@ struct topics {
     bool start_passed; /* the pass at the end of the start has begun */
     bool stop_wanted;  /* a stop came during the start */
     bool closing_all;  /* the stop closes every plog */
+    struct topics_space *space;
+    bool space_looked; /* the shards know how much room there is */
 };
 
 /* ---- topics.c ---- */
@@ -186,6 +189,16 @@ int topics_checkpoint_note(struct topics *t, const struct topic_work *w, const s
 void topics_checkpoint_final(struct topics *t, void (*then)(struct topics *t));
 void topics_checkpoint_free(struct topics *t);
 void topics_checkpoint_arm(struct topics *t);
+
+/* ---- topics_space.c ---- */
+/* ERR_NO_MEMORY. */
+int topics_space_new(struct topics *t);
+void topics_space_free(struct topics *t);
+/* The first look; others follow until the stop. */
+void topics_space_start(struct topics *t);
+/* None follows; the one under way may still be busy. */
+void topics_space_stop(struct topics *t);
+bool topics_space_busy(const struct topics *t);
 
 /* ---- topics_start.c, topics_stop.c ---- */
 /* After every work or pass that ended: goes on with a start or stop that waited for it. */

@@ -277,6 +277,7 @@ int topics_start(struct topics *t)
         else
             topic_parts_open(w, 0, w->topic->partition_count, started_opened);
     }
+    topics_space_start(t);
     t->starting--;
     topics_start_check(t);
     return 0;
@@ -285,7 +286,7 @@ int topics_start(struct topics *t)
 /* All topics run: a pass that begins now names no stray and no topic of before. Then it is over. */
 void topics_start_check(struct topics *t)
 {
-    if (t->state != TOPICS_STARTING || t->starting != 0 || t->pass)
+    if (t->state != TOPICS_STARTING || t->starting != 0 || t->pass || !t->space_looked)
         return;
     if (!t->start_passed) {
         t->start_passed = true;

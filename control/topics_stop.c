@@ -41,7 +41,8 @@ static void close_all(struct topics *t)
 
 void topics_stop_check(struct topics *t)
 {
-    if (t->state == TOPICS_STOPPING && !t->closing_all && t->busy_count == 0 && !t->pass)
+    if (t->state == TOPICS_STOPPING && !t->closing_all && t->busy_count == 0 && !t->pass &&
+        !topics_space_busy(t))
         close_all(t);
 }
 
@@ -73,6 +74,7 @@ void topics_stop(struct topics *t)
     if (t->state != TOPICS_RUNNING)
         return;
     wheel_cancel(&t->control->wheel, &t->checkpoint_timer);
+    topics_space_stop(t);
     t->state = TOPICS_STOPPING;
     for (struct topic_work *w = t->works; w; w = w->next)
         queue_refuse(w);

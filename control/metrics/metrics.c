@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "control/metrics/lag.h"
 #include "control/metrics/text.h"
+#include "control/space.h"
 #include "core/shard.h"
 #include "core/stages.h"
 #include "dataplane/kafka/kafka.h"
@@ -262,6 +263,33 @@ static void write_read_chunks(struct text *t, const struct metrics *m)
         text_sample(t, label, left);
     }
 }
+
+/* ---- log dirs ---- */
+
+static void dir_sample(struct text *t, const struct metrics_dir *d, double value)
+{
+    char label[io_path_bytes_max + label_bytes_max];
+    size_t n = (size_t)snprintf(label, sizeof(label), "log_dir=\"");
+    for (const char *c = d->path; *c && n + 4 < sizeof(label); c++) {
+        if (*c == '"' || *c == '\\')
+            label[n++] = '\\';
+        label[n++] = *c;
+    }
+    snprintf(label + n, sizeof(label) - n, "\"");
+    text_sample(t, label, value);
+}
+
+#define PER_DIR(name, expression)                                                                  \
+    static void write_##name(struct text *t, const struct metrics *m)                              \
+    {                                                                                              \
+        for (const struct metrics_dir *d = m->dirs; d < m->dirs + m->dir_count; d++)               \
+            if (atomic_load(&d->space->total))                                                     \
+                dir_sample(t, d, (double)(expression));                                            \
+    }
+
+PER_DIR(dir_free, atomic_load(&d->space->available))
+PER_DIR(dir_mark, atomic_load(&d->space->mark))
+PER_DIR(dir_level, atomic_load(&d->space->level))
 
 static void write_group_lag(struct text *t, const struct metrics *m)
 {

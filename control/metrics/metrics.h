@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "control/config/config.h"
 
 #define metrics_text_bytes_max (4u << 20)
 
@@ -26,6 +27,7 @@ struct kafka;
 struct lane_counters;
 struct plog_env;
 struct shard;
+struct space;
 
 /* The parts of one shard; they outlive the metrics. */
 struct metrics_shard {
@@ -45,6 +47,12 @@ struct metrics_lane {
     char port[metrics_port_name_max]; /* the device string up to its arguments */
 };
 
+/* A log dir's room; outlives the metrics. */
+struct metrics_dir {
+    const char *path;
+    const struct space *space;
+};
+
 enum metrics_state { METRICS_STARTING, METRICS_READY, METRICS_STOPPING };
 
 struct metrics_lag;
@@ -53,6 +61,8 @@ struct metrics {
     struct metrics_shard shards[shard_count_max];
     uint32_t shard_count;
     struct metrics_lane lanes[metrics_lanes_max];
+    struct metrics_dir dirs[config_log_dirs_max];
+    uint32_t dir_count;
     uint32_t lane_count; /* 0: no listener's transport is dpdk */
     struct clock *clock;
     int64_t started_ns;

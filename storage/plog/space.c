@@ -43,6 +43,14 @@ bool space_refuses(const struct plog *p, bool from_client)
     return p->space->level >= (from_client ? PLOG_SPACE_LOW : PLOG_SPACE_FULL);
 }
 
+enum plog_space plog_env_space_level(const struct plog_env *env, const char *log_dir)
+{
+    const struct dir_space *d = env->shard ? env->shard->spaces : NULL;
+    while (d && strcmp(d->log_dir, log_dir) != 0)
+        d = d->next;
+    return d ? d->level : PLOG_SPACE_AMPLE;
+}
+
 void plog_env_space(struct plog_env *env, const char *log_dir, enum plog_space level)
 {
     plog_env_shard(env);

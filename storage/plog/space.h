@@ -18,7 +18,10 @@ enum plog_space {
     PLOG_SPACE_FULL,  /* all batches do: what is left is for what was accepted before */
 };
 
-/* On the shard; a log dir that nobody spoke of has ample room. */
+/* On the shard. */
 void plog_env_space(struct plog_env *env, const char *log_dir, enum plog_space level);
+
+/* What the shard was told; ample if nobody spoke of the log dir. */
+enum plog_space plog_env_space_level(const struct plog_env *env, const char *log_dir);
 
 #endif

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 import brokers
 import client
 import records
-from runner import check, equal, needs
+from runner import check, equal, needs, until
 from test_start import run_until_ready
 
 STORAGE_ERROR = 56
@@ -21,7 +22,8 @@ class Mounted:
     """A broker in a mount namespace of its own: the metadata and log dir a on the disk, log dir b
     on a tmpfs of `size`. It can be started again on what it left while the namespace lives."""
 
-    def __init__(self, size):
+    def __init__(self, size, settings):
+        self.settings = settings
         self.folder = Path(tempfile.mkdtemp(prefix="compat-disk-"))
         for name in ("a", "b"):
             (self.folder / name).mkdir()
@@ -36,10 +38,17 @@ class Mounted:
         settings = {"listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
                     "log.dirs": f"{self.folder}/a,{self.folder}/b",
                     "metadata.log.dir": f"{self.folder}/a", "log.segment.bytes": "8388608",
-                    **brokers.SLUICE_SETTINGS}
+                    **brokers.SLUICE_SETTINGS, **self.settings}
         overrides = [x for k, v in settings.items() for x in ("--override", f"{k}={v}")]
         self.process = run_until_ready(["nsenter", "-m", "-t", str(self.holder.pid),
                                         str(brokers.SLUICED), *overrides], self.folder, "ready")
+
+    def said(self):
+        return (self.folder / "out").read_text(errors="replace")
+
+    def seen(self):
+        """Log dir b as the broker sees it."""
+        return Path(f"/proc/{self.holder.pid}/root{self.folder}/b")
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -57,8 +66,8 @@ class Mounted:
 
 
 @contextlib.contextmanager
-def mounted(size):
-    broker = Mounted(size)
+def mounted(size, **settings):
+    broker = Mounted(size, {k.replace("__", "."): v for k, v in settings.items()})
     try:
         broker.start()
         yield broker
@@ -100,7 +109,7 @@ def dirs_of(c, folder, topic):
 @needs("sluice")
 def test_disk_full(context):
     """Produce answers KAFKA_STORAGE_ERROR; the other log dir goes on; what was acked is kept."""
-    with mounted("40m") as broker:
+    with mounted("40m", sluice__disk__free__bytes="0") as broker:
         with broker.connect() as c:
             client.create_topic(c, "full", 2)
             where = dirs_of(c, broker.folder, "full")
@@ -134,6 +143,114 @@ def test_disk_full(context):
             kept = values(c, "full", bad)
             equal(kept[:len(acked[bad])] == acked[bad], True, "acked records of the full dir")
             equal(put(c, "full", bad, b"room again")["errorCode"], 0, "with room again")
+
+
+def fill(c, topic, partition, most=200):
+    """Records of 300 KB until one is refused: (values acked, the refusal)."""
+    acked = []
+    for number in range(most):
+        value = b"%d " % number + os.urandom(300_000)
+        part = put(c, topic, partition, value)
+        if part["errorCode"]:
+            return acked, part
+        acked.append(value)
+    raise AssertionError("nothing is refused")
+
+
+def free_bytes(path):
+    st = os.statvfs(path)
+    return st.f_bavail * st.f_frsize
+
+
+def log_dirs(c):
+    answer = c.request("DescribeLogDirs", 4, {"topics": []})
+    return {Path(d["logDir"]).name: d["errorCode"] for d in answer["results"]}
+
+
+def topic_in_b(c, broker, name):
+    """A topic of two partitions; the one in log dir b."""
+    client.create_topic(c, name, 2)
+    return next(p for p, d in dirs_of(c, broker.folder, name).items() if d == "b")
+
+
+@needs("sluice")
+def test_disk_low_water(context):
+    """Below the mark batches of clients are refused, nothing is offline, and room lifts it again."""
+    mark, port = 12 << 20, brokers.free_ports()[0]
+    with mounted("40m", sluice__disk__free__bytes=str(mark), sluice__disk__reserve__bytes="1048576",
+                 sluice__journal__bytes="1048576",
+                 sluice__metrics__listener=f"127.0.0.1:{port}") as broker, broker.connect() as c:
+        def metric(name):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+                line = next(x for x in page.read().decode().splitlines()
+                            if x.startswith(f'{name}{{log_dir="{broker.folder}/b"}}'))
+            return float(line.split()[-1])
+        ballast = topic_in_b(c, broker, "ballast")
+        for _ in range(30):
+            equal(put(c, "ballast", ballast, os.urandom(300_000))["errorCode"], 0, "ballast")
+        part = topic_in_b(c, broker, "low")
+        acked, refused = fill(c, "low", part)
+        equal(refused["errorCode"], STORAGE_ERROR, f"error after {len(acked)} batches")
+        check("nearly full" in (refused["errorMessage"] or ""), f"message {refused}")
+        free = free_bytes(broker.seen())
+        check(mark // 2 < free < mark, f"{free} bytes are free, the mark is {mark}")
+        equal(put(c, "low", 1 - part, b"still")["errorCode"], 0, "the other log dir")
+        equal(values(c, "low", part), acked, "what was acked is read")
+        equal(log_dirs(c), {"a": 0, "b": 0}, "DescribeLogDirs")
+        equal((metric("sluice_log_dir_space"), metric("sluice_log_dir_mark_bytes")), (2.0, mark),
+              "metrics")
+        check(f"{broker.folder}/b: " in broker.said() and f"mark {mark}" in broker.said(),
+              f"the log does not say it: {broker.said()[-600:]}")
+        # A real client retries, and a deletion is what it waits for.
+        kcat = subprocess.Popen(["kcat", "-b", f"127.0.0.1:{broker.port}", "-t", "low", "-p",
+                                 str(part), "-P", "-X", "message.timeout.ms=60000"],
+                                stdin=subprocess.PIPE)
+        kcat.stdin.write(b"patience\n")
+        kcat.stdin.close()
+        time.sleep(1)
+        check(kcat.poll() is None, "kcat gave up")
+        equal(c.request("DeleteTopics", 5, {"topicNames": ["ballast"], "timeoutMs": 10000})[
+            "responses"][0]["errorCode"], 0, "DeleteTopics")
+        equal(kcat.wait(60), 0, "kcat's exit status")
+        equal(values(c, "low", part), [*acked, b"patience"], "afterwards")
+        check(metric("sluice_log_dir_space") < 2, "the metric after it")
+        equal(broker.stop(), 0, "exit status")
+
+
+@needs("sluice")
+def test_disk_filled_by_others(context):
+    """Another program takes the last byte: acked records are there after kill -9 and a start."""
+    with mounted("48m", sluice__disk__free__bytes="16777216",
+                 sluice__disk__reserve__bytes="4194304", sluice__journal__bytes="1048576") as broker:
+        with broker.connect() as c:
+            part = topic_in_b(c, broker, "taken")
+            acked = [b"%d" % n for n in range(50)]
+            for value in acked:
+                equal(put(c, "taken", part, value)["errorCode"], 0, "before")
+            reserve = broker.seen() / "sluice-reserve"
+            equal(reserve.stat().st_size, 4194304, "the reserve")
+            with (broker.seen() / "foreign").open("wb", buffering=0) as f:
+                with contextlib.suppress(OSError):
+                    while True:
+                        f.write(bytes(65536))
+            until(lambda: not reserve.exists(), 20, what="the reserve to be given up")
+            equal(put(c, "taken", part, b"no")["errorCode"], STORAGE_ERROR, "on a full disk")
+            equal(values(c, "taken", part), acked, "reads go on")
+        broker.process.kill()
+        broker.process.wait()
+        broker.start()
+        with broker.connect() as c:
+            client.wait_topic(c, "taken", 2)
+            equal(values(c, "taken", part), acked, "acked records after kill -9 on a full disk")
+            equal(put(c, "taken", part, b"no")["errorCode"], STORAGE_ERROR, "still full")
+            (broker.seen() / "foreign").unlink()
+            until(lambda: put(c, "taken", part, b"again")["errorCode"] == 0, 20, what="room")
+            until(reserve_back(broker), 20, what="the reserve to come back")
+        equal(broker.stop(), 0, "exit status")
+
+
+def reserve_back(broker):
+    return lambda: (broker.seen() / "sluice-reserve").exists()
 
 
 @needs("sluice")

@@ -12,8 +12,9 @@ static uint32_t pools_made; /* names of mempools are unique in a process */
 
 static void load_config(struct rig *r)
 {
-    static const char *const overrides[] = {"log.dirs=/data/a,/data/b", "node.id=1"};
-    struct config_sources src = {.overrides = overrides, .override_count = 2};
+    static const char *const overrides[] = {"log.dirs=/data/a,/data/b", "node.id=1",
+                                            "sluice.disk.reserve.bytes=8192"};
+    struct config_sources src = {.overrides = overrides, .override_count = 3};
     struct config_errors errs;
     config_errors_init(&errs);
     CHECK(config_load(&r->config, &src, &errs) == 0);
@@ -109,6 +110,9 @@ static int dirs_up(struct rig *r)
         err = logdirs_cluster_id(r->logdirs, &r->cluster, r->why, sizeof(r->why));
     if (!err && uuid_is_zero(&r->cluster))
         r->cluster = uuid_random(&r->control.rng);
+    if (!err)
+        logdirs_make_room(r->logdirs, config_long(r->config, CONFIG_SLUICE_DISK_FREE_BYTES),
+                          config_long(r->config, CONFIG_SLUICE_DISK_RESERVE_BYTES));
     if (!err)
         err = logdirs_begin(r->logdirs, &r->cluster, r->why, sizeof(r->why));
     struct meta_record boot = {.type = META_BOOT, .value = (int64_t)r->control.image.boots + 1};
