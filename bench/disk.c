@@ -42,14 +42,18 @@ static void submit(struct slot *s)
     if (d->at + d->o->block_bytes > disk_file_bytes)
         d->at = 0;
     struct io_uring_sqe *sqe = ring_sqe(&d->ring, &s->req);
-    io_uring_prep_write(sqe, d->fd, s->block, d->o->block_bytes, d->at);
-    sqe->rw_flags = RWF_DSYNC;
+    if (d->o->reads) {
+        io_uring_prep_read(sqe, d->fd, s->block, d->o->block_bytes, d->at);
+    } else {
+        io_uring_prep_write(sqe, d->fd, s->block, d->o->block_bytes, d->at);
+        sqe->rw_flags = RWF_DSYNC;
+    }
     d->at += d->o->block_bytes;
     d->under_way++;
     s->sent_ns = clock_mono_ns(clock_system());
 }
 
-static void on_written(struct ring_req *req, int32_t res, uint32_t flags)
+static void on_done(struct ring_req *req, int32_t res, uint32_t flags)
 {
     struct slot *s = (struct slot *)req;
     struct disk *d = s->disk;
@@ -67,7 +71,7 @@ static void on_written(struct ring_req *req, int32_t res, uint32_t flags)
         submit(s);
 }
 
-/* Until the time is over (or, stopping, all is written). */
+/* Until the time is over (or, stopping, all is done). */
 static void run(struct disk *d, double seconds)
 {
     int64_t end = clock_mono_ns(clock_system()) + (int64_t)(seconds * 1e9);
@@ -110,7 +114,7 @@ static int make_slots(struct disk *d)
         if (posix_memalign(&block, disk_align_bytes, d->o->block_bytes) != 0)
             return ERR_NO_MEMORY;
         memset(block, (int)i + 1, d->o->block_bytes);
-        d->slot[i] = (struct slot){.req.done = on_written, .disk = d, .block = block};
+        d->slot[i] = (struct slot){.req.done = on_done, .disk = d, .block = block};
     }
     return 0;
 }
@@ -132,7 +136,7 @@ static int measure(struct disk *d, char *why, size_t why_size)
     run(d, 60);
     result_close(d->result);
     if (d->error)
-        snprintf(why, why_size, "a write failed: %s", err_text(d->error));
+        snprintf(why, why_size, "a request failed: %s", err_text(d->error));
     return d->error ? d->error : cut ? ERR_CANCELLED : d->under_way ? ERR_TIMEOUT : 0;
 }
 

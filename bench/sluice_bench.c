@@ -160,8 +160,13 @@ static int job(void *ctx, struct crew_member *m)
         return idle_run(&o, s->json != 0, m->why, sizeof(m->why));
     }
     case LOAD_DISK: {
-        struct disk_options o = {s->folder, (uint32_t)s->block, (uint32_t)s->depth,
-                                 s->warmup, s->seconds,         m};
+        struct disk_options o = {s->folder,
+                                 (uint32_t)s->block,
+                                 (uint32_t)s->depth,
+                                 strcmp(s->way, "read") == 0,
+                                 s->warmup,
+                                 s->seconds,
+                                 m};
         return disk_run(&o, m->result, m->why, sizeof(m->why));
     }
     case LOAD_MIXED:

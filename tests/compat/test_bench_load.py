@@ -163,6 +163,9 @@ def test_bench_disk(context):
             skip("a file system without direct writes")
         raise
     check(r["records"] > 0 and r["bytes"] == 8192 * r["records"] and r["latency_us"]["p50"] > 0, f"{r}")
+    r = bench("disk", "--folder", folder, "--json", 1, "--way", "read", "--block", 65536, "--depth", 4, "--warmup", 0,
+              "--seconds", 0.5)
+    check(r["records"] > 0 and r["bytes"] == r["records"] * 65536, f"reads of the disk: {r}")
     check("multiple of 4096" in bench("disk", "--block", 5000, ok=False), "an odd block")
     check("no file for direct writes" in bench("disk", "--folder", "/proc", ok=False), "a folder without files")
 
