@@ -453,8 +453,10 @@ void stream_read_ahead(struct stream *st)
     if (st->ahead == 0 || st->cache != all->memory)
         return;
     uint32_t stop = extent(st, to < UINT32_MAX ? (uint32_t)to : UINT32_MAX, &chunks);
-    if (chunks == 0 || room < half + chunks)
+    if (chunks == 0 || room <= half)
         return;
+    if (chunks > room - half) /* not so far, then */
+        stop = extent(st, st->stop + (room - half) * (uint32_t)tail_chunk_bytes, &chunks);
     if (stop - st->stop < block && stop < st->segment->written)
         return; /* whole requests */
     if (cache_take(st->cache, chunks, &list) != 0)

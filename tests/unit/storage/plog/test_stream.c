@@ -101,6 +101,41 @@ static void test_sequential(void)
     CU_ASSERT(r.env.reads.wasted_bytes > 0);
 }
 
+static void on_read(struct plog_read *read)
+{
+    read->state = read;
+}
+
+static void start(struct plog_read *read, int64_t offset, uint32_t bytes, bool min_one)
+{
+    *read = (struct plog_read){
+        .offset = offset, .max_bytes = bytes, .min_one = min_one, .done = on_read};
+    plog_read(p, read);
+}
+
+/*
+ * Answers that end within a batch: the reader asks for that one next. Some memory is being sent: what
+ * is read ahead is less then, not nothing.
+ */
+static void test_cut_batches(void)
+{
+    struct plog_read held;
+    up(32, 150, 100);
+    start(&held, 85, MIB, true);
+    for (int64_t at = 0; at < 70; at += 10) {
+        check_read(at, 10 * batch_size + 7000, 10);
+        const struct stream *st = stream_of(at + 10);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(st);
+        CU_ASSERT_EQUAL(st->next_position, (at + 10) * batch_size);
+        CU_ASSERT(at == 0 || st->ahead > 0);
+        CU_ASSERT(at < 20 || st->have > st->next_position + plog_ahead_bytes_min);
+    }
+    CU_ASSERT(r.env.reads.ahead_hits >= 2);
+    CU_ASSERT_PTR_EQUAL(held.state, &held);
+    chain_free(&held.data);
+    down();
+}
+
 static void test_random_reads_nothing_ahead(void)
 {
     enum { batches = 60 };
@@ -144,18 +179,6 @@ static void test_around_the_cache(void)
     rig_read_free(&read);
     rig_batch_free(&b);
     down();
-}
-
-static void on_read(struct plog_read *read)
-{
-    read->state = read;
-}
-
-static void start(struct plog_read *read, int64_t offset, uint32_t bytes, bool min_one)
-{
-    *read = (struct plog_read){
-        .offset = offset, .max_bytes = bytes, .min_one = min_one, .done = on_read};
-    plog_read(p, read);
 }
 
 static uint32_t issued(int64_t offset)
@@ -351,7 +374,7 @@ static void test_detach_under_way(void)
     down();
 }
 
-UNIT_MAIN("plog/stream", UNIT_CASE(test_sequential), UNIT_CASE(test_random_reads_nothing_ahead),
-          UNIT_CASE(test_around_the_cache), UNIT_CASE(test_turns), UNIT_CASE(test_memory_is_short),
-          UNIT_CASE(test_many_readers), UNIT_CASE(test_large_batches), UNIT_CASE(test_errors),
-          UNIT_CASE(test_detach_under_way))
+UNIT_MAIN("plog/stream", UNIT_CASE(test_sequential), UNIT_CASE(test_cut_batches),
+          UNIT_CASE(test_random_reads_nothing_ahead), UNIT_CASE(test_around_the_cache),
+          UNIT_CASE(test_turns), UNIT_CASE(test_memory_is_short), UNIT_CASE(test_many_readers),
+          UNIT_CASE(test_large_batches), UNIT_CASE(test_errors), UNIT_CASE(test_detach_under_way))
