@@ -17,9 +17,9 @@
  * Starts EAL with this heap until the program's end; ends it, with a reason, if EAL does not start.
  * Without hugepages also where there are some: with them the heap would grow.
  */
-static inline void with_eal(uint32_t memory_mb)
+static inline void with_eal_args(uint32_t memory_mb, const char *args)
 {
-    struct eal_options options = {.memory_mb = memory_mb, .extra_args = "--no-huge"};
+    struct eal_options options = {.memory_mb = memory_mb, .extra_args = args};
     struct eal_state state;
     char why[512] = "";
     if (eal_up(&options, &state, why, sizeof(why)) != 0) {
@@ -27,6 +27,11 @@ static inline void with_eal(uint32_t memory_mb)
         exit(1);
     }
     atexit(eal_down);
+}
+
+static inline void with_eal(uint32_t memory_mb)
+{
+    with_eal_args(memory_mb, "--no-huge");
 }
 
 /* A pool of mbufs with data_bytes of room behind the usual headroom; 0: without any. */

@@ -22,7 +22,7 @@ static void up(void)
 {
     if (data_pool != NULL)
         return;
-    with_eal(heap_mb);
+    with_eal_args(heap_mb, "--no-huge --single-file-segments"); /* the latter for zero copy */
     data_pool = with_pool("frames", frame_bufs, 10240);
     ref_pool = with_pool("refs", frame_bufs, 0);
     external_info.free_cb = external_freed;
@@ -85,8 +85,9 @@ void cable_open(struct cable *c, enum cable_kind kind, uint16_t mtu, uint32_t sh
         int id = (int)getpid();
         snprintf(a, sizeof(a), "net_memif%u,role=server,id=%u,socket=sluice-test-%d-%u", 2 * number,
                  number, id, number);
-        snprintf(b, sizeof(b), "net_memif%u,role=client,id=%u,socket=sluice-test-%d-%u",
-                 2 * number + 1, number, id, number);
+        snprintf(b, sizeof(b), "net_memif%u,role=client,id=%u,socket=sluice-test-%d-%u%s",
+                 2 * number + 1, number, id, number,
+                 kind == CABLE_MEMIF_ZERO_COPY ? ",zero-copy=yes" : "");
     }
     c->a = open_port(a, mtu, shards);
     c->b = open_port(b, mtu, shards);

@@ -12,7 +12,7 @@ struct cable {
     struct port *a, *b;
 };
 
-enum cable_kind { CABLE_RING, CABLE_MEMIF };
+enum cable_kind { CABLE_RING, CABLE_MEMIF, CABLE_MEMIF_ZERO_COPY }; /* b is the client */
 
 /* Waits for the link; asserts. Names are unique in the process. */
 void cable_open(struct cable *c, enum cable_kind kind, uint16_t mtu, uint32_t shards);
