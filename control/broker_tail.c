@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "control/broker_impl.h"
+#include "storage/cache/region_owner.h"
 #include "storage/plog/tail.h"
 
 static const struct uuid *tail_id(const struct broker *b)
@@ -116,6 +117,7 @@ static int regions_make(struct broker *b)
                               cache_size(b->shards[i].cache));
         if (err)
             return err;
+        region_sign(&b->regions[i], b->logdirs->dirs[b->logdirs->metadata].path);
         b->region_count++;
     }
     return 0;

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "control/cli/capture.h"
+#include "control/cli/log_memory.h"
 #include "control/cli/log_tool.h"
 #include "control/cli/meta_dump.h"
 #include "control/cli/nic_test.h"
@@ -21,6 +22,9 @@ static const char usage[] =
     "                                    directory, one a line\n"
     "       sluice log verify [--compacted] <path> looks at every byte; names the first fault\n"
     "       sluice log stat <path>       segments, bytes, offsets, compression\n"
+    "       sluice log memory [remove <name>]      named log memory on this machine and whose it "
+    "is;\n"
+    "                                    removes what is nobody's\n"
     "       sluice stages <address>      where the time of requests goes; address: the broker's\n"
     "                                    sluice.metrics.listener\n"
     "       sluice capture [--seconds N] [--port N] [--address A] [--snap BYTES] <address> <file>\n"
@@ -145,6 +149,25 @@ static int run_nic_test(int argc, char **argv)
     return failed != 0;
 }
 
+/* log memory [remove <name>] */
+static int run_log_memory(int argc, char **argv)
+{
+    char why[8192] = "";
+    int err;
+    if (argc == 0) {
+        err = log_memory_list(fs_real(), stdout);
+    } else if (argc == 2 && strcmp(argv[0], "remove") == 0) {
+        err = log_memory_remove(fs_real(), argv[1], stdout, why, sizeof(why));
+    } else {
+        fputs(usage, stderr);
+        return 1;
+    }
+    fflush(stdout);
+    if (err)
+        fprintf(stderr, "sluice: %s\n", why[0] ? why : err_text(err));
+    return err != 0;
+}
+
 /* log <command> [--option] <path> */
 static int run_log(int argc, char **argv)
 {
@@ -181,6 +204,8 @@ int main(int argc, char **argv)
     }
     if (argc == 4 && strcmp(argv[1], "meta") == 0 && strcmp(argv[2], "dump") == 0)
         return run_meta_dump(argv[3]);
+    if (argc >= 3 && strcmp(argv[1], "log") == 0 && strcmp(argv[2], "memory") == 0)
+        return run_log_memory(argc - 3, argv + 3);
     if ((argc == 4 || argc == 5) && strcmp(argv[1], "log") == 0)
         return run_log(argc - 2, argv + 2);
     if (argc >= 3 && strcmp(argv[1], "ports") == 0)

@@ -1,4 +1,4 @@
-#include "storage/cache/region.h"
+#include "storage/cache/region_owner.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,8 +18,9 @@ struct region_header {
     uint8_t dir[16];
     uint32_t shard, shards;
     uint32_t chunks, chunk_bytes;
-    uint64_t data_at; /* offset of the first chunk */
-    uint64_t check;   /* XXH3 of what is between magic and this */
+    uint64_t data_at;                     /* offset of the first chunk */
+    uint64_t check;                       /* XXH3 of what is between magic and this */
+    char path[region_path_bytes_max + 1]; /* of the log dir, for people; not under the checksum */
 };
 
 _Static_assert(sizeof(struct region_mark) == region_mark_bytes, "a mark is a cache line");
@@ -154,6 +155,20 @@ int region_remove(struct region *r)
 {
     region_close(r);
     return r->fs->ops->remove_named(r->fs, r->name);
+}
+
+void region_sign(struct region *r, const char *path)
+{
+    struct region_header *h = (struct region_header *)r->named.p;
+    size_t n = strlen(path);
+    if (n <= region_path_bytes_max)
+        memcpy(h->path, path, n + 1);
+}
+
+const char *region_path(const struct region *r)
+{
+    const struct region_header *h = (const struct region_header *)r->named.p;
+    return memchr(h->path, '\0', sizeof(h->path)) ? h->path : "";
 }
 
 uint32_t region_count(const struct region *r)

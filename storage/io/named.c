@@ -3,14 +3,16 @@
  * mapped shared. Its pages belong to the kernel, so they stay when the process dies; they go with
  * the machine, and /dev/shm also with the container or, for an ordinary user, at logout.
  */
-#include "storage/io/io.h"
+#include "storage/io/named.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <mntent.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -18,6 +20,7 @@
 
 #include "base/err.h"
 
+#define named_prefix          "sluice-"
 #define shm_dir               "/dev/shm"
 #define initial_pid_namespace 0xEFFFFFFCU /* PROC_PID_INIT_INO, part of the kernel's ABI */
 #define ordinary_user_first   1000        /* login.defs, SYS_UID_MAX + 1 */
@@ -62,7 +65,7 @@ static uint32_t places_find(struct place *out, uint32_t max)
 
 static int place_path(const struct place *place, const char *name, char out[io_path_bytes_max])
 {
-    int n = snprintf(out, io_path_bytes_max, "%s/sluice-%s", place->dir, name);
+    int n = snprintf(out, io_path_bytes_max, "%s/" named_prefix "%s", place->dir, name);
     return n < 0 || n >= io_path_bytes_max ? ERR_TOO_LARGE : 0;
 }
 
@@ -88,6 +91,17 @@ static int file_ours(int fd, uint64_t *size)
     return 0;
 }
 
+/*
+ * Held until the memory is unmapped: the lock belongs to the open file, and the mapping keeps that,
+ * however early its descriptor is closed.
+ */
+static int file_lock(int fd)
+{
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    return errno == EWOULDBLOCK ? ERR_BUSY : err_from_errno(errno);
+}
+
 static int file_grow(int fd, uint64_t bytes)
 {
     int r;
@@ -105,6 +119,8 @@ static int map_file(const struct place *place, const char *path, uint64_t bytes,
     if (fd < 0)
         return err_from_errno(errno);
     int err = file_ours(fd, &size);
+    if (err == 0)
+        err = file_lock(fd);
     bool existed = err == 0 && size > 0; /* size 0: whoever made it died before it had its pages */
     if (err == 0 && !existed && bytes == 0)
         err = ERR_NOT_FOUND;
@@ -153,6 +169,42 @@ void named_unmap(struct fs *fs, struct fs_named *named)
     if (named->p)
         munmap(named->p, named->bytes);
     *named = (struct fs_named){0};
+}
+
+/* ---- what there is ---- */
+
+static bool file_info(const struct place *place, const char *file, struct fs_named_info *out)
+{
+    char path[io_path_bytes_max];
+    const char *name = file + strlen(named_prefix);
+    *out = (struct fs_named_info){.kind = place->kind};
+    if (strncmp(file, named_prefix, strlen(named_prefix)) != 0 || !named_name_ok(name) ||
+        place_path(place, name, path) != 0)
+        return false;
+    strcpy(out->name, name);
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return false;
+    bool ours = file_ours(fd, &out->bytes) == 0;
+    out->in_use = file_lock(fd) == ERR_BUSY;
+    close(fd);
+    return ours;
+}
+
+void named_list(named_list_fn *fn, void *ctx)
+{
+    struct place places[4];
+    uint32_t n = places_find(places, sizeof(places) / sizeof(places[0]));
+    for (uint32_t i = 0; i < n; i++) {
+        struct fs_named_info info;
+        const struct dirent *e;
+        DIR *dir = opendir(places[i].dir);
+        while (dir && (e = readdir(dir)) != NULL)
+            if (file_info(&places[i], e->d_name, &info) && fn(ctx, &info))
+                break;
+        if (dir)
+            closedir(dir);
+    }
 }
 
 int named_remove(struct fs *fs, const char *name)
