@@ -249,6 +249,42 @@ def test_disk_filled_by_others(context):
         equal(broker.stop(), 0, "exit status")
 
 
+@needs("sluice")
+def test_disk_read_only(context):
+    """A start on a log dir that is mounted read-only (the kernel refuses to remount it under open
+    files): that one is offline, with a line, the other goes on, and nothing of it is lost."""
+    with mounted("40m") as broker:
+        with broker.connect() as c:
+            bad = topic_in_b(c, broker, "ro")
+            acked = [os.urandom(200_000) for _ in range(5)]
+            for value in acked:
+                equal(put(c, "ro", bad, value)["errorCode"], 0, "before")
+        equal(broker.stop(), 0, "exit status")
+        remount(broker, "ro")
+        broker.start()
+        check(f"{broker.folder}/b" in broker.said() and "it is offline" in broker.said(),
+              f"the log does not say it: {broker.said()[-600:]}")
+        with broker.connect() as c:
+            until(lambda: put(c, "ro", 1 - bad, b"still")["errorCode"] == 0, 20,
+                  what="the other log dir")
+            equal(log_dirs(c), {"a": 0, "b": STORAGE_ERROR}, "DescribeLogDirs")
+            check(put(c, "ro", bad, b"no")["errorCode"] in (STORAGE_ERROR, 6), "an ack of b")
+            equal(values(c, "ro", 1 - bad), [b"still"], "its records")
+        broker.stop()
+        remount(broker, "rw")
+        broker.start()
+        with broker.connect() as c:
+            client.wait_topic(c, "ro", 2)
+            equal(values(c, "ro", bad), acked, "acked records")
+            equal(put(c, "ro", bad, b"again")["errorCode"], 0, "writable again")
+        equal(broker.stop(), 0, "exit status")
+
+
+def remount(broker, how):
+    subprocess.run(["nsenter", "-m", "-t", str(broker.holder.pid), "mount", "-o",
+                    f"remount,{how}", str(broker.folder / "b")], check=True)
+
+
 def reserve_back(broker):
     return lambda: (broker.seen() / "sluice-reserve").exists()
 
