@@ -14,9 +14,9 @@ RECOMPRESS = "batches are kept as the producer made them, whatever the topic's c
 
 KNOWN = [
     (r"api_versions: range of (CreateTopics|DeleteTopics|OffsetForLeaderEpoch|DescribeConfigs|"
-     r"DescribeLogDirs) .*", OLDER),
+     r"DescribeLogDirs|OffsetCommit) .*", OLDER),
     (r"removed_versions: (CreateTopics|DeleteTopics|DescribeConfigs|DescribeLogDirs|"
-     r"OffsetForLeaderEpoch) v\d+ .*", OLDER),
+     r"OffsetForLeaderEpoch|OffsetCommit) v\d+ .*", OLDER),
     (r"api_versions: answer .*\.(finalized|supported)Features\[\]", FEATURES),
     (r"bad_batches: (good )?(after )?(deltas not in order|delta twice|delta gap|delta not from zero)"
      r".*", CHECKED),

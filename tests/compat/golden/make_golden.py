@@ -31,7 +31,7 @@ APIS = {
     "ListPartitionReassignments": (0, 0), "DescribeCluster": (0, 2),
     "DescribeProducers": (0, 0), "DescribeTopicPartitions": (0, 0),
     "JoinGroup": (0, 9), "SyncGroup": (0, 5), "Heartbeat": (0, 4), "LeaveGroup": (0, 5),
-    "OffsetCommit": (2, 10), "OffsetFetch": (1, 10), "OffsetDelete": (0, 0),
+    "OffsetCommit": (1, 10), "OffsetFetch": (1, 10), "OffsetDelete": (0, 0),
     "DeleteGroups": (0, 2), "ListGroups": (0, 5), "DescribeGroups": (0, 6),
     "ConsumerGroupHeartbeat": (0, 1), "ConsumerGroupDescribe": (0, 1),
     "ListConfigResources": (0, 1),

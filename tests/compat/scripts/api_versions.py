@@ -73,7 +73,7 @@ def removed_versions(s):
     """Versions of 3.9 that 4.0 removed: stock Kafka 4.3 closes the connection."""
     for name, high in (("ListOffsets", 0), ("CreateTopics", 1), ("DeleteTopics", 0),
                        ("DescribeConfigs", 0), ("DescribeLogDirs", 0),
-                       ("OffsetForLeaderEpoch", 1)):
+                       ("OffsetForLeaderEpoch", 1), ("OffsetCommit", 1), ("OffsetFetch", 0)):
         for version in range(high + 1):
             frame = s.connection().frame(name, version, Bytes(bytes(16)))
             s.raw(f"{name} v{version}", struct.pack(">i", len(frame)) + frame)

@@ -375,7 +375,7 @@ struct rig_call *rig_commit(struct rig *r, int16_t version, const char *group, s
     struct offset_commit_request_topic *t = arena_calloc(&call->arena, 1, sizeof(*t));
     struct offset_commit_request_partition *p = arena_calloc(&call->arena, 1, sizeof(*p));
     offset_commit_request_init(req);
-    *p = (struct offset_commit_request_partition){partition, offset, 5, STR("note")};
+    *p = (struct offset_commit_request_partition){partition, offset, 5, -1, STR("note")};
     t->name = version < 10 ? str_from(topic) : STR("");
     t->topic_id = version < 10 ? UUID_ZERO : rig_topic_id(topic);
     t->partitions = p;

@@ -138,7 +138,8 @@ static void send_commit(struct sim *s, struct sim_bot *b, struct sim_group *g, i
     call->max_generation = g->max_generation;
     call->deletions = g->deletions;
     g->issued[partition] = call->value;
-    *t->partitions = (struct offset_commit_request_partition){partition, call->value, -1, STR_NULL};
+    *t->partitions =
+        (struct offset_commit_request_partition){partition, call->value, -1, -1, STR_NULL};
     t->n_partitions = 1;
     t->name = STR("t0");
     req->group_id = text(call, g->name);

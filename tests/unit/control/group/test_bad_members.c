@@ -289,7 +289,7 @@ static void test_kept_of_zero_and_years(void)
         char group[8];
         snprintf(group, sizeof(group), "g%d", i);
         struct rig_call *call = rig_call(&r, API_OffsetCommit, 4);
-        struct offset_commit_request_partition part = {0, 5, -1, STR("")};
+        struct offset_commit_request_partition part = {0, 5, -1, -1, STR("")};
         struct offset_commit_request_topic t = {STR("t0"), UUID_ZERO, &part, 1};
         struct offset_commit_request req;
         offset_commit_request_init(&req);

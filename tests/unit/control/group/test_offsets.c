@@ -12,7 +12,7 @@ static void commit_simple(struct rig *r, const char *group, const char *topic, i
 
 static void test_versions(void)
 {
-    for (int16_t v = 2; v <= 10; v++) {
+    for (int16_t v = 1; v <= 10; v++) {
         struct rig r;
         rig_init(&r, unit_seed());
         struct rig_call *call = rig_commit(&r, v, "g", STR(""), -1, "t1", 2, 77);
@@ -67,8 +67,8 @@ static int16_t commit_metadata(struct rig *r, uint32_t bytes, bool wide)
     char *text = arena_alloc(&call->arena, bytes);
     for (uint32_t i = 0; i < bytes; i++)
         text[i] = wide ? "\xf0\x9f\x98\x80"[i % 4] : 'x';
-    struct offset_commit_request_partition parts[2] = {{0, 1, -1, {text, bytes}},
-                                                       {1, 2, -1, STR_NULL}};
+    struct offset_commit_request_partition parts[2] = {{0, 1, -1, -1, {text, bytes}},
+                                                       {1, 2, -1, -1, STR_NULL}};
     struct offset_commit_request_topic t = {STR("t0"), UUID_ZERO, parts, 2};
     struct offset_commit_request req;
     offset_commit_request_init(&req);
@@ -234,6 +234,39 @@ static void test_expiry(void)
     rig_free(&r);
 }
 
+/* Version 1 tells for each offset when it is from; -1: now. Expiry counts from then. */
+static void test_expiry_from_timestamp(void)
+{
+    struct rig r;
+    rig_init(&r, unit_seed());
+    r.options.settings.offsets_retention_ms = 7 * DAY_MS;
+    r.options.settings.offsets_retention_check_ms = DAY_MS / 24;
+    CU_ASSERT_EQUAL(coordinator_set_settings(r.c, &r.options.settings), 0);
+    rig_restart(&r);
+    struct rig_call *call = rig_call(&r, API_OffsetCommit, 1);
+    struct offset_commit_request_partition p[2] = {{0, 1, -1, r.now.wall_ms - 6 * DAY_MS, STR_NULL},
+                                                   {1, 2, -1, -1, STR_NULL}};
+    struct offset_commit_request_topic topic = {STR("t1"), UUID_ZERO, p, 2};
+    struct offset_commit_request req;
+    offset_commit_request_init(&req);
+    req.group_id = STR("old");
+    req.member_id = STR("");
+    req.topics = &topic;
+    req.n_topics = 1;
+    coordinator_offset_commit(r.c, &call->call, &req, r.now);
+    rig_pump(&r);
+    CU_ASSERT_EQUAL(rig_commit_error(call), 0);
+    CU_ASSERT_EQUAL(rig_fetch(&r, "old", "t1", 0), 1);
+    r.now.mono_ns += 2 * DAY_MS * 1000000;
+    r.now.wall_ms += 2 * DAY_MS;
+    coordinator_tick(r.c, r.now);
+    rig_pump(&r);
+    CU_ASSERT_EQUAL(rig_fetch(&r, "old", "t1", 0), -1);
+    CU_ASSERT_EQUAL(rig_fetch(&r, "old", "t1", 1), 2);
+    CU_ASSERT_TRUE(rig_same_after_replay(&r));
+    rig_free(&r);
+}
+
 /* While consumers are there, offsets of topics that they do not read expire, others stay. */
 static void test_expiry_subscribed(void)
 {
@@ -251,7 +284,7 @@ static void test_expiry_subscribed(void)
                         0);
     /* Versions 2 to 4 may bring a retention of their own. */
     struct rig_call *call = rig_call(&r, API_OffsetCommit, 4);
-    struct offset_commit_request_partition p = {1, 9, -1, STR_NULL};
+    struct offset_commit_request_partition p = {1, 9, -1, -1, STR_NULL};
     struct offset_commit_request_topic topic = {STR("t1"), UUID_ZERO, &p, 1};
     struct offset_commit_request req;
     offset_commit_request_init(&req);
@@ -325,5 +358,6 @@ static void test_durability(void)
 
 UNIT_MAIN("group offsets", UNIT_CASE(test_versions), UNIT_CASE(test_errors),
           UNIT_CASE(test_metadata_limit), UNIT_CASE(test_fetch), UNIT_CASE(test_delete),
-          UNIT_CASE(test_delete_connect), UNIT_CASE(test_expiry), UNIT_CASE(test_expiry_subscribed),
+          UNIT_CASE(test_delete_connect), UNIT_CASE(test_expiry),
+          UNIT_CASE(test_expiry_from_timestamp), UNIT_CASE(test_expiry_subscribed),
           UNIT_CASE(test_topics_deleted), UNIT_CASE(test_durability))
