@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "dataplane/nic/guard.h"
 #include "dataplane/nic/offload.h"
 #include "dataplane/nic/port_impl.h"
 #include "dataplane/nic/steer.h"
@@ -24,7 +25,8 @@ struct lane {
     uint32_t frame_max;
     uint32_t pending_first, pending_count; /* ring of frames that wait for the driver */
     struct rte_mbuf *pending[lane_pending_max];
-    uint64_t woken; /* shards given frames since the last flush */
+    struct guard *guard; /* NULL: the driver takes nothing away while it is polled */
+    uint64_t woken;      /* shards given frames since the last flush */
     struct capture *capture;
     int64_t wall_offset_ns, now_ns;
     int64_t stuck_ns; /* when the driver began to take nothing; 0: it takes */
@@ -63,6 +65,8 @@ int lane_new(struct lane **out, const struct lane_options *options)
     l->tx_queue = l->rx_queue;
     l->tx_via = l->shard % queues;
     l->must_copy = p->quirks->own_linear;
+    if (p->quirks->close_races && l->rx_queue >= 0)
+        l->guard = guard_of(p->id, (uint16_t)l->rx_queue);
     l->eal_memory = p->quirks->zero_copy_arg && strstr(p->report.device, "zero-copy=yes") != NULL;
     l->steer = l->shards > 1 && !p->report.steered;
     l->frame_max = (uint32_t)p->report.mtu + link_bytes_max;
@@ -141,6 +145,16 @@ static void wake_others(struct lane *l)
         l->options.wake(l->options.ctx, (uint32_t)__builtin_ctzll(l->woken));
 }
 
+static uint16_t receive_burst(struct lane *l, struct rte_mbuf **frames, uint16_t n)
+{
+    if (l->guard == NULL)
+        return rte_eth_rx_burst(l->port->id, (uint16_t)l->rx_queue, frames, n);
+    guard_enter(l->guard);
+    n = rte_eth_rx_burst(l->port->id, (uint16_t)l->rx_queue, frames, n);
+    guard_leave(l->guard);
+    return n;
+}
+
 uint32_t lane_receive(struct lane *l, struct rte_mbuf **frames, uint32_t max)
 {
     CHECK(max <= lane_burst_max);
@@ -152,7 +166,7 @@ uint32_t lane_receive(struct lane *l, struct rte_mbuf **frames, uint32_t max)
     }
     if (l->rx_queue >= 0 && n < max) {
         uint16_t room = (uint16_t)(max - n);
-        uint16_t got = rte_eth_rx_burst(l->port->id, (uint16_t)l->rx_queue, frames + n, room);
+        uint16_t got = receive_burst(l, frames + n, room);
         l->more |= got == room;
         for (uint16_t i = 0; i < got; i++) { /* headers and the start of what follows */
             const uint8_t *p = rte_pktmbuf_mtod(frames[n + i], const uint8_t *);
@@ -281,6 +295,16 @@ static void check_stuck(struct lane *l, uint32_t sent)
     }
 }
 
+static uint16_t send_burst(struct lane *l, struct rte_mbuf **frames, uint16_t n)
+{
+    if (l->guard == NULL)
+        return rte_eth_tx_burst(l->port->id, (uint16_t)l->tx_queue, frames, n);
+    guard_enter(l->guard);
+    n = rte_eth_tx_burst(l->port->id, (uint16_t)l->tx_queue, frames, n);
+    guard_leave(l->guard);
+    return n;
+}
+
 uint32_t lane_flush(struct lane *l)
 {
     if (l->tx_queue < 0) {
@@ -293,8 +317,7 @@ uint32_t lane_flush(struct lane *l)
     while (l->pending_count > 0) {
         uint32_t line = lane_pending_max - l->pending_first; /* up to the ring's end */
         uint32_t n = l->pending_count < line ? l->pending_count : line;
-        uint16_t taken = rte_eth_tx_burst(l->port->id, (uint16_t)l->tx_queue,
-                                          l->pending + l->pending_first, (uint16_t)n);
+        uint16_t taken = send_burst(l, l->pending + l->pending_first, (uint16_t)n);
         l->pending_first = (l->pending_first + taken) % lane_pending_max;
         l->pending_count -= taken;
         sent += taken;

@@ -14,6 +14,7 @@ import tempfile
 import time
 import traceback
 
+from cable import Cable
 from lab import Broker, Failed, Namespace, cannot, check, free_port, lines, round_trip, run
 from wired import WiredTap, WiredXdp
 
@@ -284,7 +285,7 @@ class Refusals:
 
 
 GROUPS = (("tap", Tap, (1,)), ("tap-shards", Tap, (2,)), ("xdp", Xdp, ()), ("wire", WiredTap, ()),
-          ("wire-jumbo", WiredXdp, ()), ("nic", Nic, ()), ("refusals", Refusals, ()))
+          ("wire-jumbo", WiredXdp, ()), ("nic", Nic, ()), ("cable", Cable, ()), ("refusals", Refusals, ()))
 
 
 def run_group(name, kind, more, binary, pattern, counts):
