@@ -29,7 +29,7 @@ def offsets_of(raw, groups):
     return found
 
 
-@needs("long")
+@needs("slow")
 def test_ten_thousand_groups(context):
     """They commit, are listed, survive a restart, and are deleted; what they take is bounded."""
     broker = context.fresh(overrides={"offsets.topic.num.partitions": "5"})

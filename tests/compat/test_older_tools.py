@@ -51,11 +51,11 @@ def generation(context, version):
     run(context, version, "topics", "--delete", "--topic", topic)
 
 
-@needs("java", "long")
+@needs("java", "slow")
 def test_older_tools_2_8(context):
     generation(context, "2.8.2")
 
 
-@needs("java", "long")
+@needs("java", "slow")
 def test_older_tools_3_9(context):
     generation(context, "3.9.1")
