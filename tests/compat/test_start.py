@@ -75,7 +75,7 @@ def test_start_with_shipped_properties(context):
     folder = Path(tempfile.mkdtemp(prefix="compat-shipped-"))
     text = SHIPPED.read_text().replace("/tmp/kraft-combined-logs", str(folder / "data"))
     path = folder / "server.properties"
-    path.write_text(text.replace("9092", str(port)).replace("9093", str(other)))
+    path.write_text(re.sub("9092|9093", lambda m: str(port if m[0] == "9092" else other), text))
     process = run_until_ready([brokers.SLUICED, path], folder, "the ready line")
     try:
         with client.Client(f"127.0.0.1:{port}") as c:
