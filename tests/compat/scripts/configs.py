@@ -1,5 +1,5 @@
 """DescribeConfigs, IncrementalAlterConfigs, AlterConfigs; the configs in CreateTopics' answer."""
-import time
+import itertools
 
 TOPIC, BROKER, LOGGER, CLIENT_METRICS, GROUP = 2, 4, 8, 16, 32
 SET, DELETE, APPEND, SUBTRACT = range(4)
@@ -89,6 +89,16 @@ def look(s, name, topic, *keys):
 
 def alter_topic_configs(s):
     """IncrementalAlterConfigs of topics: the four operations, good and bad."""
+    s.create("alter-last")
+    marks = itertools.count(1)
+
+    def settled():
+        """What was changed before shows: stock Kafka answers first, and applies changes in their order."""
+        mark = str(next(marks))
+        s.quiet("IncrementalAlterConfigs", 1, {"validateOnly": False, "resources": [
+            {"resourceType": TOPIC, "resourceName": "alter-last", "configs": [
+                {"name": "retention.ms", "configOperation": SET, "value": mark}]}]})
+        s.wait_config(TOPIC, "alter-last", "retention.ms", mark)
     for v in s.versions("IncrementalAlterConfigs"):
         t = f"alter{v}"
         s.create(t)
@@ -97,8 +107,7 @@ def alter_topic_configs(s):
             alter(s, name, v, (TOPIC, t, [(key, operation, value)]), **more)
             if wait is not None:
                 s.wait_config(TOPIC, t, key, wait)
-            elif operation == DELETE:
-                time.sleep(0.5)  # stock shows it a moment later, and the value may be the same
+            settled()
             look(s, name, t, key)
         one("set", "retention.ms", SET, "1234567", "1234567")
         one("set again", "retention.ms", SET, "7654321", "7654321")
