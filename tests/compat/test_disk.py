@@ -146,7 +146,7 @@ def test_disk_full(context):
 
 
 def fill(c, topic, partition, most=200):
-    """Records of 300 KB until one is refused: (values acked, the refusal)."""
+    """Records of 300 KB until one is refused: (values acked, the refusal). No faster than the disk is looked at."""
     acked = []
     for number in range(most):
         value = b"%d " % number + os.urandom(300_000)
@@ -154,6 +154,7 @@ def fill(c, topic, partition, most=200):
         if part["errorCode"]:
             return acked, part
         acked.append(value)
+        time.sleep(0.05)
     raise AssertionError("nothing is refused")
 
 
@@ -186,7 +187,7 @@ def test_disk_low_water(context):
                             if x.startswith(f'{name}{{log_dir="{broker.folder}/b"}}'))
             return float(line.split()[-1])
         ballast = topic_in_b(c, broker, "ballast")
-        for _ in range(30):
+        for _ in range(36):
             equal(put(c, "ballast", ballast, os.urandom(300_000))["errorCode"], 0, "ballast")
         part = topic_in_b(c, broker, "low")
         acked, refused = fill(c, "low", part)
