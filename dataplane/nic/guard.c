@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "dataplane/nic/port.h"
 
-/* The one table of the process beside EAL's own: the driver calls back with nothing of ours. */
+/* Of the whole process, like EAL's ports: the driver calls back with nothing of ours. */
 static struct guard guards[RTE_MAX_ETHPORTS][port_queues_max];
 
 struct guard *guard_of(uint16_t port, uint16_t queue)

@@ -24,12 +24,14 @@ void time_index_add(struct index *x, int64_t timestamp_ms, uint32_t relative)
     x->entries++;
 }
 
-uint32_t offset_index_lookup(const struct index *x, uint32_t relative)
+/* Where the last entry begins whose `key` is at most this; 0: there is none. Both keys of an entry rise. */
+static uint32_t position_at_most(const struct index *x, uint32_t most,
+                                 uint32_t (*key)(const struct index *, uint32_t))
 {
     uint32_t low = 0, high = x->entries; /* the answer is the last one before high */
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
-        if (offset_index_relative(x, mid) <= relative)
+        if (key(x, mid) <= most)
             low = mid + 1;
         else
             high = mid;
@@ -37,17 +39,14 @@ uint32_t offset_index_lookup(const struct index *x, uint32_t relative)
     return low == 0 ? 0 : offset_index_position(x, low - 1);
 }
 
+uint32_t offset_index_lookup(const struct index *x, uint32_t relative)
+{
+    return position_at_most(x, relative, offset_index_relative);
+}
+
 uint32_t offset_index_before(const struct index *x, uint32_t position)
 {
-    uint32_t low = 0, high = x->entries; /* the answer is the last one before high */
-    while (low < high) {
-        uint32_t mid = low + (high - low) / 2;
-        if (offset_index_position(x, mid) <= position)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low == 0 ? 0 : offset_index_position(x, low - 1);
+    return position_at_most(x, position, offset_index_position);
 }
 
 bool time_index_lookup(const struct index *x, int64_t timestamp_ms, uint32_t *relative)
