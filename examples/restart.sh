@@ -13,11 +13,12 @@ cleanup() {
 trap cleanup EXIT
 
 start() {
+    rm -f "$WORK/out" # the one before said "ready" too
     "$ROOT/build/sluiced" --override "log.dirs=$WORK/data" --override "listeners=PLAINTEXT://127.0.0.1:$PORT" \
         >"$WORK/out" 2>>"$WORK/log" &
     PID=$!
     for _ in $(seq 200); do
-        grep -q '^sluiced ready' "$WORK/out" && return 0
+        grep -qs '^sluiced ready' "$WORK/out" && return 0
         kill -0 "$PID" 2>/dev/null || { tail "$WORK/log" >&2; fail "the broker did not start"; }
         sleep 0.1
     done
