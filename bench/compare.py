@@ -24,12 +24,14 @@ from pathlib import Path
 import peers
 import programs
 import report
+import starts
 from peers.sluice import between
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results"
 FREE_DISK_SHARE = 4  # a turn is not started with less than four times what the last one wrote
 LEADERS_WAIT_S = 60
+PARTITIONS_AT_ONCE = 1000
 BENCH_INTERRUPTED = 130  # sluice-bench, after SIGINT
 LOAD_AT_START = os.getloadavg()
 QUICK = {"rounds": 3, "seconds": 1.5, "warmup": 0.5, "names": ["P16K", "P1", "L1", "E2E"]}
@@ -104,6 +106,18 @@ def request(broker, api, version, body):
         return c.request(api, version, body)
 
 
+def make_topic(broker, topic, partitions):
+    """In steps: stock Kafka's controller takes no more than 10,000 changes at once."""
+    step = min(partitions, PARTITIONS_AT_ONCE)
+    request(broker, "CreateTopics", 5, {"topics": [{
+        "name": topic, "numPartitions": step, "replicationFactor": 1, "assignments": [], "configs": []}], "timeoutMs": 30000})
+    wait_served(broker, topic, step)
+    for count in range(step + PARTITIONS_AT_ONCE, partitions + PARTITIONS_AT_ONCE, PARTITIONS_AT_ONCE):
+        request(broker, "CreatePartitions", 3, {"topics": [{"name": topic, "count": min(count, partitions), "assignments": None}],
+                                                "timeoutMs": 30000, "validateOnly": False})
+        wait_served(broker, topic, min(count, partitions))
+
+
 def delete(broker, topic):
     if broker.topics and broker.process.poll() is None:
         request(broker, "DeleteTopics", 5, {"topicNames": [topic], "timeoutMs": 30000})
@@ -122,29 +136,36 @@ def wait_served(broker, topic, partitions):
     time.sleep(0.5)
 
 
+def measured(broker, row, options, seconds, topic, warmup):
+    """The load of a row on its topic, with the stage clocks of the time between."""
+    if row["load"] in ("start", "memory"):
+        r = starts.restart(broker, topic, options["partitions"])
+        return r if row["load"] == "start" else starts.after_load(
+            broker, r, lambda: bench("produce", broker, options, seconds))
+    if "fill" in row:
+        bench("produce", broker, dict(row["fill"], topic=topic, warmup=0), 60)
+    clocks = broker.stages() if hasattr(broker, "stages") else {}
+    if row["load"] == "tool":
+        r = program(broker, row, options, seconds, topic)
+    else:
+        r = bench(row["load"], broker, dict(options, warmup=warmup), seconds)
+    if clocks:
+        r["stages"] = between(clocks, broker.stages())
+    return r
+
+
 def turn(broker, row, seconds, topic, warmup=1):
     options = dict(row["options"])
     if row["load"] == "idle":
         return bench("idle", broker, options, seconds)
     if broker.topics:
         partitions = options.get("partitions", 1)
-        request(broker, "CreateTopics", 5, {"topics": [{
-            "name": topic, "numPartitions": partitions, "replicationFactor": 1, "assignments": [], "configs": []}],
-            "timeoutMs": 30000})
-        wait_served(broker, topic, partitions)
+        make_topic(broker, topic, partitions)
         options["topic"] = topic
     elif row["load"] == "produce":
         options["setup"] = 0
     try:
-        if "fill" in row:
-            bench("produce", broker, dict(row["fill"], topic=topic, warmup=0), 60)
-        clocks = broker.stages() if hasattr(broker, "stages") else {}
-        if row["load"] == "tool":
-            r = program(broker, row, options, seconds, topic)
-        else:
-            r = bench(row["load"], broker, dict(options, warmup=warmup), seconds)
-        if clocks:
-            r["stages"] = between(clocks, broker.stages())
+        r = measured(broker, row, options, seconds, topic, warmup)
     except BaseException:
         with contextlib.suppress(Exception):  # what went wrong first is what counts
             delete(broker, topic)

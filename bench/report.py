@@ -40,6 +40,10 @@ COLUMNS = {
     "idle": [("share of a core", "broker_core_share", "less"),
              ("bytes a connection", "broker_bytes_per_connection", "less")],
 }
+COLUMNS["start"] = [("s to ready", "ready_s", "less"), ("MiB of its own", "own_mib", "less"),
+                    ("MiB in shared memory", "pools_mib", "less")]
+COLUMNS["memory"] = [("MiB of its own", "own_mib", "less"), ("MiB before the load", "started_mib", "less"),
+                     ("MiB in shared memory", "pools_mib", "less")]
 COLUMNS["fetch"] = COLUMNS["produce"]
 COLUMNS["e2e"] = COLUMNS["produce"][1:]
 COLUMNS["mixed"] = COLUMNS["produce"] + [("consumed/s", "fetch/records_per_s", "more")]

@@ -23,9 +23,9 @@ class Wrapped:
     """A broker of the client tests' harness, as self.inner."""
     topics = True
 
-    def start(self):
+    def start(self, *how):
         self.inner.folder.mkdir(parents=True, exist_ok=True)
-        self.inner.start()
+        self.inner.start(*how)
         self.process, self.port = self.inner.process, self.inner.port
 
     def connect(self):

@@ -121,21 +121,21 @@ class Broker:
     def running(self):
         return self.process is not None and self.process.poll() is None
 
-    def start(self):
+    def start(self, poll_s=0.05, wait_s=START_SECONDS):
         assert not self.running()
         with self.output.open("ab") as out:
             begin = out.tell()
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=out,
                                             stderr=subprocess.STDOUT, cwd=self.folder)
-        end = time.monotonic() + START_SECONDS
+        end = time.monotonic() + wait_s
         while not self._is_ready(begin):
             if not self.running():
                 raise StartFailed(f"{self.kind} ended with {self.process.returncode}:\n"
                                   f"{self.log_text(2000)}")
             if time.monotonic() > end:
-                raise StartFailed(f"{self.kind} not ready in {START_SECONDS} s:\n"
+                raise StartFailed(f"{self.kind} not ready in {wait_s} s:\n"
                                   f"{self.log_text(2000)}")
-            time.sleep(0.05)
+            time.sleep(poll_s)
         return self
 
     def stop(self, timeout=60):
