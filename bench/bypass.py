@@ -7,6 +7,7 @@ rounds and their range, and what GOALS asks; bench/results/bypass.json holds eve
 the cable is a socket in a temporary folder. --realtime (root) keeps other work off both cores while a turn runs.
 """
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -109,8 +110,9 @@ class Turn:
     def realtime(self, pid):
         """The threads that poll; those that write to disk or answer the cable's other end stay as they are."""
         for task in Path(f"/proc/{pid}/task").iterdir() if self.o.realtime else ():
-            if not (task / "comm").read_text().startswith(("eal-", "iou-", "control", "worker")):
-                subprocess.run(["chrt", "-r", "-p", "1", task.name], capture_output=True)
+            with contextlib.suppress(OSError):  # a short load may have ended
+                if not (task / "comm").read_text().startswith(("eal-", "iou-", "control", "worker")):
+                    subprocess.run(["chrt", "-r", "-p", "1", task.name], capture_output=True)
 
     def run_load(self, load, options, timed=True):
         ports = self.port("client", THEIRS, ",zero-copy=yes")

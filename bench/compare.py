@@ -49,7 +49,7 @@ def arguments():
     p = argparse.ArgumentParser(prog="./dev compare", description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--rounds", type=int, default=3, help="at least 3 for a figure (default 3)")
-    p.add_argument("--seconds", type=float, default=4, help="of each turn (default 4)")
+    p.add_argument("--seconds", type=float, default=3, help="of each turn (default 3)")
     p.add_argument("--durability", choices=("os", "fsync"), default="os")
     p.add_argument("--against", default="kafka,null",
                    help=f"peers, comma-separated, of {', '.join(peers.NAMES)} (default kafka,null)")

@@ -18,7 +18,8 @@ class Peer(Wrapped):
         self.promise = f"{durability}, {os.cpu_count()} cores, heap 1 GiB"
         # The harness wants a broker that died to be forgotten soon; here Kafka's own defaults hold, or a busy machine
         # makes its controller think that it is gone.
-        own = {"broker.session.timeout.ms": "9000", "broker.heartbeat.interval.ms": "2000"}
+        own = {"broker.session.timeout.ms": "9000", "broker.heartbeat.interval.ms": "2000",
+               "controlled.shutdown.enable": "true"}
         self.inner = brokers.StockKafka({**own, **flush}, folder)
         quick = self.inner.command
         self.inner.command = lambda: self.full_speed(quick())
