@@ -19,6 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import compare
+
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 OURS, THEIRS = "10.9.0.2", "10.9.0.1"
@@ -55,6 +57,7 @@ def arguments():
     p.add_argument("--seconds", type=float, default=3, help="of each turn (default 3)")
     p.add_argument("--cores", default="0,1", help="of the broker and of the load (default 0,1)")
     p.add_argument("--realtime", action="store_true", help="both processes above all others while a turn runs (root)")
+    p.add_argument("--results", type=Path, default=ROOT / "bench" / "results", help="folder for the results (default bench/results)")
     p.add_argument("row", nargs="*", help=f"default: all of {', '.join(ROWS)}")
     o = p.parse_args()
     o.cores = o.cores.split(",")
@@ -171,14 +174,14 @@ def shown(v, key):
     return f"{v / 1e6:.2f}M"
 
 
-def table(runs):
-    print(f"\n{'row':12} {'median':>10} {'least':>10} {'most':>10} {'p99 us':>8}  {'goal':20} against the yardstick")
-    yard = {}
+def summary(runs):
+    """[row, median, least, most (as text), p99 us, goal, ratio to its yardstick as text] of each row that has figures."""
+    rows, yard = [], {}
     for name, results in runs.items():
-        server, load, options, _, key, goal = ROWS[name]
+        key, goal = ROWS[name][4:]
         got = [v for v in (value(r, key) for r in results) if v is not None]
         if not got:
-            print(f"{name:12} {'failed':>10}")
+            rows.append([name, "failed", "", "", "", goal, ""])
             continue
         m = statistics.median(got)
         p99 = [r[-1]["latency_us"]["p99"] for r in results if r[-1].get("latency_us", {}).get("p99")]
@@ -186,15 +189,22 @@ def table(runs):
             yard[name] = m
         base = {"TE32": "frames32", "TE256": "frames256"}.get(name, "null " + name)
         ratio = f"{m / yard[base]:.3f} of {base}" if base in yard and yard[base] else ""
-        print(f"{name:12} {shown(m, key):>10} {shown(min(got), key):>10} {shown(max(got), key):>10} "
-              f"{statistics.median(p99) if p99 else 0:8.1f}  {goal:20} {ratio}")
+        rows.append([name, shown(m, key), shown(min(got), key), shown(max(got), key),
+                     f"{statistics.median(p99):.1f}" if p99 else "-", goal, ratio])
+    return rows
+
+
+def table(runs):
+    print(f"\n{'row':12} {'median':>10} {'least':>10} {'most':>10} {'p99 us':>8}  {'goal':20} against the yardstick")
+    for name, middle, least, most, p99, goal, ratio in summary(runs):
+        print(f"{name:12} {middle:>10} {least:>10} {most:>10} {p99:>8}  {goal:20} {ratio}")
 
 
 def main():
     o = arguments()
     names = o.row or list(ROWS)
     runs = {name: [] for name in names}
-    failed = 0
+    failed, others = 0, compare.busy_with_others()
     for i in range(o.rounds):
         for name in names:
             try:
@@ -204,12 +214,11 @@ def main():
                 failed += 1
                 print(f"round {i + 1} {name}: FAILED: {e}", flush=True)
     table(runs)
-    results = ROOT / "bench" / "results"
-    results.mkdir(exist_ok=True)
-    (results / "bypass.json").write_text(json.dumps({
+    o.results.mkdir(parents=True, exist_ok=True)
+    (o.results / "bypass.json").write_text(json.dumps({
         "rounds": o.rounds, "seconds": o.seconds, "cores": o.cores, "realtime": o.realtime,
-        "load_average": os.getloadavg(), "rows": runs}, indent=1))
-    print(f"\nload average {os.getloadavg()[0]:.1f}; every run: bench/results/bypass.json")
+        "busy_before": others, "rows": runs}, indent=1))
+    print(f"\nothers used {others:.0%} of the processors before; every run: {os.path.relpath(o.results / 'bypass.json')}")
     return 1 if failed else 0
 
 

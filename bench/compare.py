@@ -246,6 +246,20 @@ def run(options, started, folder, everything, say):
     return "; ".join(failed)
 
 
+def processor():
+    """Of all cores since the start of the machine, in ticks: all, idle, taken by the hypervisor."""
+    ticks = [int(x) for x in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return sum(ticks), ticks[3] + ticks[4], ticks[7]
+
+
+def busy_with_others(seconds=2):
+    """The share of the processors that others use, the hypervisor included, while nothing of ours runs."""
+    before = processor()
+    time.sleep(seconds)
+    everything, idle, _ = (b - a for a, b in zip(before, processor()))
+    return round(1 - idle / max(everything, 1), 3)
+
+
 def machine(options, started):
     model = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                   if line.startswith("model name")), platform.machine())
@@ -280,9 +294,10 @@ def main():
     (ROOT / "build").mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="compare-", dir=ROOT / "build"))
     started, everything, failure, about = {}, {}, None, {}
+    others, ticks = busy_with_others(), processor()
     try:
         started = start_all(options, folder, say)
-        about = machine(options, started)
+        about = machine(options, started) | {"busy_before": others}
         failure = run(options, started, folder, everything, say) or None
     except KeyboardInterrupt:
         failure = "interrupted"
@@ -295,6 +310,8 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
     everything = {n: e for n, e in everything.items() if e["rounds"].get("sluice")}
     if everything:
+        spent = [b - a for a, b in zip(ticks, processor())]
+        about["stolen_share"] = round(spent[2] / max(spent[0], 1), 3)
         options.results.mkdir(parents=True, exist_ok=True)
         report.write(options.results, about, everything, failure)
         print(f"report: {os.path.relpath(options.results / 'compare.html')}, compare.md, compare.json"

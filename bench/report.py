@@ -107,13 +107,20 @@ def text_rows(name, entry):
     return "\n".join(lines)
 
 
+def noise(about):
+    if "stolen_share" not in about:
+        return ""
+    return (f"Others used {about['busy_before']:.0%} of the processors before the run; the hypervisor took "
+            f"{about['stolen_share']:.0%} of them in it.")
+
+
 def markdown(about, everything, failure):
     out = ["# Comparison", ""]
     if failure:
         out += [f"**Partial: not everything was measured ({failure}).**", ""]
     out += [f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB, Linux {about['kernel']}; loopback; load: one "
             f"thread of sluice-bench. Durability `{about['durability']}`. Median of {about['rounds']} rounds of "
-            f"{about['seconds']} s in turns, range in brackets.", ""]
+            f"{about['seconds']} s in turns, range in brackets. {noise(about)}", ""]
     out += [f"- {p['title']}: {p['promise']}; {p['start_s']} s to start" for p in about["peers"].values()]
     out += ["", f"Repeat: `{about['command'].strip()}`", ""]
     for name, entry in everything.items():
@@ -271,7 +278,7 @@ def page(about, everything, failure):
         out.append(f"<p class=partial>Partial: not everything was measured ({e(failure)}).</p>")
     out.append(f"<p>{e(about['cpu'])}, {about['cores']} cores, {about['memory_gib']} GiB, Linux {e(about['kernel'])}; loopback; "
                f"load: one thread of sluice-bench. Durability <code>{about['durability']}</code>. Median of {about['rounds']} "
-               f"rounds of {about['seconds']} s, in turns.</p><ul>")
+               f"rounds of {about['seconds']} s, in turns. {noise(about)}</p><ul>")
     out += [f"<li>{e(p['title'])}: {e(p['promise'])}; {p['start_s']} s to start</li>" for p in about["peers"].values()]
     out.append(f"</ul><p>Repeat: <code>{e(about['command'].strip())}</code></p><h2>Where Sluice loses</h2>")
     lost = losses(everything)
