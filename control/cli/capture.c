@@ -10,36 +10,15 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "control/cli/stages.h"
+#include "control/cli/http.h"
 
-#define head_bytes_max    4096
-#define request_bytes_max 512
+#define head_bytes_max 4096
 
 /* What came behind the answer's headers. */
 struct answer {
     char head[head_bytes_max];
     size_t have, body; /* body: where it starts; 0: the headers are not complete */
 };
-
-static int ask(const struct capture_order *o, const char *path, char *why, size_t why_size)
-{
-    char request[request_bytes_max];
-    int fd = stages_connect(o->broker);
-    if (fd < 0) {
-        snprintf(why, why_size, "nobody answers at %s: is sluice.metrics.listener set?", o->broker);
-        return fd;
-    }
-    int n = snprintf(request, sizeof(request),
-                     "POST %s HTTP/1.1\r\nHost: sluice\r\nContent-Length: 0\r\n"
-                     "Connection: close\r\n\r\n",
-                     path);
-    if (n >= (int)sizeof(request) || send(fd, request, (size_t)n, MSG_NOSIGNAL) != n) {
-        close(fd);
-        snprintf(why, why_size, "the request cannot be sent");
-        return ERR_CLOSED;
-    }
-    return fd;
-}
 
 /* Reads the headers; the broker's line becomes the reason if its status is not 200. */
 static int read_head(int fd, struct answer *a, char *why, size_t why_size)
@@ -67,10 +46,10 @@ static int read_head(int fd, struct answer *a, char *why, size_t why_size)
 static int start(const struct capture_order *o, char *why, size_t why_size)
 {
     struct answer a;
-    char path[request_bytes_max / 2];
+    char path[http_request_bytes_max / 2];
     snprintf(path, sizeof(path), "/capture/start?port=%u&snap=%u%s%.64s", o->port, o->snap,
              o->address ? "&address=" : "", o->address ? o->address : "");
-    int fd = ask(o, path, why, why_size);
+    int fd = http_ask(o->broker, "POST", path, why, why_size);
     if (fd < 0)
         return fd;
     int err = read_head(fd, &a, why, why_size);
@@ -96,7 +75,7 @@ static int stop(const struct capture_order *o, FILE *file, uint64_t *bytes, char
                 size_t why_size)
 {
     struct answer a;
-    int fd = ask(o, "/capture/stop", why, why_size);
+    int fd = http_ask(o->broker, "POST", "/capture/stop", why, why_size);
     if (fd < 0)
         return fd;
     int err = read_head(fd, &a, why, why_size);

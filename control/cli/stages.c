@@ -1,19 +1,16 @@
 #include "control/cli/stages.h"
 
-#include <netdb.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "control/cli/http.h"
 
 #define stages_max    32
 #define buckets_max   64
 #define name_max      32
-#define read_wait_s   5
-#define address_max   80
 #define bucket_prefix "sluice_stage_seconds_bucket{"
 
 /* One histogram of the page: counts up to and with each edge. */
@@ -86,36 +83,11 @@ int stages_table(char *page, FILE *out)
     return n > 0 ? 0 : ERR_MALFORMED;
 }
 
-int stages_connect(const char *address)
-{
-    char host[address_max];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
-    const char *colon = strrchr(address, ':');
-    size_t len = colon ? (size_t)(colon - address) : 0;
-    if (len == 0 || len >= sizeof(host))
-        return ERR_INVALID;
-    bool brackets = address[0] == '[' && address[len - 1] == ']';
-    snprintf(host, sizeof(host), "%.*s", (int)(brackets ? len - 2 : len), address + brackets);
-    if (getaddrinfo(host, colon + 1, &hints, &found))
-        return ERR_INVALID;
-    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct timeval wait = {read_wait_s, 0};
-    if (fd >= 0)
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
-    if (fd >= 0 && connect(fd, found->ai_addr, found->ai_addrlen)) {
-        close(fd);
-        fd = ERR_CLOSED;
-    }
-    freeaddrinfo(found);
-    return fd == -1 ? ERR_SYSTEM : fd;
-}
-
 /* The whole answer, NUL-terminated. */
 static int read_page(int fd, char *page, size_t size)
 {
-    static const char request[] = "GET /metrics HTTP/1.0\r\n\r\n";
     size_t have = 0;
-    ssize_t got = send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL);
+    ssize_t got = 1;
     while (got > 0 && have < size - 1) {
         got = recv(fd, page + have, size - 1 - have, 0);
         have += got > 0 ? (size_t)got : 0;
@@ -126,14 +98,9 @@ static int read_page(int fd, char *page, size_t size)
 
 int stages_print(const char *address, FILE *out, char *why, size_t why_size)
 {
-    int fd = stages_connect(address);
-    if (fd < 0) {
-        snprintf(why, why_size,
-                 fd == ERR_INVALID ? "'%s' is not an address and a port"
-                                   : "nobody answers at %s: is sluice.metrics.listener set?",
-                 address);
+    int fd = http_ask(address, "GET", "/metrics", why, why_size);
+    if (fd < 0)
         return fd;
-    }
     char *page = malloc(stages_page_bytes_max);
     int err = page ? read_page(fd, page, stages_page_bytes_max) : ERR_NO_MEMORY;
     close(fd);

@@ -20,7 +20,4 @@ int stages_print(const char *address, FILE *out, char *why, size_t why_size);
 /* The same from a page's text (changed while it is read). ERR_MALFORMED: no stage clocks in it. */
 int stages_table(char *page, FILE *out);
 
-/* A connection to "host:port", also for other commands that ask the broker (capture.c). ERR_INVALID: no such address; ERR_CLOSED, ERR_SYSTEM. */
-int stages_connect(const char *address);
-
 #endif
