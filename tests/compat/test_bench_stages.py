@@ -128,10 +128,11 @@ def test_bench_slow_disk_shows_in_durable(context):
             skip(f"flushes are free here ({disk:.0f} us)")
         r = bench("produce", "--port", broker.port, "--json", 1, "--topic", "t", "--partitions", 1, "--connections", 1,
                   "--in-flight", 50, "--records", 1, "--rate", 100, "--warmup", 0.5, "--seconds", 2)
+        disk = min(disk, flush_us(broker.folder))  # others use it too, more or less from second to second
         found = stages(port)
         p50[mode] = {stage: found["produce", stage][1] for stage in ("parsed", "appended", "durable", "sent")}
         seen[mode] = r["latency_us"]["p50"]
-    check(p50["fsync"]["durable"] > 2 * p50["os"]["durable"] and p50["fsync"]["durable"] > 0.3 * disk,
+    check(p50["fsync"]["durable"] > 2 * p50["os"]["durable"] and p50["fsync"]["durable"] > 0.2 * disk,
           f"a flush takes {disk:.0f} us; stages: {p50}")
     others = sum(v for k, v in p50["fsync"].items() if k != "durable")
     check(p50["fsync"]["durable"] > others, f"the disk shows in another stage: {p50}")
