@@ -6,6 +6,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
@@ -18,6 +19,22 @@ static const struct uuid *tail_id(const struct broker *b)
     return &b->logdirs->dirs[b->logdirs->metadata].id;
 }
 
+/*
+ * `sluice log memory` holds each region for the moment in which it looks at it, and so does who reads
+ * /proc of a broker that is being torn down: one in use is tried again for busy_wait_ms.
+ */
+#define busy_wait_ms 5000
+#define busy_try_ms  20
+
+static bool try_again(int err, int *waited_ms)
+{
+    if (err != ERR_BUSY || *waited_ms >= busy_wait_ms)
+        return false;
+    usleep(busy_try_ms * 1000);
+    *waited_ms += busy_try_ms;
+    return true;
+}
+
 /* ---- what was left ---- */
 
 int broker_tail_open(struct broker *b, char *why, size_t why_size)
@@ -25,7 +42,10 @@ int broker_tail_open(struct broker *b, char *why, size_t why_size)
     uint32_t shards = 1;
     for (uint32_t i = 0; i < shards && i < shard_count_max; i++) {
         struct region r;
-        int err = region_open(&r, b->seams.fs, tail_id(b), i, why, why_size);
+        int err, waited_ms = 0;
+        do {
+            err = region_open(&r, b->seams.fs, tail_id(b), i, why, why_size);
+        } while (try_again(err, &waited_ms));
         if (err == ERR_NOT_FOUND && i > 0)
             continue;
         if (err == ERR_NOT_FOUND)
@@ -113,8 +133,11 @@ static void regions_drop(struct broker *b)
 static int regions_make(struct broker *b)
 {
     for (uint32_t i = 0; i < b->shard_count; i++) {
-        int err = region_make(&b->regions[i], b->seams.fs, tail_id(b), i, b->shard_count,
+        int err, waited_ms = 0;
+        do {
+            err = region_make(&b->regions[i], b->seams.fs, tail_id(b), i, b->shard_count,
                               cache_size(b->shards[i].cache));
+        } while (try_again(err, &waited_ms));
         if (err)
             return err;
         region_sign(&b->regions[i], b->logdirs->dirs[b->logdirs->metadata].path);

@@ -27,7 +27,7 @@ SLUICED = Path(os.environ.get("SLUICE_BINARY", kafka_dist.ROOT / "build" / "slui
 # More settings for every Sluice started: "key=value" separated by newlines (run.py --override).
 SLUICE_SETTINGS = dict(line.split("=", 1) for line in
                        os.environ.get("SLUICE_COMPAT_OVERRIDES", "").splitlines())
-START_SECONDS = 60
+START_SECONDS = 180  # a bound for what hangs: a machine that others use takes its time
 CLUSTER_ID = "c2x1aWNlLWNvbXBhdC10ZX"  # any 16 bytes in base64, for stock Kafka
 # Both brokers get these; a test adds its own with `overrides`. Some tests write records with very
 # old times: no retention pass may come by while they look.
@@ -54,6 +54,8 @@ def free_ports(count=1):
     be given the same port as its own, connect to itself, and keep the broker from coming back.
     """
     high = _ephemeral_start() - 1
+    if high < 5000:  # all ports are given to clients: no range is better than another
+        high = 65535
     low = max(1025, high - 15000)
     start = os.getpid() * 7919 % (high - low)
     found = []
@@ -78,8 +80,9 @@ class StartFailed(AssertionError):
     """A broker did not come up; the text holds the end of its output."""
 
 
-def forget_named_memory(folder):
+def named_memory(folder):
     """What a killed Sluice left in /dev/shm for the log dirs below `folder` (docs/storage.md)."""
+    found = []
     for properties in Path(folder).rglob("*meta.properties"):
         for line in properties.read_text(errors="replace").splitlines():
             key, _, value = line.partition("=")
@@ -89,8 +92,8 @@ def forget_named_memory(folder):
                 name = base64.urlsafe_b64decode(value.strip() + "==").hex()
             except ValueError:
                 continue
-            for region in Path("/dev/shm").glob(f"sluice-{name}-*"):
-                region.unlink(missing_ok=True)
+            found += Path("/dev/shm").glob(f"sluice-{name}-*")
+    return found
 
 
 class Broker:
@@ -112,7 +115,7 @@ class Broker:
     def address(self):
         return f"127.0.0.1:{self.port}"
 
-    def connect(self, timeout=10.0):
+    def connect(self, timeout=30.0):
         return client.Client(self.address, timeout)
 
     def log_text(self, last=6000):
@@ -138,7 +141,7 @@ class Broker:
             time.sleep(poll_s)
         return self
 
-    def stop(self, timeout=60):
+    def stop(self, timeout=120):
         """SIGTERM; the exit status (0 for a clean stop)."""
         self.process.send_signal(signal.SIGTERM)
         status = self._wait(timeout)
@@ -147,7 +150,7 @@ class Broker:
     def kill(self):
         """SIGKILL, as a crash of the process."""
         self.process.kill()
-        return self._wait(20)
+        return self._wait(60)
 
     def _wait(self, timeout):
         try:
@@ -161,7 +164,8 @@ class Broker:
         if self.running():
             self.kill()
         _alive.discard(self)
-        forget_named_memory(self.folder)
+        for region in named_memory(self.folder):
+            region.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -182,8 +186,9 @@ class StockKafka(Broker):
             # A clean stop of the only node has nobody to hand its leaders to.
             "controlled.shutdown.enable": "false",
             "log.initial.task.delay.ms": "86400000",
-            # A killed broker's registration blocks the next one until its session ends.
-            "broker.session.timeout.ms": "1500", "broker.heartbeat.interval.ms": "300",
+            # A killed broker's registration blocks the next one until its session ends; but one that
+            # stands still for longer is fenced, its partitions have no leader, and other epochs after it.
+            "broker.session.timeout.ms": "6000", "broker.heartbeat.interval.ms": "300",
             **{k: v for k, v in self.overrides.items() if not k.startswith("sluice.")}}
 
     def command(self):
@@ -194,7 +199,7 @@ class StockKafka(Broker):
 
     def _is_ready(self, _):
         try:
-            with client.Client(self.address, 5.0) as probe:
+            with client.Client(self.address, 20.0) as probe:
                 answer = probe.request("Metadata", 12, {"topics": []})
                 return len(answer["brokers"]) == 1 and answer["controllerId"] >= 0
         except (OSError, client.Closed, client.NoAnswer):

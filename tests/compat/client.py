@@ -22,7 +22,7 @@ def endpoint(address):
 class Client:
     """One connection. `request()` is send and receive; the parts are there for odd uses."""
 
-    def __init__(self, address, timeout=10.0, client_id="compat"):
+    def __init__(self, address, timeout=30.0, client_id="compat"):
         self.timeout, self.client_id = timeout, client_id
         self.protocol = kafkaproto.current()
         self.correlation = 0
@@ -107,7 +107,7 @@ class Client:
 
 # ---- small conversations that several tests need
 
-def produce_body(topic, batches, acks=-1, timeout=10000, topic_id=None):
+def produce_body(topic, batches, acks=-1, timeout=30000, topic_id=None):
     """Body for Produce; `batches` is {partition: bytes}."""
     name = {"name": topic} if topic_id is None else {"topicId": topic_id}
     return {"acks": acks, "timeoutMs": timeout, "topicData": [{**name, "partitionData": [
@@ -129,7 +129,7 @@ def leaders_serve(client, topic, partitions):
     return all(p["errorCode"] == 0 for p in answer["topics"][0]["partitions"])
 
 
-def wait_topic(client, topic, partitions=None, timeout=15.0):
+def wait_topic(client, topic, partitions=None, timeout=90.0):
     """Wait until every partition of the topic has a leader that serves; its Metadata entry."""
     end = time.monotonic() + timeout
     while True:
@@ -151,7 +151,7 @@ def create_topic(client, topic, partitions=1, configs=None):
     answer = client.request("CreateTopics", 7, {"topics": [{
         "name": topic, "numPartitions": partitions, "replicationFactor": 1,
         "configs": [{"name": k, "value": str(v)} for k, v in (configs or {}).items()]}],
-        "timeoutMs": 15000, "validateOnly": False})
+        "timeoutMs": 30000, "validateOnly": False})
     result = answer["topics"][0]
     if result["errorCode"] != 0:
         raise AssertionError(f"creating {topic}: {result}")
@@ -159,4 +159,4 @@ def create_topic(client, topic, partitions=1, configs=None):
 
 
 def delete_topic(client, topic):
-    return client.request("DeleteTopics", 3, {"topicNames": [topic], "timeoutMs": 15000})
+    return client.request("DeleteTopics", 3, {"topicNames": [topic], "timeoutMs": 30000})

@@ -13,7 +13,7 @@ class Healthy:
     Leaving it fails the test when an answer was wrong, late or missing, or when nothing was done.
     """
 
-    def __init__(self, broker, topic, patience=10.0, pause=0.01):
+    def __init__(self, broker, topic, patience=30.0, pause=0.01):
         self.broker, self.topic, self.patience, self.pause = broker, topic, patience, pause
         self.rounds, self.slowest, self.error = 0, 0.0, None
         self._stop = threading.Event()

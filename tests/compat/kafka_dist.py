@@ -145,7 +145,7 @@ OLDER_TOOLS = {
 }
 
 
-def run_older_tool(version, name, *args, stdin=None, timeout=120):
+def run_older_tool(version, name, *args, stdin=None, timeout=300):
     """Run a tool of an older Kafka, fetched at the first call; subprocess.CompletedProcess."""
     target = cache_dir() / f"kafka-tools-{version}"
     coordinates = [("org.apache.kafka", "kafka_2.13", version)]
@@ -226,7 +226,7 @@ def connect_command(*args):
             f"{target / 'libs'}/*", "org.apache.kafka.connect.cli.ConnectStandalone", *map(str, args)]
 
 
-def run_tool(name, *args, stdin=None, timeout=60):
+def run_tool(name, *args, stdin=None, timeout=300):
     """Run one tool in a JVM of its own; returns subprocess.CompletedProcess with text output."""
     return subprocess.run(java_command(name, args), input=stdin, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
@@ -242,7 +242,7 @@ class ToolServer:
                                         stdout=subprocess.PIPE, encoding="utf-8")
         atexit.register(self.close)
 
-    def run(self, tool, *args, stdin="", timeout=60):
+    def run(self, tool, *args, stdin="", timeout=300):
         """Run one tool; Answer(exit code, standard output, standard error)."""
         command = {"main": TOOLS.get(tool, tool), "args": [str(a) for a in args], "stdin": stdin}
         watch = threading.Timer(timeout, self.process.kill)

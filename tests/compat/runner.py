@@ -39,7 +39,7 @@ def shorten(value, limit=600):
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
 
 
-def until(condition, timeout=20.0, pause=0.05, what="condition"):
+def until(condition, timeout=90.0, pause=0.05, what="condition"):
     """Call `condition` until it gives something true; returns that."""
     end = time.monotonic() + timeout
     while True:

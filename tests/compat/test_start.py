@@ -1,10 +1,12 @@
 """Starting and refusing to start: configuration, data directories, ports. For Sluice alone."""
+import fcntl
 import os
 import re
 import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -19,7 +21,7 @@ SHIPPED = Path(__file__).resolve().parents[1] / "unit/control/config/shipped.pro
 sluice = needs("sluice")
 
 
-def run_sluiced(*args, timeout=20):
+def run_sluiced(*args, timeout=120):
     """Run to its end (it is expected to refuse)."""
     folder = tempfile.mkdtemp(prefix="compat-start-")
     try:
@@ -57,7 +59,7 @@ def run_until_ready(command, folder, what):
     def said():
         return (folder / "out").read_text(errors="replace")
     try:
-        until(lambda: "sluiced ready" in said() or process.poll() is not None, 30, what=what)
+        until(lambda: "sluiced ready" in said() or process.poll() is not None, 120, what=what)
         if said().startswith(("unshare:", "mount:", "ip:")):
             skip(f"not possible here: {said()[:200].strip()}")
         check(process.poll() is None, said()[-1500:])
@@ -83,7 +85,7 @@ def test_start_with_shipped_properties(context):
             equal([(b["nodeId"], b["host"], b["port"]) for b in answer["brokers"]],
                   [(1, "localhost", port)], "advertised")
         process.send_signal(signal.SIGINT)
-        equal(process.wait(20), 0, "exit status after SIGINT")
+        equal(process.wait(120), 0, "exit status after SIGINT")
     finally:
         process.kill()
         process.wait()
@@ -100,7 +102,7 @@ def test_start_with_shipped_file_itself(context):
     try:
         check("PLAINTEXT://:9092" in (folder / "out").read_text(), "the file's own port")
         process.send_signal(signal.SIGTERM)
-        equal(process.wait(20), 0, "exit status after SIGTERM")
+        equal(process.wait(120), 0, "exit status after SIGTERM")
     finally:
         process.kill()
         process.wait()
@@ -153,6 +155,29 @@ def test_start_second_broker_on_a_directory(context):
     refused(run_sluiced(*own(broker.log_dir)), str(broker.log_dir))
     with broker.connect() as c:
         c.request("Metadata", 12, {"topics": []})
+
+
+@sluice
+def test_start_waits_for_memory_that_is_looked_at(context):
+    """Somebody lists the named log memory (as `sluice log memory` does) while its broker starts again."""
+    broker = context.fresh(overrides={"sluice.durability": "os"})
+    with broker.connect() as c:
+        client.create_topic(c, "looked-at")
+        c.request("Produce", 9, client.produce_body("looked-at", {0: records.batch([b"kept"])}))
+    broker.kill()
+    regions = sorted(brokers.named_memory(broker.folder))
+    if not regions:
+        skip("no named log memory here")
+    with regions[0].open("r+b") as looker:
+        fcntl.flock(looker, fcntl.LOCK_EX)
+        end = threading.Timer(0.5, fcntl.flock, (looker, fcntl.LOCK_UN))
+        end.start()
+        broker.start()
+        end.join()
+    with broker.connect() as c:
+        client.wait_topic(c, "looked-at")
+        part = c.request("Fetch", 12, client.fetch_body("looked-at"))["responses"][0]["partitions"][0]
+        equal([r.value for b in records.parse(part["records"]) for r in b.records], [b"kept"], "what was acked")
 
 
 @sluice
@@ -230,7 +255,7 @@ def test_start_full_disk(context):
          *own(f"{folder}/data", port), "--override", "log.segment.bytes=8388608"],
         stdout=out, stderr=out)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         text = Path(out.name)
         while "sluiced ready" not in text.read_text(errors="replace"):
             said = text.read_text(errors="replace")[-600:].strip()
@@ -238,7 +263,7 @@ def test_start_full_disk(context):
                 skip(f"no small file system can be mounted here: {said}")
             check(process.poll() is None and time.monotonic() < deadline, said)
             time.sleep(0.05)
-        with client.Client(f"127.0.0.1:{port}", 20) as c:
+        with client.Client(f"127.0.0.1:{port}", 60) as c:
             client.create_topic(c, "full")
             acked, error = 0, 0
             for _ in range(150):
@@ -258,7 +283,7 @@ def test_start_full_disk(context):
                 c.request("ApiVersions", 0, {})
             except (client.Closed, client.NoAnswer, OSError):
                 # The metadata lives in the same directory: the broker may end, with status 1.
-                equal(process.wait(20), 1, "exit status")
+                equal(process.wait(120), 1, "exit status")
     finally:
         process.kill()
         process.wait()
