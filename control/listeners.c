@@ -81,7 +81,7 @@ static socklen_t address_size(const struct sockaddr_storage *a)
  * A killed broker's sockets outlive it for a moment: the kernel takes its io_uring down in the
  * background. So an address in use is tried again for bind_wait_ms before the start is refused.
  */
-#define bind_wait_ms 2000
+#define bind_wait_ms 5000
 #define bind_try_ms  20
 
 static int bind_patiently(int fd, const struct sockaddr *address, socklen_t size)
