@@ -9,10 +9,11 @@ import records
 from runner import check, equal, needs, until
 
 SMALL = 1 << 20
+PATIENCE_S = 60.0  # for what comes: an answer, the end of a connection
 
 
 def dial(port, source="127.0.0.1", host="127.0.0.1"):
-    return socket.create_connection((host, port), timeout=5, source_address=(source, 0))
+    return socket.create_connection((host, port), timeout=PATIENCE_S, source_address=(source, 0))
 
 
 def frame_of(api=18, version=0, correlation=7):
@@ -21,8 +22,8 @@ def frame_of(api=18, version=0, correlation=7):
     return struct.pack(">i", len(body)) + body
 
 
-def served(s, timeout=2.0):
-    """Whether the connection answers."""
+def served(s, timeout=PATIENCE_S):
+    """Whether the connection answers; one that is refused is closed at once."""
     try:
         s.settimeout(timeout)
         s.sendall(frame_of())
@@ -51,7 +52,7 @@ def good(held):
 
 def still(held):
     """How many are served now."""
-    return sum(served(s, 0.5) for s, _ in held)
+    return sum(served(s) for s, _ in held)
 
 
 def alter(broker, resource, values):
@@ -101,7 +102,7 @@ def test_limit_of_a_listener(context):
         equal(good(outer), 3, "connections of the listener with a limit of 3")
         with opened(10, broker.other_port) as inner:
             equal(good(inner), 9, "connections of the listener with a limit of 9")
-            until(lambda: still(outer) == 0, 10, what="room made by those of the other listener")
+            until(lambda: still(outer) == 0, what="room made by those of the other listener")
 
 
 @needs("sluice")
@@ -124,13 +125,13 @@ def test_limit_changed_while_running(context):
         survivors = held[:4]
         equal(still(survivors), 4, "a sign of life of four")
         alter(broker, "1", {"max.connections": "5"})
-        until(lambda: sum(closed(s) for s, _ in held) >= 15, 10, what="the silent ones closed")
+        until(lambda: sum(closed(s) for s, _ in held) >= 15, what="the silent ones closed")
         check(still(survivors) >= 1, "none of those with a sign of life was left")
     equal(broker.stop(), 0, "exit status")
     broker.start()
     with opened(7, broker.port) as held:
         equal(good(held), 5, "the stored limit after a restart")
-    until(lambda: room(broker), 10, what="room")
+    until(lambda: room(broker), what="room")
     alter(broker, "1", {"max.connections": None,
                         "listener.name.plaintext.max.connections": "12"})
     with opened(14, broker.port) as held:
@@ -139,7 +140,7 @@ def test_limit_changed_while_running(context):
 
 def room(broker):
     with dial(broker.port) as s:
-        return served(s, 0.5)
+        return served(s)
 
 
 def closed(s):
@@ -153,9 +154,9 @@ def closed(s):
         return True
 
 
-def push(s, size):
-    """Sends up to size bytes; how many went before nothing moved for half a second."""
-    s.settimeout(0.5)
+def push(s, size, idle):
+    """Sends up to size bytes; how many went before nothing moved for `idle` seconds."""
+    s.settimeout(idle)
     sent, piece = 0, bytes(1 << 16)
     with contextlib.suppress(TimeoutError):
         while sent < size:
@@ -175,21 +176,20 @@ def test_limit_queued_max_request_bytes(context):
         frame = raw.frame("Produce", 9, client.produce_body(
             "queued", {0: records.batch([bytes(size)])}))
         whole = struct.pack(">i", len(frame)) + frame
-        held = []
-        for _ in range(3):
+        held, went = [], []
+        for idle in (PATIENCE_S, PATIENCE_S, 0.5):  # one after the other: who comes first is admitted first
             s = socket.socket()
             s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
             s.connect(("127.0.0.1", broker.port))
             s.sendall(whole[:1000])
             held.append(s)
-            time.sleep(0.2)
-        went = [push(s, size - 2000) for s in held]
+            went.append(push(s, size - 2000, idle))
         equal([n == size - 2000 for n in went], [True, True, False], f"taken whole, of {went}")
         check(went[2] < SMALL, f"{went[2]} bytes of the third were taken")
         held[0].sendall(whole[1000 + went[0]:])
-        held[0].settimeout(10)
+        held[0].settimeout(PATIENCE_S)
         check(len(held[0].recv(4)) == 4, "no answer to the first")
-        held[2].settimeout(10)
+        held[2].settimeout(PATIENCE_S)
         held[2].sendall(whole[1000 + went[2]:])
         check(len(held[2].recv(4)) == 4, "no answer to the third")
         for s in held:
@@ -197,5 +197,5 @@ def test_limit_queued_max_request_bytes(context):
     with broker.connect() as raw:
         big = struct.pack(">i", (4 << 20) + 1)
         raw.socket.sendall(big)
-        raw.socket.settimeout(5)
+        raw.socket.settimeout(PATIENCE_S)
         equal(raw.socket.recv(1), b"", "one byte over socket.request.max.bytes")
