@@ -14,6 +14,7 @@ from context import SEED
 from healthy import Healthy
 from runner import check, equal, needs, until
 
+PATIENCE_S = 60.0  # for what comes: an answer, the end of a connection
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 
@@ -24,14 +25,14 @@ def working(context, broker=None):
     with Healthy(broker, context.name("healthy")) as healthy:
         yield healthy
         before = healthy.rounds
-        until(lambda: healthy.error or healthy.rounds > before + 3, 15,
+        until(lambda: healthy.error or healthy.rounds > before + 3,
               what="progress of the healthy client")
     with broker.connect() as fresh:
         fresh.request("ApiVersions", 0, {})
 
 
 def dial(broker):
-    return socket.create_connection(client.endpoint(broker.address), timeout=5)
+    return socket.create_connection(client.endpoint(broker.address), timeout=PATIENCE_S)
 
 
 def throw(broker, data, linger=0.0):
@@ -53,14 +54,14 @@ def framed(frame):
     return struct.pack(">i", len(frame)) + frame
 
 
-def whole_requests(broker):
+def whole_requests(broker, topic):
     """Frames of a Metadata, a Produce and a Fetch request, with their APIs and versions."""
     with broker.connect() as c:
         return [("Metadata", 12, framed(c.frame("Metadata", 12, {"topics": []}))),
                 ("Produce", 9, framed(c.frame("Produce", 9, client.produce_body(
-                    "bad-input", {0: records.batch([b"x", b"y"])})))),
+                    topic, {0: records.batch([b"x", b"y"])})))),
                 ("Fetch", 12, framed(c.frame("Fetch", 12, client.fetch_body(
-                    "bad-input", max_wait=0))))]
+                    topic, max_wait=0))))]
 
 
 def test_bad_random_bytes(context):
@@ -75,13 +76,13 @@ def test_bad_other_protocols(context):
         for data in (bytes.fromhex("16030100c8010000c40303") + bytes(range(200)),
                      b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"SSH-2.0-test\r\n",
                      b"\r\n\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"):
-            check(throw(context.broker, data, 5.0), f"not closed after {data[:20]}")
+            check(throw(context.broker, data, PATIENCE_S), f"not closed after {data[:20]}")
 
 
 def test_bad_lengths(context):
     with working(context):
         for length in (0, -1, -2**31, 2**31 - 1, 104_857_601):
-            closed = throw(context.broker, struct.pack(">i", length) + bytes(40), 5.0)
+            closed = throw(context.broker, struct.pack(">i", length) + bytes(40), PATIENCE_S)
             check(closed, f"not closed after length {length}")
 
 
@@ -90,14 +91,15 @@ def test_bad_unknown_apis(context):
         for key in (-32768, -1, 4, 7, 52, 99, 32767):
             for version in (0, 1, 99):
                 data = framed(struct.pack(">hhihs", key, version, 7, 1, b"c") + bytes(10))
-                check(throw(context.broker, data, 5.0), f"not closed after key {key} v{version}")
+                check(throw(context.broker, data, PATIENCE_S), f"not closed after key {key} v{version}")
 
 
 def test_bad_cut_at_every_byte(context):
     """Closed (politely or by a reset) after every prefix of a request."""
+    topic = context.name("bad-input")
     with context.broker.connect() as raw:
-        client.create_topic(raw, "bad-input")
-    requests = whole_requests(context.broker)
+        client.create_topic(raw, topic)
+    requests = whole_requests(context.broker, topic)
     with working(context):
         for _, _, data in requests:
             for cut in range(len(data)):
@@ -108,21 +110,22 @@ def test_bad_cut_at_every_byte(context):
                     s.sendall(data[:cut])
     with context.broker.connect() as raw:
         end = raw.request("ListOffsets", 7, {"replicaId": -1, "topics": [
-            {"name": "bad-input", "partitions": [{"partitionIndex": 0, "timestamp": -1}]}]})
+            {"name": topic, "partitions": [{"partitionIndex": 0, "timestamp": -1}]}]})
         equal(end["topics"][0]["partitions"][0]["offset"], 0, "records of cut requests")
 
 
 def test_bad_byte_by_byte(context):
     """Whole requests in segments of one byte are answered as ever."""
+    topic = context.name("bad-bytes")
     with context.broker.connect() as raw:
-        client.wait_topic(raw, "bad-input")
+        client.create_topic(raw, topic)
         protocol = raw.protocol
     with working(context):
-        for api, version, data in whole_requests(context.broker):
+        for api, version, data in whole_requests(context.broker, topic):
             with context.broker.connect() as slow:
                 for byte in data:
                     slow.send_bytes(bytes([byte]))
-                answer = protocol.parse_response(api, version, slow.receive_frame(10))[1]
+                answer = protocol.parse_response(api, version, slow.receive_frame())[1]
             if api == "Produce":
                 part = answer["responses"][0]["partitionResponses"][0]
                 equal((part["errorCode"], part["baseOffset"]), (0, 0), "produced")
@@ -140,7 +143,7 @@ def test_bad_many_in_one_segment(context):
         raw.send_bytes(data)
         first = raw.correlation - count + 1
         for number in range(count):
-            got = struct.unpack_from(">i", raw.receive_frame(10))[0]
+            got = struct.unpack_from(">i", raw.receive_frame())[0]
             equal(got, first + number, "correlation id")
 
 
@@ -192,7 +195,7 @@ def test_bad_huge_counts(context):
                 with context.broker.connect() as raw:
                     raw.send_frame(raw.frame(api, version, head + struct.pack(">i", count)))
                     try:
-                        raw.receive_frame(5)  # an answer is as good as a closed connection
+                        raw.receive_frame()  # an answer is as good as a closed connection
                     except client.Closed:
                         pass
 
@@ -310,7 +313,7 @@ def test_bad_more_than_max_connections(context):
     with working(context, broker), broker.connect() as probe:
         probe.request("ApiVersions", 0, {})  # its place is taken before others come
         frame = probe.frame("ApiVersions", 0, {})
-        held = [s for s in open_many(broker, limit - 2) if answers(s, frame, 5.0)]
+        held = [s for s in open_many(broker, limit - 2) if answers(s, frame, PATIENCE_S)]
         equal(len(held), limit - 2, "connections below the limit that are answered")
         with dial(broker) as extra:
             check(not answers(extra, frame, 1.0), "one more than max.connections was answered")
@@ -319,7 +322,7 @@ def test_bad_more_than_max_connections(context):
         def room():
             with dial(broker) as again:
                 return answers(again, frame, 2.0)
-        until(room, 20, 0.2, "room for a connection after others left")
+        until(room, pause=0.2, what="room for a connection after others left")
         close_all(held)
 
 
@@ -330,7 +333,7 @@ def test_bad_max_connections_per_ip(context):
         probe.request("ApiVersions", 0, {})  # its place is taken before others come
         frame = probe.frame("ApiVersions", 0, {})
         held = open_many(broker, 12)
-        good = [answers(s, frame, 2.0) for s in held]
+        good = [answers(s, frame, PATIENCE_S) for s in held]  # the others are closed
         equal(sum(good), 8, "answered connections beside the two that were there")
         close_all(held)
 
@@ -367,7 +370,7 @@ def test_bad_joins_that_close(context):
             with broker.connect() as c:
                 c.send("JoinGroup", 3, joining(group))
         with broker.connect() as other:
-            answer = other.request("JoinGroup", 3, joining(context.name("other")), 20)
+            answer = other.request("JoinGroup", 3, joining(context.name("other")), 60)
             equal(answer["errorCode"], 0, "another group's join")
         if broker.kind == "sluice":
             grown = memory_kib(process) - before
