@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -320,13 +321,19 @@ static _Atomic bool echo_sleeps;
 static void *echo_main(void *arg)
 {
     (void)arg;
+    uint32_t spins = 0;
     while (!atomic_load(&receiver.stop)) {
         if (atomic_load_explicit(&echo_sleeps, memory_order_relaxed)) {
             sleeper_step(&receiver);
             continue;
         }
-        agent_receive(&receiver.agent, 64);
+        uint32_t got = agent_receive(&receiver.agent, 64);
         agent_flush(&receiver.agent);
+        spins = got ? 0 : spins + 1;
+        if (spins == 1024) {
+            sched_yield(); /* one core for both */
+            spins = 0;
+        }
     }
     return NULL;
 }
@@ -345,8 +352,11 @@ static void measure(const char *what, int times, int pause_us)
         int64_t start = clock_mono_ns(clock_system());
         agent_post(&s->self.agent, &receiver.agent, &s->letters[0].msg);
         agent_flush(&s->self.agent);
-        while (s->back == 0)
+        for (uint32_t spins = 1; s->back == 0; spins++) {
             agent_receive(&s->self.agent, 1);
+            if (spins % 1024 == 0)
+                sched_yield(); /* one core for both */
+        }
         hist_record(&h, (uint64_t)(clock_mono_ns(clock_system()) - start));
     }
     printf("%s: round trip p50 %lu ns, p99 %lu ns\n", what, (unsigned long)hist_quantile(&h, 0.5),
