@@ -78,7 +78,8 @@ struct world {
     struct filter *filter;
     struct sockaddr_storage address; /* where it listens */
     int64_t now_ns, skip_ns;
-    int64_t frozen_ns; /* time stands still there, if not 0 (uring) */
+    int64_t real_ns, passed_ns; /* of the system's clock: seen last, passed so far (uring) */
+    int64_t frozen_ns;          /* time stands still there, if not 0 (uring) */
     uint32_t rx_before, tx_before, ref_before;
     uint32_t peers;
 };
