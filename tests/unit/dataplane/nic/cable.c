@@ -93,7 +93,7 @@ void cable_open(struct cable *c, enum cable_kind kind, uint16_t mtu, uint32_t sh
     c->b = open_port(b, mtu, shards);
     struct lane *la = cable_lane(c->a, 0), *lb = cable_lane(c->b, 0);
     struct rte_mbuf *frames[4];
-    for (int i = 0; i < 5000 && !both_up(c); i++) {
+    for (int i = 0; i < 60000 && !both_up(c); i++) {
         lane_receive(la, frames, 4); /* memif's client connects when it is polled */
         lane_receive(lb, frames, 4);
         usleep(1000);
