@@ -80,8 +80,10 @@ static void all_shards(struct text *t, const struct metrics *m,
     }
 
 SUMMED(messages_in, kafka_counters(s->kafka)->records_in)
-SUMMED(bytes_in, kafka_counters(s->kafka)->bytes_in)
-SUMMED(bytes_out, kafka_counters(s->kafka)->bytes_out)
+SUMMED(record_bytes_in, kafka_counters(s->kafka)->record_bytes_in)
+SUMMED(record_bytes_out, kafka_counters(s->kafka)->record_bytes_out)
+PER_SHARD(bytes_in, kafka_counters(s->kafka)->bytes_in)
+PER_SHARD(bytes_out, kafka_counters(s->kafka)->bytes_out)
 PER_SHARD(connections, kafka_counters(s->kafka)->conns)
 PER_SHARD(requests_in_work, kafka_counters(s->kafka)->requests_in_work)
 PER_SHARD(conns_closed_bad, kafka_counters(s->kafka)->conns_closed_bad)
@@ -93,10 +95,18 @@ PER_SHARD(shard_idle, (double)s->shard->idle_ns / 1e9)
 PER_SHARD(shard_steps, s->shard->steps)
 PER_SHARD(shard_parks, s->shard->parks)
 
+/* The shards see the errors in what they answer themselves; the others' answers come to them whole. */
+static bool tells_errors(int16_t key)
+{
+    return key == API_Produce || key == API_Fetch || key == API_ListOffsets;
+}
+
 static void write_by_api(struct text *t, const struct metrics *m, bool errors)
 {
     for (int16_t key = 0; key < api_key_count; key++) {
         uint64_t n = 0, seen = 0;
+        if (errors && !tells_errors(key))
+            continue;
         char label[label_bytes_max];
         for (uint32_t i = 0; i < m->shard_count; i++) {
             const struct kafka_counters *c = kafka_counters(m->shards[i].kafka);

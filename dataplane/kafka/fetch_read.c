@@ -187,6 +187,7 @@ static void round_done(struct request *r)
     }
     for (struct part *p = r->parts; p != NULL; p = p->next)
         r->errors += p->error != 0;
+    r->k->counters.record_bytes_out += f->bytes;
     f->phase = FETCH_DONE;
     request_unpend(r);
 }

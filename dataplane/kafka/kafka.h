@@ -74,8 +74,10 @@ uint32_t kafka_run(void *kafka, int64_t now_ns, uint32_t budget);
 bool kafka_drain(struct kafka *k);
 
 struct kafka_counters {
-    uint64_t requests[128], errors[128]; /* by API key */
-    uint64_t bytes_in, bytes_out, records_in, conns_closed_bad, reserve_waits;
+    uint64_t requests[128], errors[128];                    /* by API key */
+    uint64_t bytes_in, bytes_out;                           /* of requests and replies, whole */
+    uint64_t records_in, record_bytes_in, record_bytes_out; /* appended; in answers to Fetch */
+    uint64_t conns_closed_bad, reserve_waits;
     uint32_t conns, requests_in_work;
 };
 const struct kafka_counters *kafka_counters(const struct kafka *k);

@@ -97,6 +97,7 @@ static void part_answered(struct part *p)
         r->produce.failed = true;
     } else {
         r->k->counters.records_in += p->produce.records;
+        r->k->counters.record_bytes_in += p->produce.rec_len;
     }
     r->stamps.at[STAMP_APPENDED] = a->appended_ns;
     r->stamps.at[STAMP_DURABLE] = a->durable_ns;

@@ -6,6 +6,7 @@ import urllib.request
 
 import brokers
 import client
+import kafka_dist
 import records
 from runner import check, equal, needs, until
 
@@ -57,13 +58,49 @@ def test_metrics_count_what_happened(context):
         until(lambda: wanted.items() <= samples(get(port, "/metrics")[1]).items(), what=f"{wanted}")
         after = samples(get(port, "/metrics")[1])
         equal(total(after, "kafka_server_socket_server_metrics_connection_count"), 1, "connections")
+        fetched = client.fetch_body("counted", max_wait=0)
+        got = raw.request("Fetch", 12, fetched)["responses"][0]["partitions"][0]["records"]
+        equal(len(got), 3 * len(batch), "bytes of a fetch")
+        fetched_bytes, sent_bytes = ("kafka_server_brokertopicmetrics_bytesout_total",
+                                     "kafka_server_socket_server_metrics_outgoing_byte_total")
+
+        def counted():
+            page = samples(get(port, "/metrics")[1])
+            whole = total(page, fetched_bytes) and total(page, sent_bytes) - total(after, sent_bytes) > len(got)
+            return page if whole else None
+        later = until(counted, what="the count of what was fetched")
     equal(total(after, "kafka_server_brokertopicmetrics_messagesin_total"), 21, "records")
     equal({k: after[k] for k in wanted}, wanted, "requests and durable appends, once more")
+    equal(total(after, "kafka_server_brokertopicmetrics_bytesin_total"), 3 * len(batch), "bytes of records")
+    equal(total(after, fetched_bytes), 0, "bytes fetched before")
+    equal(total(later, fetched_bytes), len(got), "bytes fetched")
+    equal(after['kafka_network_requestmetrics_errors_total{request="Produce"}'], 1, "errors")
+    check(total(after, "kafka_server_socket_server_metrics_incoming_byte_total") > 4 * len(batch), "bytes of requests")
     check(after["process_resident_memory_bytes"] > 1 << 20, "resident memory")
     check(get(port, "/nothing")[0] == 404, "a page that is not there")
     done = subprocess.run([brokers.SLUICED.with_name("sluice"), "stages", f"127.0.0.1:{port}"],
                           capture_output=True, text=True, timeout=120)
     check(done.returncode == 0 and re.search(r"^produce +durable +3 ", done.stdout, re.M), done)
+
+
+@needs("sluice")
+def test_metrics_are_those_of_the_page(context):
+    """docs/metrics.md and /metrics name the same metrics, with their types and labels."""
+    page = {m[1]: (m[2], frozenset(re.findall(r"\w+", m[3])))
+            for m in re.finditer(r"^\| `(\w+)` \| (\w+) \| ([\w, -]+) \|",
+                                 (kafka_dist.ROOT / "docs" / "metrics.md").read_text(), re.M)}
+    port = brokers.free_ports()[0]
+    broker = context.fresh(overrides={"sluice.metrics.listener": f"127.0.0.1:{port}"})
+    with broker.connect() as raw:
+        raw.request("ApiVersions", 0, {})
+        text = get(port, "/metrics")[1]
+    told = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.M))
+    equal(told, {name: kind for name, (kind, _) in page.items()}, "names and types")
+    equal(set(re.findall(r"^# HELP (\w+) ", text, re.M)), set(page), "names with a help")
+    for sample in samples(text):
+        name, _, labels = sample.partition("{")
+        name = name if name in page else re.sub(r"_(bucket|sum|count)$", "", name)
+        equal(set(re.findall(r'(\w+)="', labels)) - {"le"}, set(page[name][1]), f"labels of {name}")
 
 
 @needs("sluice")

@@ -72,6 +72,7 @@ static void every_version(void)
         CU_ASSERT_EQUAL(p->n_aborted_transactions, 0);
         CU_ASSERT_EQUAL(p->records.view.len, 2 * 261);
     }
+    CU_ASSERT_EQUAL(kafka_counters(rig.shards[0].kafka)->record_bytes_out, 15 * 2 * 2 * 261);
     down();
 }
 

@@ -51,8 +51,10 @@ static void every_version(void)
 {
     up(NULL);
     int64_t next = 0;
+    uint64_t bytes = 0;
     for (int16_t v = 3; v <= 13; v++) {
         uint32_t n = rig_batch(&rig, batch, 5, 300, 1000);
+        bytes += n;
         const struct produce_response_partition *p = produce(v, 1, v % 2 ? 1 : -1, batch, n);
         CU_ASSERT_EQUAL(p->error_code, 0);
         CU_ASSERT_EQUAL(p->base_offset, next);
@@ -65,6 +67,7 @@ static void every_version(void)
     CU_ASSERT_EQUAL(memcmp(log->bytes + log->used - 300, batch + 61, 300), 0);
     CU_ASSERT_EQUAL(kafka_counters(rig.shards[0].kafka)->requests[API_Produce], 11);
     CU_ASSERT_EQUAL(kafka_counters(rig.shards[0].kafka)->records_in, 55);
+    CU_ASSERT_EQUAL(kafka_counters(rig.shards[0].kafka)->record_bytes_in, bytes);
     down();
 }
 
