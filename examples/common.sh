@@ -14,7 +14,7 @@ kafka_tool() {
     if command -v "kafka-$name.sh" >/dev/null; then
         "kafka-$name.sh" "$@"
     else
-        need java; need mvn
+        need java; need javac; need mvn
         python3 "$ROOT/tests/compat/kafka_dist.py" "$name" "$@"
     fi
 }

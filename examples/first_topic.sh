@@ -12,7 +12,7 @@ say "write three lines"
 printf 'hello\nsluice\nspeaks Kafka\n' | kafka_tool console-producer --bootstrap-server "$BROKER" --topic "$TOPIC"
 
 say "read them from the beginning"
-GOT=$(kafka_tool console-consumer --bootstrap-server "$BROKER" --topic "$TOPIC" --from-beginning --max-messages 3 --timeout-ms 30000)
+GOT=$(kafka_tool console-consumer --bootstrap-server "$BROKER" --topic "$TOPIC" --from-beginning --max-messages 3 --timeout-ms 90000)
 echo "$GOT"
 [ "$(sort <<<"$GOT")" = "$(printf 'hello\nsluice\nspeaks Kafka\n' | sort)" ] || fail "other lines came out than went in"
 echo done

@@ -33,7 +33,7 @@ def member(name):
 threads = [threading.Thread(target=member, args=(name,), daemon=True) for name in ("anna", "ben")]
 for t in threads:
     t.start()
-limit = time.monotonic() + 60
+limit = time.monotonic() + 120
 while not (len(assigned) == 2 and all(assigned.values()) and assigned["anna"] | assigned["ben"] == {0, 1, 2}
            and not assigned["anna"] & assigned["ben"]):
     assert time.monotonic() < limit, f"the group never shared the partitions: {assigned}"
@@ -45,6 +45,7 @@ for i in range(COUNT):
     producer.send(topic, key=b"key-%d" % (i % KEYS), value=b"%d" % i)
 producer.flush()
 producer.close()
+limit = time.monotonic() + 120
 while sum(len(r) for r in got.values()) < COUNT:
     assert time.monotonic() < limit, f"only {sum(len(r) for r in got.values())} of {COUNT} records came"
     time.sleep(0.1)

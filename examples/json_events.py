@@ -13,7 +13,7 @@ for event in events:
     print(f"sent {event} to partition {where.partition} at offset {where.offset}")
 producer.close()
 
-consumer = KafkaConsumer(topic, bootstrap_servers=broker, auto_offset_reset="earliest", consumer_timeout_ms=10000,
+consumer = KafkaConsumer(topic, bootstrap_servers=broker, auto_offset_reset="earliest", consumer_timeout_ms=60000,
                          group_id=f"{topic}-readers", value_deserializer=lambda text: json.loads(text))
 got = []
 for record in consumer:

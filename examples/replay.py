@@ -11,7 +11,7 @@ for i in range(10):  # one record a second, the last ten seconds
     producer.send(topic, b"event %d" % i, timestamp_ms=start_ms + 1000 * i).get(timeout=30)
 producer.close()
 
-consumer = KafkaConsumer(bootstrap_servers=broker, consumer_timeout_ms=5000)
+consumer = KafkaConsumer(bootstrap_servers=broker, consumer_timeout_ms=60000)
 place = TopicPartition(topic, 0)
 consumer.assign([place])
 moment = start_ms + 6000
