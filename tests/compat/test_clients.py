@@ -1,100 +1,90 @@
 """Clients of other makes and languages, each with a session of its own in clients/ and java/: produce, consume by
 assignment, subscribe, commit, resume, share partitions in a group of two, subscribe by pattern.
 """
-import hashlib
-import re
-import shutil
 import subprocess
-from pathlib import Path
 
-import kafka_dist
+import programs
+import records
 from runner import check, needs, skip
+from test_kcat import batches_on_disk, stored_with
 
-CLIENTS = Path(__file__).resolve().parent / "clients"
+CODECS = [codec for codec in records.CODECS if codec != "none"]
 
 
-def run_session(command, steps, timeout=400, **options):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=timeout, **options)
+def run_session(context, command, prefix, steps, timeout=400, codecs=CODECS):
+    """Run a session's program; all of its steps must be ok. Its topics `<prefix>-codec-<codec>` must hold batches of that
+    codec, made by an idempotent producer."""
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=timeout)
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
     check(done.returncode == 0 and done.stdout.count("ok ") == steps,
           "\n  ".join(["", *failed]) + f"\n{done.stdout[-1500:]}\n{done.stderr[-2500:]}")
-
-
-def version(command):
-    """(major, minor) of a tool, None if it is not there."""
-    if shutil.which(command[0]) is None:
-        return None
-    found = re.search(r"(\d+)\.(\d+)", subprocess.run(command, capture_output=True, text=True).stdout)
-    return found and (int(found[1]), int(found[2]))
-
-
-def copied(name):
-    """The client's sources in the cache, where its packages are installed beside them."""
-    target = kafka_dist.cache_dir() / f"client-{name}"
-    shutil.copytree(CLIENTS / name, target, dirs_exist_ok=True)
-    return target
+    for codec in codecs:
+        batches = batches_on_disk(context.broker, f"{prefix}-codec-{codec}")
+        stored_with(context.broker, f"{prefix}-codec-{codec}", codec)
+        check(all(b.producer_id >= 0 for b in batches), f"{codec}: the producer was not idempotent")
 
 
 @needs("slow")
 def test_aiokafka(context):
-    text = context.scratch / "aiokafka-text"
+    text, prefix = context.scratch / "aiokafka-text", context.name("aio")
     text.write_bytes(context.text(200_000))
-    run_session([context.python("venv-aiokafka"), CLIENTS / "aiokafka_session.py", context.broker.address,
-                 context.name("aio"), text], 6)
-
-
-def kafkajs_folder():
-    """Its sources with its packages beside them."""
-    node = version(["node", "--version"])
-    if node is None or node < (14, 0) or shutil.which("npm") is None:
-        skip("kafkajs needs node 14 or later and npm")
-    folder = copied("kafkajs")
-    if not (folder / "node_modules" / "kafkajs").exists():
-        done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--silent"], cwd=folder,
-                              capture_output=True, text=True, timeout=300)
-        check(done.returncode == 0, f"npm install: {done.stderr[-1500:]}")
-    return folder
+    session = programs.CLIENTS / "aiokafka_session.py"
+    run_session(context, [context.python("venv-aiokafka"), session, context.broker.address, prefix, text], prefix,
+                session.read_text().count("\nasync def step_"))
 
 
 @needs("slow")
 def test_kafkajs(context):
-    run_session(["node", kafkajs_folder() / "session.js", context.broker.address, context.name("js")], 8)
+    prefix = context.name("js")
+    run_session(context, programs.kafkajs("session.js", context.broker.address, prefix), prefix, 9, codecs=["gzip"])
+
+
+def kafkajs_codec(context, codec):
+    """kafkajs has gzip alone; the other codecs are packages of their own, lz4's with a binary for some machines."""
+    prefix = context.name("js")
+    command = programs.kafkajs("session.js", context.broker.address, prefix, codec)
+    probe = subprocess.run([*map(str, programs.kafkajs("codecs.js", codec))], capture_output=True, text=True, timeout=60)
+    if probe.returncode != 0:
+        skip(f"kafkajs has no {codec} here: {probe.stdout.strip()}{probe.stderr[-300:]}")
+    run_session(context, command, prefix, 1, codecs=[codec])
+
+
+@needs("slow")
+def test_kafkajs_snappy(context):
+    kafkajs_codec(context, "snappy")
+
+
+@needs("slow")
+def test_kafkajs_lz4(context):
+    kafkajs_codec(context, "lz4")
+
+
+@needs("slow")
+def test_kafkajs_zstd(context):
+    kafkajs_codec(context, "zstd")
 
 
 @needs("slow")
 def test_franz_go(context):
-    wanted = re.search(r"^go (\d+)\.(\d+)", (CLIENTS / "franzgo" / "go.mod").read_text(), re.M)
-    found = version(["go", "version"])
-    if found is None or found < (int(wanted[1]), int(wanted[2])):
-        skip(f"franz-go needs Go {wanted[1]}.{wanted[2]} or later, here is {found or 'none'}")
-    folder = copied("franzgo")
-    sources = b"".join(p.read_bytes() for p in sorted((CLIENTS / "franzgo").iterdir()))
-    session = f"session-{hashlib.sha256(sources).hexdigest()[:12]}"
-    if not (folder / session).exists():
-        for command in (["go", "mod", "tidy"], ["go", "build", "-o", session, "."]):
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
-            check(done.returncode == 0, f"{' '.join(command)}: {done.stderr[-1500:]}")
-    run_session([folder / session, context.broker.address, context.name("go")], 5)
+    prefix = context.name("go")
+    run_session(context, programs.franz_go("session", context.broker.address, prefix), prefix, 6)
 
 
-def java_session(context, classpath, prefix, protocol):
-    conf = kafka_dist.home() / "log4j2-error.yaml"
-    run_session(["java", *kafka_dist.JVM_QUICK, f"-Dlog4j2.configurationFile={conf}", "-cp", classpath, "ClientSession",
-                 context.broker.address, context.name(prefix), protocol], 4)
+def java_session(context, release, protocol, steps=6):
+    prefix = context.name(f"java-{release}-{protocol}")
+    run_session(context, programs.java(release, "ClientSession", context.broker.address, prefix, protocol), prefix, steps)
 
 
 @needs("java", "slow")
 def test_java_4_3_classic(context):
-    java_session(context, kafka_dist.classpath(), "java43", "classic")
+    java_session(context, "4.3", "classic")
 
 
 @needs("java", "slow")
 def test_java_4_3_consumer_protocol(context):
-    java_session(context, kafka_dist.classpath(), "java43new", "consumer")
+    java_session(context, "4.3", "consumer", 7)
 
 
 @needs("java", "slow")
 def test_java_3_9(context):
-    kafka_dist.old_messages()
-    old = kafka_dist.cache_dir() / f"kafka-clients-{kafka_dist.OLD_CLIENTS_VERSION}" / "libs"
-    java_session(context, f"{old}/*:{kafka_dist.classpath()}", "java39", "classic")
+    java_session(context, "3.9", "classic")

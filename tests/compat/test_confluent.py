@@ -4,6 +4,7 @@ import time
 import client
 import records
 from runner import check, equal, until
+from test_kcat import batches_on_disk, stored_with
 
 BEGINNING, END = -2, -1  # librdkafka's logical offsets
 QUIET = {"log_level": 1}  # what librdkafka says about brokers that a test stops is no news
@@ -98,6 +99,7 @@ def test_confluent_every_compression(context):
         send_all(producer(context.broker, linger_ms=20, compression_type=codec), topic, lines)
         equal(b"".join(m.value() for m in read_all(context.broker, topic)) == b"".join(lines),
               True, f"{codec} byte for byte")
+        stored_with(context.broker, topic, codec)
 
 
 def test_confluent_idempotent(context):
@@ -105,6 +107,7 @@ def test_confluent_idempotent(context):
     out = producer(context.broker, linger_ms=1, enable_idempotence=True)
     equal(send_all(out, topic, lines) == list(range(len(lines))), True, "offsets dense")
     equal([m.value() for m in read_all(context.broker, topic)] == lines, True, "values")
+    check(all(b.producer_id >= 0 for b in batches_on_disk(context.broker, topic)), "a batch without a producer's id")
 
 
 def test_confluent_keys_choose_partitions(context):
@@ -161,6 +164,21 @@ def test_confluent_seek_watermarks_and_times(context):
         later = records.BASE_TIME + 10**7
         found = consumer.offsets_for_times([TopicPartition(topic, 0, later)], 10)
         equal(found[0].offset, END, "offset for a later time")
+        consumer.assign([TopicPartition(topic, 0, BEGINNING)])
+
+        def value(wanted):
+            """The next message's, after those that were on their way before a seek."""
+            message = consumer.poll(0.5)
+            return message is not None and message.error() is None and message.value() == wanted
+        until(lambda: value(b"19"), 60, 0, "the last message")
+        consumer.seek(TopicPartition(topic, 0, 3))
+        after = []
+
+        def read():
+            message = consumer.poll(0.5)
+            after.extend([message.value()] if message is not None and message.error() is None else [])
+            return after
+        equal(until(read, 60, 0, "a message after a seek"), [b"3"], "the first message after a seek")
     finally:
         consumer.close()
     equal([m.value() for m in read_all(context.broker, topic, offset=15)],

@@ -1,81 +1,17 @@
 """Consumer groups as real clients use them: members come and go, commits survive."""
 import json
 import re
-import shutil
-import signal
 import time
-import subprocess
-import threading
-from pathlib import Path
 
 import client
 import kafka_dist
 import records
-from runner import check, equal, needs, skip, until
-from test_clients import kafkajs_folder
+from members import Member, wait
+from runner import check, equal, needs, until
 from test_kcat import kcat
 from test_tools import tool
 
 java = needs("java")
-MEMBER = Path(__file__).resolve().parent / "clients" / "group_member.py"
-
-
-def member_command(context, library, environment, address, topic, group):
-    if library == "kafkajs":
-        return ["node", kafkajs_folder() / "member.js", address, topic, group]
-    if library == "kcat":
-        return ["kcat", "-b", address, "-G", group, topic, "-u", "-f", "got %p %o\n",
-                "-X", "auto.offset.reset=earliest", "-X", "auto.commit.interval.ms=200",
-                "-X", "session.timeout.ms=10000", "-X", "heartbeat.interval.ms=300"]
-    if library == "java":
-        return kafka_dist.java_command("GroupMember", (address, topic, group, environment))
-    return [context.python(environment), MEMBER, library, address, topic, group]
-
-
-class Member:
-    """A member in a process of its own; what it printed so far. kcat says on its standard error what it
-    is assigned, ends by a signal, and commits from time to time."""
-
-    def __init__(self, context, library, environment, topic, group, broker=None):
-        self.events, self.owned, self.kcat = [], None, library == "kcat"
-        command = member_command(context, library, environment,
-                                 (broker or context.broker).address, topic, group)
-        self.process = subprocess.Popen(
-            list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if self.kcat else subprocess.DEVNULL, text=True)
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            found = re.match(r"% Group \S+ rebalanced.*: (assigned|revoked): (.*)", line)
-            if found:
-                numbers = sorted(map(int, re.findall(r"\[(\d+)\]", found[2])))
-                line = f"{found[1]} {','.join(map(str, numbers)) or '-'}"
-            word, _, rest = line.strip().partition(" ")
-            self.events.append((word, rest))
-            if word == "assigned":
-                self.owned = [int(p) for p in rest.split(",")] if rest != "-" else []
-
-    def got(self):
-        return {tuple(map(int, rest.split())) for word, rest in list(self.events) if word == "got"}
-
-    def times(self):
-        return sum(word == "got" for word, _ in list(self.events))
-
-    def leave(self):
-        if self.process.poll() is None:
-            if self.kcat:
-                self.process.send_signal(signal.SIGINT)
-            self.process.stdin.close()
-            self.process.wait(30)
-        self.reader.join(5)
-        if self.kcat:
-            self.events.append(("left", ""))
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
 
 
 def new_topic(broker, name, partitions=1):
@@ -108,39 +44,43 @@ def committed(broker, group, topic):
             if t["name"] == topic for p in t["partitions"]}
 
 
-def two_members(context, library, environment):
+def two_members(context, library, variant=None):
     """A group of two that rebalances, commits, and resumes; nothing is lost and no two share."""
     broker, group = context.broker, context.name("group")
     topic = new_topic(broker, context.name("group-of-two"), 4)
     sent = produce(broker, topic, 4, 50)
-    first = Member(context, library, environment, topic, group)
+    first = Member(context, library, variant, topic, group)
     second = None
+
+    def committed_are(offset):
+        return committed(broker, group, topic) == dict.fromkeys(range(4), offset)
     try:
-        until(lambda: first.owned == [0, 1, 2, 3], 40, what="all partitions with the first")
-        until(lambda: first.got() >= sent, 40, what="all records with the first")
-        second = Member(context, library, environment, topic, group)
-        until(lambda: second.owned and len(first.owned) == 2 and len(second.owned) == 2, 40,
-              what="two partitions each")
-        equal(sorted(first.owned + second.owned), [0, 1, 2, 3], "partitions of both")
+        wait(lambda: first.owned == [0, 1, 2, 3], "all partitions with the first", first)
+        wait(lambda: first.got() >= sent, "all records with the first", first)
+        wait(lambda: committed_are(50), "commits of the first", first)
+        second = Member(context, library, variant, topic, group)
+        both = first, second
+        wait(lambda: second.owned and sorted(first.owned + second.owned) == [0, 1, 2, 3] and
+             len(first.owned) == 2, "two partitions each", *both)
+        changes = [m.changes() for m in both]
+        begin = [len(m.events) for m in both]
         sent |= produce(broker, topic, 4, 50)
-        until(lambda: first.got() | second.got() >= sent, 40, what="all records with both")
-        check(all(p in second.owned for p, _ in second.got()),
-              "the second read what it does not own")
-        check(not second.got() & {(p, o) for p, o in first.got() if o < 50},
-              "what had been committed was read again")
-        until(lambda: committed(broker, group, topic) == dict.fromkeys(range(4), 100), 20,
-              what="commits of everything")
+        wait(lambda: first.got() | second.got() >= sent, "all records with both", *both)
+        check(not {o for _, o in second.got() if o < 50}, "what had been committed was read again")
+        if [m.changes() for m in both] == changes:  # else a member was kept waiting for too long, and lost its seat
+            for m, at in zip(both, begin):
+                equal({p for p, _ in m.got(at)}, set(m.owned), "partitions that one has read")
+        wait(lambda: committed_are(100), "commits of everything", *both)
         second.leave()
-        until(lambda: first.owned == [0, 1, 2, 3], 40, what="all partitions with the first again")
+        wait(lambda: first.owned == [0, 1, 2, 3], "all partitions with the first again", first)
         sent |= produce(broker, topic, 4, 10)
-        until(lambda: first.got() | second.got() >= sent, 40, what="the last records")
-        until(lambda: committed(broker, group, topic) == dict.fromkeys(range(4), 110), 20,
-              what="commits of the last records")
+        wait(lambda: first.got() | second.got() >= sent, "the last records", first)
+        wait(lambda: committed_are(110), "commits of the last records", first)
     finally:
         first.leave()
         if second:
             second.leave()
-    equal(first.events[-1][0], "left", "the first's end")
+    equal([m.events[-1][0] for m in both], ["left", "left"], "their ends")
 
 
 def test_group_of_two_kafka_python_2_0_2(context):
@@ -161,77 +101,136 @@ def test_group_of_two_confluent_newer_protocol(context):
 
 
 def test_group_of_two_kcat(context):
-    if shutil.which("kcat") is None:
-        skip("kcat is not installed")
-    two_members(context, "kcat", None)
+    two_members(context, "kcat")
+
+
+@needs("slow")
+def test_group_of_two_aiokafka(context):
+    two_members(context, "aiokafka", "venv-aiokafka")
 
 
 @needs("slow")
 def test_group_of_two_kafkajs(context):
-    two_members(context, "kafkajs", None)
+    two_members(context, "kafkajs")
+
+
+@needs("slow")
+def test_group_of_two_franz_go(context):
+    two_members(context, "franz-go")
 
 
 @needs("java", "slow")
 def test_group_of_two_java(context):
-    two_members(context, "java", "classic")
+    two_members(context, "java-4.3", "classic")
 
 
 @needs("java", "slow")
 def test_group_of_two_java_newer_protocol(context):
-    two_members(context, "java", "consumer")
+    two_members(context, "java-4.3", "consumer")
 
 
-def resume(context, how, library="confluent", environment="venv"):
-    """Members that live through the broker's end go on where they committed."""
+@needs("java", "slow")
+def test_group_of_two_java_3_9(context):
+    two_members(context, "java-3.9", "classic")
+
+
+def resume(context, how, library="confluent", variant="venv"):
+    """A member that lives through the broker's end goes on where it committed, and so does one that comes later."""
     broker, group = context.fresh(), context.name("group")
     topic = new_topic(broker, context.name("group-resume"), 2)
     sent = produce(broker, topic, 2, 100)
-    member = Member(context, library, environment, topic, group, broker)
+    member = Member(context, library, variant, topic, group, broker)
+
+    def committed_are(offset):
+        return committed(broker, group, topic) == {0: offset, 1: offset}
     try:
-        until(lambda: member.got() >= sent, 40, what="all records")
-        until(lambda: committed(broker, group, topic) == {0: 100, 1: 100}, 20, what="commits")
+        wait(lambda: member.got() >= sent, "all records", member)
+        wait(lambda: committed_are(100), "commits", member)
         how(broker)
         broker.start()
-        until(lambda: committed(broker, group, topic) == {0: 100, 1: 100}, 20,
-              what="the commits after the restart")
-        before = member.times()
-        sent |= produce(broker, topic, 2, 10)
-        until(lambda: member.got() >= sent, 60, what="records after the restart")
-        equal(member.times() - before, 20, "records read after the restart")
+        wait(lambda: committed_are(100), "the commits after the restart", member)
+        before = len(member.events)
+        new = produce(broker, topic, 2, 10)
+        wait(lambda: member.got() >= sent | new, "records after the restart", member)
+        wait(lambda: committed_are(110), "commits after the restart", member)
+        equal(member.got(before), new, "records read after the restart")
     finally:
         member.leave()
-    # and one that comes later
-    sent |= produce(broker, topic, 2, 5)
-    until(lambda: committed(broker, group, topic) == {0: 110, 1: 110}, 20, what="commits")
-    other = Member(context, "kafka-python", "venv", topic, group, broker)
+    equal(member.events[-1][0], "left", "the member's end")
+    new = produce(broker, topic, 2, 5)
+    other = Member(context, library, variant, topic, group, broker)
     try:
-        until(lambda: other.times() >= 10, 40, what="the records behind the commits")
-        equal(other.got(), {(p, 110 + n) for p in (0, 1) for n in range(5)}, "records of the other")
+        wait(lambda: other.got() >= new, "the records behind the commits", other)
+        wait(lambda: committed_are(115), "commits of the other", other)
+        equal(other.got(), new, "records of the other")
     finally:
         other.leave()
 
 
+def killed(broker):
+    broker.kill()
+
+
+def stopped(broker):
+    broker.stop()
+
+
 def test_group_resumes_after_a_stop(context):
-    resume(context, lambda broker: broker.stop())
+    resume(context, stopped)
 
 
 def test_group_resumes_after_kill(context):
-    resume(context, lambda broker: broker.kill())
+    resume(context, killed)
+
+
+@needs("slow")
+def test_group_resumes_after_kill_confluent_newer_protocol(context):
+    resume(context, killed, "confluent-consumer")
+
+
+@needs("slow")
+def test_group_resumes_after_kill_kcat(context):
+    resume(context, killed, "kcat", None)
+
+
+@needs("slow")
+def test_group_resumes_after_kill_kafka_python_2_0_2(context):
+    resume(context, killed, "kafka-python", "venv-kafka-python-2.0.2")
+
+
+@needs("slow")
+def test_group_resumes_after_kill_kafka_python_newest(context):
+    resume(context, killed, "kafka-python", "venv")
+
+
+@needs("slow")
+def test_group_resumes_after_kill_aiokafka(context):
+    resume(context, killed, "aiokafka", "venv-aiokafka")
 
 
 @needs("slow")
 def test_group_resumes_after_kill_kafkajs(context):
-    resume(context, lambda broker: broker.kill(), "kafkajs", None)
+    resume(context, killed, "kafkajs", None)
+
+
+@needs("slow")
+def test_group_resumes_after_kill_franz_go(context):
+    resume(context, killed, "franz-go", None)
 
 
 @needs("java", "slow")
 def test_group_resumes_after_kill_java(context):
-    resume(context, lambda broker: broker.kill(), "java", "classic")
+    resume(context, killed, "java-4.3", "classic")
 
 
 @needs("java", "slow")
 def test_group_resumes_after_kill_java_newer_protocol(context):
-    resume(context, lambda broker: broker.kill(), "java", "consumer")
+    resume(context, killed, "java-4.3", "consumer")
+
+
+@needs("java", "slow")
+def test_group_resumes_after_kill_java_3_9(context):
+    resume(context, killed, "java-3.9", "classic")
 
 
 def test_group_without_a_member_that_died(context):
@@ -239,13 +238,14 @@ def test_group_without_a_member_that_died(context):
     broker, group = context.broker, context.name("group")
     topic = new_topic(broker, context.name("group-death"), 2)
     first = Member(context, "confluent", "venv", topic, group)
-    second = Member(context, "confluent", "venv", topic, group)
+    second = Member(context, "confluent", "venv", topic, group, session_ms=6000)
     try:
-        until(lambda: first.owned and second.owned, 40, what="a partition each")
+        wait(lambda: first.owned and second.owned, "a partition each", first, second)
         second.kill()
-        until(lambda: first.owned == [0, 1], 40, what="both partitions with the one that lives")
+        wait(lambda: first.owned == [0, 1], "both partitions with the one that lives", first)
     finally:
         first.leave()
+        second.kill()
 
 
 def test_group_kcat(context):

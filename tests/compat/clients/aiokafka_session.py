@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 ADDRESS, PREFIX, TEXT_FILE = sys.argv[1:4]
 with open(TEXT_FILE, "rb") as text_file:
     LINES = text_file.read().splitlines(keepends=True)
-WAIT_S = 60
+WAIT_S = 90
 
 
 async def create(name, partitions=1):
@@ -76,6 +76,21 @@ async def step_compressions_and_idempotence():
             await consumer.stop()
 
 
+async def step_keys_stay_together():
+    topic = await create("keyed", 3)
+    keys = [b"k%d" % (i % 17) for i in range(300)]
+    await produce(topic, LINES[:300], keys)
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=ADDRESS, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        got = await read(consumer, 300)
+    finally:
+        await consumer.stop()
+    same(len({(r.key, r.partition) for r in got}), 17, "pairs of key and partition")
+    for key in set(keys):
+        same([r.value for r in got if r.key == key], [v for v, k in zip(LINES, keys) if k == key], f"values of {key}")
+
+
 async def step_group_commits_and_resumes():
     topic = await create("resume")
     await produce(topic, LINES[:100])
@@ -114,7 +129,7 @@ async def step_group_of_two_rebalances():
     for _ in range(2):
         seen.append(Seen())
         members.append(AIOKafkaConsumer(bootstrap_servers=ADDRESS, group_id=f"{PREFIX}-pair",
-                                        auto_offset_reset="earliest", session_timeout_ms=10000,
+                                        auto_offset_reset="earliest", session_timeout_ms=30000,
                                         heartbeat_interval_ms=500))
         members[-1].subscribe([topic], listener=seen[-1])
         await members[-1].start()
@@ -175,8 +190,8 @@ async def step_callbacks_and_timeouts():
 
 async def main():
     failed = 0
-    for step in (step_send_and_wait, step_compressions_and_idempotence, step_group_commits_and_resumes,
-                 step_group_of_two_rebalances, step_pattern,
+    for step in (step_send_and_wait, step_compressions_and_idempotence, step_keys_stay_together,
+                 step_group_commits_and_resumes, step_group_of_two_rebalances, step_pattern,
                  step_callbacks_and_timeouts):
         try:
             await step()

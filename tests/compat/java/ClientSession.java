@@ -16,7 +16,7 @@ import org.apache.kafka.common.serialization.*;
  */
 public class ClientSession {
     static String address, prefix, protocol;
-    static final long WAIT_MS = 60_000;
+    static final long WAIT_MS = 90_000;
 
     interface Step {
         void run() throws Exception;
@@ -50,7 +50,7 @@ public class ClientSession {
         m.put("auto.offset.reset", "earliest");
         m.put("enable.auto.commit", "false");
         if (protocol.equals("classic")) {
-            m.put("session.timeout.ms", "10000");
+            m.put("session.timeout.ms", "30000");
             m.put("heartbeat.interval.ms", "500");
         }
         for (int i = 0; i < options.length; i += 2)
@@ -119,6 +119,35 @@ public class ClientSession {
                 same(values(read(c, 10)), lines(290, 300), codec + " after a seek");
                 same(c.endOffsets(List.of(tp)).get(tp), 300L, "end offset");
             }
+        }
+    }
+
+    static void oneByOne() throws Exception {
+        String topic = create("sync", 1);
+        try (KafkaProducer<String, String> p = producer("linger.ms", "0")) {
+            for (int i = 0; i < 50; i++)
+                same(p.send(new ProducerRecord<>(topic, line(i))).get().offset(), (long) i, "offset");
+        }
+    }
+
+    /** Polls and requests that come to nothing in their time, and a record that comes later. */
+    static void timeouts() throws Exception {
+        String topic = create("timeouts", 1);
+        TopicPartition tp = new TopicPartition(topic, 0);
+        try (KafkaConsumer<String, String> c = consumer(prefix + "-unused", "fetch.max.wait.ms", "100")) {
+            c.assign(List.of(tp));
+            c.seekToEnd(List.of(tp));
+            same(c.position(tp), 0L, "position at the end");
+            for (int i = 0; i < 3; i++)
+                same(c.poll(Duration.ofMillis(250)).count(), 0, "records from beyond the end");
+            fill(topic, 1);
+            same(values(read(c, 1)), lines(0, 1), "what came later");
+        }
+        try (KafkaProducer<String, String> p = producer("max.block.ms", "1500")) {
+            p.send(new ProducerRecord<>(topic, 7, null, "no such partition")).get();
+            throw new AssertionError("a record went to a partition that is not there");
+        } catch (ExecutionException e) {
+            same(e.getCause().getClass(), org.apache.kafka.common.errors.TimeoutException.class, "failure");
         }
     }
 
@@ -222,15 +251,32 @@ public class ClientSession {
         }
     }
 
+    /** KIP-848: the broker matches the expression, RE2's. A class of its own: the client of 3.9 has no such pattern. */
+    static class ServerPattern {
+        static void run() throws Exception {
+            fill(create("server-pattern-1", 1), 20);
+            try (KafkaConsumer<String, String> c = consumer(prefix + "-server-pattern")) {
+                c.subscribe(new SubscriptionPattern(prefix + "-server-pattern-[0-9]+"));
+                same(values(read(c, 20)), lines(0, 20), "values");
+                fill(create("server-pattern-22", 1), 5);
+                same(values(read(c, 5)), lines(0, 5), "values of a topic that came later");
+            }
+        }
+    }
+
     public static void main(String[] args) {
         address = args[0];
         prefix = args[1];
         protocol = args[2];
         Map<String, Step> steps = new LinkedHashMap<>();
         steps.put("codecs", ClientSession::codecs);
+        steps.put("oneByOne", ClientSession::oneByOne);
+        steps.put("timeouts", ClientSession::timeouts);
         steps.put("resume", ClientSession::resume);
         steps.put("pair", ClientSession::pair);
         steps.put("pattern", ClientSession::pattern);
+        if (protocol.equals("consumer"))
+            steps.put("serverPattern", () -> ServerPattern.run());
         int failed = 0;
         for (Map.Entry<String, Step> s : steps.entrySet()) {
             try {

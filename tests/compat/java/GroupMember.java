@@ -10,7 +10,7 @@ import org.apache.kafka.common.serialization.*;
  * One member of a consumer group, in a process of its own: GroupMember <address> <topic> <group> <protocol>,
  * classic or consumer. Prints a line per event, as group_member.py does: "assigned 0,1" (what it holds then),
  * "got <partition> <offset>", "committed", "left". Commits after every poll that brought something. Leaves when
- * its input ends.
+ * its input ends. The session of a classic member lasts MEMBER_SESSION_MS.
  */
 public class GroupMember {
     static final SortedSet<Integer> held = new TreeSet<>();
@@ -53,7 +53,7 @@ public class GroupMember {
         m.put("auto.offset.reset", "earliest");
         m.put("enable.auto.commit", "false");
         if (args[3].equals("classic")) {
-            m.put("session.timeout.ms", "10000");
+            m.put("session.timeout.ms", System.getenv().getOrDefault("MEMBER_SESSION_MS", "30000"));
             m.put("heartbeat.interval.ms", "300");
         }
         Thread input = new Thread(GroupMember::readInput);

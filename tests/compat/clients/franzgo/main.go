@@ -1,4 +1,4 @@
-// A session with franz-go: session <address> <prefix of topic names>
+// A session with franz-go: program session <address> <prefix of topic names>; or a member of a group (member.go).
 // Prints one line per step: "ok <step>" or "FAIL <step>: <reason>"; exit status 1 if one failed.
 package main
 
@@ -14,9 +14,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-var address, prefix = os.Args[1], os.Args[2]
+var address, prefix = os.Args[2], os.Args[3]
 
-const wait = 60 * time.Second
+const wait = 120 * time.Second
 
 func client(opts ...kgo.Opt) (*kgo.Client, error) {
 	return kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(address)}, opts...)...)
@@ -190,6 +190,36 @@ func resume(ctx context.Context) error {
 	return nil
 }
 
+// seek reads everything in a group, goes back, and reads what is behind that again; twice.
+func seek(ctx context.Context) error {
+	topic, err := create(ctx, "seek", 1)
+	if err != nil {
+		return err
+	}
+	if err := produce(ctx, topic, 50, false); err != nil {
+		return err
+	}
+	cl, err := client(kgo.ConsumerGroup(prefix+"-seek"), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	for _, from := range []int{0, 45, 20} {
+		if from > 0 {
+			cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {0: {Epoch: -1, Offset: int64(from)}}})
+		}
+		got, err := read(ctx, cl, 50-from)
+		if err == nil {
+			err = check(got, from)
+		}
+		if err != nil {
+			return fmt.Errorf("from %d: %w", from, err)
+		}
+	}
+	return nil
+}
+
 // member is one of a group; its assignment is kept up to date by the callbacks.
 type member struct {
 	sync.Mutex
@@ -200,7 +230,7 @@ type member struct {
 func join(group, topic string) (*member, error) {
 	m := &member{has: map[int32]bool{}}
 	var err error
-	m.cl, err = client(kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.SessionTimeout(10*time.Second),
+	m.cl, err = client(kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.SessionTimeout(30*time.Second),
 		kgo.HeartbeatInterval(300*time.Millisecond),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, a map[string][]int32) {
 			m.Lock()
@@ -297,8 +327,15 @@ func pattern(ctx context.Context) error {
 }
 
 func main() {
+	if os.Args[1] == "member" {
+		if err := runMember(address, os.Args[3], os.Args[4]); err != nil {
+			fmt.Println("FAIL", err)
+			os.Exit(1)
+		}
+		return
+	}
 	steps := map[string]func(context.Context) error{"codecs": codecs, "keys": keys, "resume": resume, "pair": pair,
-		"pattern": pattern}
+		"pattern": pattern, "seek": seek}
 	var names []string
 	for n := range steps {
 		names = append(names, n)

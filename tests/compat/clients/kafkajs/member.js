@@ -1,13 +1,14 @@
 // One member of a consumer group, in a process of its own: node member.js <address> <topic> <group>
 // Prints a line per event, as group_member.py does: "assigned 0,1", "got <partition> <offset>", "committed", "left".
-// Commits after every batch. Leaves when its input ends.
+// Commits after every batch. Leaves when its input ends. Its session lasts MEMBER_SESSION_MS.
 const { Kafka, logLevel } = require('kafkajs')
 
 const [address, topic, groupId] = process.argv.slice(2)
-const kafka = new Kafka({ clientId: 'member', brokers: [address], logLevel: logLevel.NOTHING, retry: { retries: 100, initialRetryTime: 100, maxRetryTime: 1000 } })
+const sessionTimeout = Number(process.env.MEMBER_SESSION_MS || 30000)
+const kafka = new Kafka({ clientId: 'member', brokers: [address], logLevel: logLevel.NOTHING, requestTimeout: 10000, retry: { retries: 100, initialRetryTime: 100, maxRetryTime: 1000 } })
 
 async function main() {
-  const consumer = kafka.consumer({ groupId, sessionTimeout: 10000, rebalanceTimeout: 10000, heartbeatInterval: 300, maxWaitTimeInMs: 200 })
+  const consumer = kafka.consumer({ groupId, sessionTimeout, rebalanceTimeout: 60000, heartbeatInterval: 300, maxWaitTimeInMs: 200 })
   consumer.on(consumer.events.GROUP_JOIN, e => {
     const mine = (e.payload.memberAssignment[topic] || []).slice().sort((a, b) => a - b)
     console.log(`assigned ${mine.join(',') || '-'}`)

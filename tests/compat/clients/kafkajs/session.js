@@ -1,11 +1,12 @@
-// A session with kafkajs: node session.js <address> <prefix of topic names>
+// A session with kafkajs: node session.js <address> <prefix of topic names> [codec]; with a codec, the step of that alone.
 // Prints one line per step: "ok <step>" or "FAIL <step>: <reason>"; exit status 1 if one failed.
-const { Kafka, CompressionTypes, logLevel } = require('kafkajs')
+const { Kafka, logLevel } = require('kafkajs')
+const codecs = require('./codecs')
 
-const [address, prefix] = process.argv.slice(2)
+const [address, prefix, onlyCodec] = process.argv.slice(2)
 const kafka = new Kafka({ clientId: 'session', brokers: [address], logLevel: logLevel.NOTHING, retry: { retries: 8 } })
 const lines = Array.from({ length: 300 }, (_, i) => `${i} line with ünïcode and { "json": true }`)
-const WAIT_MS = 60000
+const WAIT_MS = 90000
 
 function same(got, wanted, what) {
   const [a, b] = [JSON.stringify(got), JSON.stringify(wanted)]
@@ -30,7 +31,7 @@ async function produce(topic, messages, options = {}, send = {}) {
 
 // Runs a consumer until done(received) is true; returns what it received.
 async function consume(groupId, subscription, done, options = {}, auto = true) {
-  const consumer = kafka.consumer({ groupId, sessionTimeout: 10000, heartbeatInterval: 500, maxWaitTimeInMs: 200, ...options })
+  const consumer = kafka.consumer({ groupId, sessionTimeout: 30000, heartbeatInterval: 500, maxWaitTimeInMs: 200, ...options })
   const received = []
   await consumer.connect()
   await consumer.subscribe({ fromBeginning: true, ...subscription })
@@ -51,6 +52,18 @@ async function consume(groupId, subscription, done, options = {}, auto = true) {
   return received
 }
 
+// Compressed by an idempotent producer, several batches.
+async function codec(name) {
+  const topic = await create(`codec-${name}`)
+  const producer = kafka.producer({ allowAutoTopicCreation: false, idempotent: true, maxInFlightRequests: 1 })
+  await producer.connect()
+  const send = part => producer.send({ topic, acks: -1, compression: codecs.use(name), messages: part.map(value => ({ value })) })
+  for (let at = 0; at < lines.length; at += 100) await send(lines.slice(at, at + 100))
+  await producer.disconnect()
+  const got = await consume(`${prefix}-codec-${name}`, { topics: [topic] }, r => r.length === lines.length)
+  same(got.map(m => m.value), lines, 'values')
+}
+
 const steps = {
   async produce_and_read() {
     const topic = await create('plain')
@@ -69,12 +82,7 @@ const steps = {
     const got = await consume(`${prefix}-async`, { topics: [topic] }, r => r.length === 50)
     same(got.map(m => m.value).sort(), lines.slice(0, 50).sort(), 'values')
   },
-  async gzip_and_idempotent() {
-    const topic = await create('gzip')
-    await produce(topic, lines.map(value => ({ value })), { idempotent: true, maxInFlightRequests: 1 }, { compression: CompressionTypes.GZIP })
-    const got = await consume(`${prefix}-gzip`, { topics: [topic] }, r => r.length === lines.length)
-    same(got.map(m => m.value), lines, 'values')
-  },
+  gzip_and_idempotent: () => codec('gzip'),
   async keys_stay_together() {
     const topic = await create('keyed', 3)
     await produce(topic, lines.map((value, i) => ({ key: `k${i % 7}`, value })))
@@ -103,7 +111,7 @@ const steps = {
     const topic = await create('pair', 4)
     const assigned = [new Set(), new Set()], consumers = []
     for (const i of [0, 1]) {
-      const c = kafka.consumer({ groupId: `${prefix}-pair`, sessionTimeout: 10000, heartbeatInterval: 300, rebalanceTimeout: 10000 })
+      const c = kafka.consumer({ groupId: `${prefix}-pair`, sessionTimeout: 30000, heartbeatInterval: 300, rebalanceTimeout: 60000 })
       c.on(c.events.GROUP_JOIN, e => { assigned[i] = new Set(e.payload.memberAssignment[topic] || []) })
       await c.connect()
       await c.subscribe({ topics: [topic], fromBeginning: true })
@@ -143,6 +151,34 @@ const steps = {
     await consumer.disconnect()
     same(offsets.slice(30), [25, 26, 27, 28, 29], 'offsets after the seek')
   },
+  // Fetches at the end come back with nothing after their time, and go on: what is sent then is read.
+  async nothing_in_time() {
+    const topic = await create('nothing')
+    const consumer = kafka.consumer({ groupId: `${prefix}-nothing`, maxWaitTimeInMs: 100 })
+    const empty = []
+    consumer.on(consumer.events.FETCH, e => { if (e.payload.numberOfBatches === 0) empty.push(e.payload.duration) })
+    await consumer.connect()
+    await consumer.subscribe({ topics: [topic], fromBeginning: true })
+    await new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`${empty.length} empty fetches in ${WAIT_MS} ms`)), WAIT_MS)
+      let sent = false
+      consumer.run({
+        eachMessage: async ({ message }) => {
+          clearTimeout(timer)
+          if (sent && message.value.toString() === 'late') resolve()
+          else reject(new Error(`read ${message.value} from beyond the end`))
+        }
+      }).catch(reject)
+      const watch = setInterval(() => {
+        if (empty.length < 3 || sent) return
+        sent = true
+        clearInterval(watch)
+        produce(topic, [{ value: 'late' }]).catch(reject)
+      }, 50)
+    })
+    await consumer.disconnect()
+    same(empty.slice(0, 3).every(ms => ms >= 50), true, `fetches that waited, ${empty.slice(0, 3)}`)
+  },
   async pattern() {
     const topic = await create('by-pattern-1')
     await produce(topic, lines.slice(0, 10).map(value => ({ value })))
@@ -153,7 +189,7 @@ const steps = {
 
 async function main() {
   let failed = 0
-  for (const [name, step] of Object.entries(steps)) {
+  for (const [name, step] of Object.entries(onlyCodec ? { [`codec_${onlyCodec}`]: () => codec(onlyCodec) } : steps)) {
     try {
       await step()
       console.log(`ok ${name}`)
