@@ -189,6 +189,9 @@ void rig_crash(struct rig *r, struct plog *p, enum sim_crash crash)
     region_close(&r->region);
     shard_up(r, env.durability);
     r->env.retention_check_ms = env.retention_check_ms;
+    r->env.journal_bytes = env.journal_bytes;
+    r->env.rng = env.rng;
+    r->env.dir_id = env.dir_id;
     io_sim_revive(&r->sim);
     if (r->named)
         named_up(r);
@@ -301,6 +304,66 @@ int rig_close(struct rig *r, struct plog *p)
 {
     rig_detach(r, p);
     return plog_close(p);
+}
+
+/* --- several partitions with a journal -------------------------------------------------------- */
+
+struct uuid rig_dir_id(void)
+{
+    return (struct uuid){{5, 5, 5}};
+}
+
+static bool dir_id(struct plog_env *env, const char *log_dir, struct uuid *out)
+{
+    *out = rig_dir_id();
+    return true;
+}
+
+void rig_use_journals(struct rig *r, uint64_t bytes)
+{
+    r->env.journal_bytes = bytes;
+    r->env.rng = &r->rng;
+    r->env.dir_id = dir_id;
+}
+
+int rig_open_part(struct rig *r, uint32_t i, struct plog **p)
+{
+    static const char *const names[rig_parts] = {"a", "b", "c"};
+    char why[512] = "";
+    struct plog_open o = {
+        .fs = r->fs,
+        .log_dir = r->log_dir,
+        .topic = str_from(names[i]),
+        .topic_id = {{(uint8_t)(i + 1), 9}},
+        .config = r->config,
+        .recovery_point = -1,
+        .log_start = -1,
+        .wall_ms = r->wall_ms,
+        .durability = r->env.durability,
+    };
+    *p = NULL;
+    int err = plog_open(p, &o, why, sizeof(why));
+    if (err == 0)
+        plog_attach(*p, &r->env);
+    return err;
+}
+
+void rig_crash_parts(struct rig *r, struct plog *const *parts, enum sim_crash crash)
+{
+    if (!r->sim.dead)
+        io_sim_crash(&r->sim, crash);
+    for (uint32_t i = 1; i < rig_parts; i++) {
+        rig_detach(r, parts[i]);
+        plog_close(parts[i]);
+    }
+    rig_crash(r, parts[0], crash);
+}
+
+int rig_replay_journals(struct rig *r, struct journal_replay_report *report)
+{
+    struct uuid id = rig_dir_id();
+    char why[512] = "";
+    return journal_replay(r->fs, r->log_dir, &id, &r->rng, report, why, sizeof(why));
 }
 
 /* --- batches ---------------------------------------------------------------------------------- */

@@ -14,6 +14,7 @@
 #include "storage/cache/cache.h"
 #include "storage/io/sim.h"
 #include "storage/plog/batch.h"
+#include "storage/plog/journal_replay.h"
 #include "storage/plog/plog.h"
 #include "storage/plog/tail.h"
 #include "tests/unit/core/with_eal.h"
@@ -68,6 +69,20 @@ void rig_use_named(struct rig *r);
  * down without an effect on the disk, and makes a new shard on what is left.
  */
 void rig_crash(struct rig *r, struct plog *p, enum sim_crash crash);
+
+/* ---- several partitions with a journal ---- */
+
+#define rig_parts 3
+
+/* The directory.id that journals are made with. */
+struct uuid rig_dir_id(void);
+/* From now on, over crashes, there is a journal of so many bytes. */
+void rig_use_journals(struct rig *r, uint64_t bytes);
+/* Opens and attaches partition 0 of a topic of its own, one for each i. On error *p is NULL. */
+int rig_open_part(struct rig *r, uint32_t i, struct plog **p);
+/* rig_crash for rig_parts of them. */
+void rig_crash_parts(struct rig *r, struct plog *const *parts, enum sim_crash crash);
+int rig_replay_journals(struct rig *r, struct journal_replay_report *report);
 
 /* One round of everything; true if something happened. */
 bool rig_step(struct rig *r);

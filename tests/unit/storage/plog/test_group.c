@@ -2,51 +2,14 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "storage/plog/journal_replay.h"
 #include "storage/plog/plog_internal.h"
 #include "tests/unit/storage/plog/rig.h"
 
-#define parts      3
 #define journal_kb 256
 
 static struct rig r;
-static struct plog *p[parts];
+static struct plog *p[rig_parts];
 static struct rig_batch_spec spec;
-static const struct uuid dir = {{5, 5, 5}};
-static const char *const names[parts] = {"a", "b", "c"};
-
-static bool dir_id(struct plog_env *env, const char *log_dir, struct uuid *out)
-{
-    *out = dir;
-    return true;
-}
-
-static void journals_on(void)
-{
-    r.env.journal_bytes = journal_kb * KIB;
-    r.env.rng = &r.rng;
-    r.env.dir_id = dir_id;
-}
-
-static int try_open(uint32_t i)
-{
-    char why[512] = "";
-    struct plog_open o = {
-        .fs = r.fs,
-        .log_dir = r.log_dir,
-        .topic = str_from(names[i]),
-        .topic_id = {{(uint8_t)(i + 1), 9}},
-        .config = r.config,
-        .recovery_point = -1,
-        .log_start = -1,
-        .wall_ms = r.wall_ms,
-        .durability = PLOG_FSYNC,
-    };
-    int err = plog_open(&p[i], &o, why, sizeof(why));
-    if (err == 0)
-        plog_attach(p[i], &r.env);
-    return err;
-}
 
 /* A batch of one record. */
 static struct rig_batch batch(uint32_t value_bytes)
@@ -67,17 +30,17 @@ static int16_t append(uint32_t i, uint32_t value_bytes)
 static void up(uint32_t chunks)
 {
     rig_up(&r, unit_seed(), chunks, PLOG_FSYNC);
-    journals_on();
+    rig_use_journals(&r, journal_kb * KIB);
     spec = rig_spec();
-    for (uint32_t i = 0; i < parts; i++)
-        CU_ASSERT_EQUAL_FATAL(try_open(i), 0);
+    for (uint32_t i = 0; i < rig_parts; i++)
+        CU_ASSERT_EQUAL_FATAL(rig_open_part(&r, i, &p[i]), 0);
     CU_ASSERT_EQUAL(append(0, 10), 0); /* the first one has the journal made */
     rig_settle(&r);
 }
 
 static void down(void)
 {
-    for (uint32_t i = 0; i < parts; i++)
+    for (uint32_t i = 0; i < rig_parts; i++)
         CU_ASSERT_EQUAL(rig_close(&r, p[i]), 0);
     rig_down(&r);
 }
@@ -93,14 +56,14 @@ static int64_t end(uint32_t i)
 /* Begins an append of each partition, and ends them together. */
 static void append_all(uint32_t value_bytes)
 {
-    struct rig_op op[parts];
-    struct rig_batch b[parts];
-    for (uint32_t i = 0; i < parts; i++) {
+    struct rig_op op[rig_parts];
+    struct rig_batch b[rig_parts];
+    for (uint32_t i = 0; i < rig_parts; i++) {
         b[i] = batch(value_bytes);
         CU_ASSERT_EQUAL_FATAL(rig_append_start(&r, p[i], &b[i], &op[i]), 0);
     }
     rig_settle(&r);
-    for (uint32_t i = 0; i < parts; i++) {
+    for (uint32_t i = 0; i < rig_parts; i++) {
         CU_ASSERT_TRUE(op[i].done && op[i].append.error == 0);
         rig_batch_free(&b[i]);
     }
@@ -141,8 +104,8 @@ static void test_more_than_the_ring(void)
     for (uint32_t i = 0; i < 3 * journal_kb / 4; i++)
         append_all(500);
     CU_ASSERT_TRUE(p[0]->written_total > 0);
-    int64_t ends[parts];
-    for (uint32_t i = 0; i < parts; i++)
+    int64_t ends[rig_parts];
+    for (uint32_t i = 0; i < rig_parts; i++)
         ends[i] = end(i);
     CU_ASSERT_EQUAL(ends[1], 3 * journal_kb / 4);
     down();
@@ -170,7 +133,7 @@ static void test_journal_fails(void)
     CU_ASSERT_EQUAL(p[2]->written_total, p[2]->appended_total);
     rig_detach(&r, p[1]);
     plog_close(p[1]);
-    for (uint32_t i = 0; i < parts; i += 2)
+    for (uint32_t i = 0; i < rig_parts; i += 2)
         CU_ASSERT_EQUAL(rig_close(&r, p[i]), 0);
     rig_down(&r);
 }
@@ -179,10 +142,10 @@ static void test_journal_fails(void)
 static void test_no_room(void)
 {
     rig_up(&r, unit_seed(), 32, PLOG_FSYNC);
-    journals_on();
+    rig_use_journals(&r, journal_kb * KIB);
     spec = rig_spec();
-    for (uint32_t i = 0; i < parts; i++)
-        CU_ASSERT_EQUAL_FATAL(try_open(i), 0);
+    for (uint32_t i = 0; i < rig_parts; i++)
+        CU_ASSERT_EQUAL_FATAL(rig_open_part(&r, i, &p[i]), 0);
     io_sim_fail(&r.sim, SIM_ALLOCATE, 1, ERR_NO_SPACE);
     for (uint32_t i = 0; i < 3; i++)
         append_all(100);
@@ -193,24 +156,6 @@ static void test_no_room(void)
 
 /* ---- the replay ---- */
 
-static int replay(struct journal_replay_report *report)
-{
-    char why[512] = "";
-    return journal_replay(&r.sim.fs, rig_dir, &dir, &r.rng, report, why, sizeof(why));
-}
-
-static void crash(enum sim_crash how)
-{
-    if (!r.sim.dead)
-        io_sim_crash(&r.sim, how);
-    for (uint32_t i = 1; i < parts; i++) {
-        rig_detach(&r, p[i]);
-        plog_close(p[i]);
-    }
-    rig_crash(&r, p[0], how);
-    journals_on();
-}
-
 /* Dies at the first operation, the second, ... until one comes through. */
 static void replay_at_every_cut(enum sim_crash how)
 {
@@ -218,15 +163,15 @@ static void replay_at_every_cut(enum sim_crash how)
     up(32);
     for (uint32_t i = 0; i < 5; i++)
         append_all(300);
-    int64_t ends[parts];
-    for (uint32_t i = 0; i < parts; i++)
+    int64_t ends[rig_parts];
+    for (uint32_t i = 0; i < rig_parts; i++)
         ends[i] = end(i);
-    crash(how);
+    rig_crash_parts(&r, p, how);
     uint32_t cuts = 0;
     uint64_t frames = 0; /* of the last replay that was not cut behind its end */
     for (;;) {
         io_sim_crash_at(&r.sim, cuts + 1, how);
-        int err = replay(&report);
+        int err = rig_replay_journals(&r, &report);
         frames = report.frames ? report.frames : frames;
         if (!r.sim.dead) {
             CU_ASSERT_EQUAL(err, 0);
@@ -240,11 +185,11 @@ static void replay_at_every_cut(enum sim_crash how)
     CU_ASSERT_TRUE(cuts > 10);
     CU_ASSERT_EQUAL(report.damaged, 0);
     CU_ASSERT_EQUAL(report.restored.refused, 0);
-    CU_ASSERT_TRUE(frames >= 5 * parts);
-    CU_ASSERT_EQUAL(replay(&report), 0); /* a new life: nothing counts any more */
+    CU_ASSERT_TRUE(frames >= 5 * rig_parts);
+    CU_ASSERT_EQUAL(rig_replay_journals(&r, &report), 0); /* a new life: nothing counts any more */
     CU_ASSERT_EQUAL(report.frames, 0);
-    for (uint32_t i = 0; i < parts; i++) {
-        CU_ASSERT_EQUAL_FATAL(try_open(i), 0);
+    for (uint32_t i = 0; i < rig_parts; i++) {
+        CU_ASSERT_EQUAL_FATAL(rig_open_part(&r, i, &p[i]), 0);
         CU_ASSERT_EQUAL(end(i), ends[i]);
     }
     down();
@@ -287,17 +232,17 @@ static void test_damaged_frame(void)
     for (uint32_t i = 0; i < 8; i++)
         append_all(300);
     int64_t before = end(0);
-    crash(SIM_PROCESS_DEATH);
+    rig_crash_parts(&r, p, SIM_PROCESS_DEATH);
     /* the first commit; its first frame's data */
-    flip(journal_block_bytes + journal_data_at(parts) + 5);
-    CU_ASSERT_EQUAL(replay(&report), 0);
+    flip(journal_block_bytes + journal_data_at(rig_parts) + 5);
+    CU_ASSERT_EQUAL(rig_replay_journals(&r, &report), 0);
     CU_ASSERT_EQUAL(report.damaged, 1);
     uint32_t whole = 0;
-    for (uint32_t i = 0; i < parts; i++) {
-        CU_ASSERT_EQUAL_FATAL(try_open(i), 0);
+    for (uint32_t i = 0; i < rig_parts; i++) {
+        CU_ASSERT_EQUAL_FATAL(rig_open_part(&r, i, &p[i]), 0);
         whole += end(i) == (i == 0 ? before : 8);
     }
-    CU_ASSERT_EQUAL(whole, parts - 1);
+    CU_ASSERT_EQUAL(whole, rig_parts - 1);
     down();
 }
 
@@ -306,23 +251,23 @@ static void test_refused(void)
 {
     struct journal_replay_report report;
     char why[512] = "";
-    struct uuid other = dir;
+    struct uuid own = rig_dir_id(), other = own;
     up(32);
     append_all(300);
-    crash(SIM_PROCESS_DEATH);
+    rig_crash_parts(&r, p, SIM_PROCESS_DEATH);
     other.b[3]++;
     CU_ASSERT_EQUAL(journal_replay(&r.sim.fs, rig_dir, &other, &r.rng, &report, why, sizeof(why)),
                     ERR_INVALID);
     CU_ASSERT_PTR_NOT_NULL(strstr(why, "sluice-journal-0 is the journal of another log dir"));
     flip(20);
-    CU_ASSERT_EQUAL(journal_replay(&r.sim.fs, rig_dir, &dir, &r.rng, &report, why, sizeof(why)),
+    CU_ASSERT_EQUAL(journal_replay(&r.sim.fs, rig_dir, &own, &r.rng, &report, why, sizeof(why)),
                     ERR_INVALID);
     CU_ASSERT_PTR_NOT_NULL(strstr(why, "sluice-journal-0: byte 0"));
     flip(20);
-    CU_ASSERT_EQUAL(replay(&report), 0);
-    CU_ASSERT_TRUE(report.frames >= parts);
-    for (uint32_t i = 0; i < parts; i++)
-        CU_ASSERT_EQUAL_FATAL(try_open(i), 0);
+    CU_ASSERT_EQUAL(rig_replay_journals(&r, &report), 0);
+    CU_ASSERT_TRUE(report.frames >= rig_parts);
+    for (uint32_t i = 0; i < rig_parts; i++)
+        CU_ASSERT_EQUAL_FATAL(rig_open_part(&r, i, &p[i]), 0);
     CU_ASSERT_EQUAL(end(1), 1);
     down();
 }

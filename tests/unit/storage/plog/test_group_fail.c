@@ -7,55 +7,16 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "storage/plog/journal_replay.h"
 #include "storage/plog/plog_internal.h"
 #include "tests/unit/storage/plog/rig.h"
 
-#define parts      3
 #define rounds     40
 #define calls_most 400 /* more of one operation than the script has */
 #define value_most 1500
 
 static struct rig r;
-static struct plog *p[parts];
-static int64_t acked[parts]; /* offsets below this one were acked */
-static const struct uuid dir = {{7, 7}};
-static const char *const names[parts] = {"a", "b", "c"};
-
-static bool dir_id(struct plog_env *env, const char *log_dir, struct uuid *out)
-{
-    *out = dir;
-    return true;
-}
-
-static void journals_on(void)
-{
-    r.env.journal_bytes = 64 * KIB; /* a few rounds, and it turns around */
-    r.env.rng = &r.rng;
-    r.env.dir_id = dir_id;
-}
-
-static int try_open(uint32_t i)
-{
-    char why[512] = "";
-    struct plog_open o = {
-        .fs = r.fs,
-        .log_dir = r.log_dir,
-        .topic = str_from(names[i]),
-        .topic_id = {{(uint8_t)(i + 1), 9}},
-        .config = r.config,
-        .recovery_point = -1,
-        .log_start = -1,
-        .wall_ms = r.wall_ms,
-        .durability = PLOG_FSYNC,
-    };
-    int err = plog_open(&p[i], &o, why, sizeof(why));
-    if (err)
-        p[i] = NULL;
-    else
-        plog_attach(p[i], &r.env);
-    return err;
-}
+static struct plog *p[rig_parts];
+static int64_t acked[rig_parts]; /* offsets below this one were acked */
 
 static bool failed(uint32_t i)
 {
@@ -67,17 +28,17 @@ static bool failed(uint32_t i)
 /* One record each, together. */
 static void append_all(void)
 {
-    struct rig_op op[parts];
-    bool sent[parts];
+    struct rig_op op[rig_parts];
+    bool sent[rig_parts];
     struct rig_batch_spec spec = rig_spec();
-    for (uint32_t i = 0; i < parts; i++) {
+    for (uint32_t i = 0; i < rig_parts; i++) {
         struct rig_batch b =
             rig_batch_random(&r, &spec, 1, 1 + (uint32_t)rng_below(&r.rng, value_most));
         sent[i] = rig_append_start(&r, p[i], &b, &op[i]) == 0;
         rig_batch_free(&b);
     }
     rig_settle(&r);
-    for (uint32_t i = 0; i < parts; i++) {
+    for (uint32_t i = 0; i < rig_parts; i++) {
         if (!sent[i])
             continue;
         CU_ASSERT_TRUE_FATAL(op[i].done);
@@ -103,36 +64,23 @@ static void script(void)
 static void up(uint64_t seed)
 {
     rig_up(&r, seed, 64, PLOG_FSYNC);
-    journals_on();
+    rig_use_journals(&r, 64 * KIB); /* a few rounds, and it turns around */
     r.config.segment_bytes = 12000; /* some rolls */
     memset(acked, 0, sizeof(acked));
-    for (uint32_t i = 0; i < parts; i++)
-        CU_ASSERT_EQUAL_FATAL(try_open(i), 0);
-}
-
-static void crash(enum sim_crash how)
-{
-    io_sim_crash(&r.sim, how);
-    for (uint32_t i = 1; i < parts; i++) {
-        rig_detach(&r, p[i]);
-        plog_close(p[i]);
-    }
-    rig_crash(&r, p[0], how);
-    journals_on();
+    for (uint32_t i = 0; i < rig_parts; i++)
+        CU_ASSERT_EQUAL_FATAL(rig_open_part(&r, i, &p[i]), 0);
 }
 
 static void recover(void)
 {
     struct journal_replay_report report;
-    char why[512] = "";
-    CU_ASSERT_EQUAL_FATAL(journal_replay(r.fs, rig_dir, &dir, &r.rng, &report, why, sizeof(why)),
-                          0);
+    CU_ASSERT_EQUAL_FATAL(rig_replay_journals(&r, &report), 0);
     CU_ASSERT_EQUAL(report.damaged, 0);
     CU_ASSERT_EQUAL(report.restored.refused, 0);
-    for (uint32_t i = 0; i < parts; i++) {
+    for (uint32_t i = 0; i < rig_parts; i++) {
         struct plog_marks marks;
         struct rig_read read;
-        CU_ASSERT_EQUAL_FATAL(try_open(i), 0);
+        CU_ASSERT_EQUAL_FATAL(rig_open_part(&r, i, &p[i]), 0);
         plog_marks(p[i], &marks);
         CU_ASSERT(marks.end >= acked[i]);
         if (acked[i] > 0) {
@@ -154,7 +102,7 @@ static bool fault_at(enum sim_op op, uint64_t nth, int err)
     bool reached = r.sim.ops[op] >= at;
     r.sim.fault_count = 0;
     uint32_t bad = 0;
-    for (uint32_t i = 0; i < parts; i++)
+    for (uint32_t i = 0; i < rig_parts; i++)
         bad += failed(i);
     CU_ASSERT_EQUAL(r.disk_errors, bad); /* each says so once */
     if (!reached || (op == SIM_ALLOCATE && err == ERR_NO_SPACE))
@@ -162,15 +110,15 @@ static bool fault_at(enum sim_op op, uint64_t nth, int err)
     if (bad)
         CU_ASSERT_EQUAL(r.last_disk_error, err);
     /* those that did not fail go on, until their log dir is taken down */
-    int64_t before[parts];
+    int64_t before[rig_parts];
     memcpy(before, acked, sizeof(before));
     append_all();
-    for (uint32_t i = 0; i < parts; i++)
+    for (uint32_t i = 0; i < rig_parts; i++)
         CU_ASSERT_EQUAL(acked[i], before[i] + !failed(i));
-    crash(nth % 2 ? SIM_POWER_CUT : SIM_PROCESS_DEATH);
+    rig_crash_parts(&r, p, nth % 2 ? SIM_POWER_CUT : SIM_PROCESS_DEATH);
     recover();
     append_all();
-    for (uint32_t i = 0; i < parts; i++)
+    for (uint32_t i = 0; i < rig_parts; i++)
         CU_ASSERT_EQUAL(rig_close(&r, p[i]), 0);
     rig_down(&r);
     return reached;
