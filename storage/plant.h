@@ -33,6 +33,7 @@
     X(TRUNCATE_UNFRAMED, "a deleted segment's frames in the journal bring it back")                \
     X(READ_REUSED, "a read buffer is used again while the device still writes to it")              \
     X(READ_UNWRITTEN, "what is read ahead counts behind the end of what was written")              \
+    X(READ_GIVES_UP, "a read that should wait for memory is answered with nothing")                \
     X(JOURNAL_FORGOTTEN, "the journal of a broker that died is not replayed")
 
 #ifdef SLUICE_PLANT

@@ -379,6 +379,11 @@ void cache_wait_cancel(struct cache *c, struct cache_waiter *w)
     w->prev = NULL;
 }
 
+uint32_t cache_wanted(const struct cache *c)
+{
+    return c->waiters ? c->waiters->chunks : 0;
+}
+
 /*
  * Only those that wait now: one that waits again from inside `ready` has its turn in the next run.
  */

@@ -118,6 +118,8 @@ struct cache_waiter {
 /* FIFO; ready is called from cache_run when that many chunks can be taken. */
 void cache_wait(struct cache *c, struct cache_waiter *w);
 void cache_wait_cancel(struct cache *c, struct cache_waiter *w);
+/* Chunks that the first waiter wants; 0: there is none, or it wants none. */
+uint32_t cache_wanted(const struct cache *c);
 
 /* Stage: serves waiters. */
 uint32_t cache_run(void *c, int64_t now_ns, uint32_t budget);

@@ -215,7 +215,7 @@ static void close_done(struct job *job)
 {
     struct segment *s = job->segment;
     s->file = s->direct = NULL;
-    if (s->openers && !s->doomed)
+    if (s->openers) /* also of a doomed one: they came before it was */
         open_start(s);
     segment_doom_step(s);
 }
@@ -298,7 +298,8 @@ static void open_done(struct job *job)
         s->direct = job->direct;
         s->memory_bytes = 0;
         s->loaded = true;
-        list_open(s);
+        if (!s->doomed)
+            list_open(s);
     }
     openers_resume(s, job->err);
     close_unused(s->plog->env->shard);
@@ -323,6 +324,15 @@ bool segment_open_for(struct segment *s, struct read_op *op)
     op->next = s->openers;
     s->openers = op;
     if (!s->busy)
+        open_start(s);
+    return false;
+}
+
+bool segment_open_soon(struct segment *s)
+{
+    if (s->file && s->loaded)
+        return true;
+    if (s->sealed && !s->busy && !s->plog->failed)
         open_start(s);
     return false;
 }

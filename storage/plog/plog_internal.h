@@ -62,6 +62,7 @@ struct segment {
     bool loaded;          /* the indexes are at hand */
     bool sealed;          /* rolled, and indexes and snapshot are on disk */
     bool busy;            /* a job is under way */
+    bool gap_told;        /* that offsets are missing behind it */
     bool doomed, renamed; /* deleted: waits for its readers; its files carry .deleted */
     void *memory;         /* behind the indexes */
     size_t memory_bytes;  /* of the anonymous mapping; 0: malloc'd */
@@ -206,6 +207,8 @@ void segment_unlink_doomed(struct segment *s);
  * failed.
  */
 bool segment_open_for(struct segment *s, struct read_op *op);
+/* True if it is open; otherwise it will be, if nothing goes wrong. */
+bool segment_open_soon(struct segment *s);
 void segment_unpin(struct segment *s);
 void segment_unlist(struct segment *s);
 void plog_write_epochs(struct plog *p);

@@ -8,6 +8,8 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/log.h"
+#include "storage/plant.h"
 #include "storage/plog/plog_internal.h"
 #include "storage/plog/span.h"
 
@@ -134,7 +136,25 @@ static void op_wait_cancel(struct read_op *op)
     }
 }
 
-/* Gives the op back and lets the next read that waits for one begin. */
+/*
+ * Reads that wait for a read_op begin, as long as there is one: some end without it. An answer that
+ * comes from inside gives its op back here; then the loop that is under way goes on.
+ */
+static void waiting_go(struct plog_shard *shard)
+{
+    if (shard->serving)
+        return;
+    shard->serving = true;
+    while (shard->waiting && shard->ops_free) {
+        struct plog_read *r = shard->waiting;
+        shard->waiting = r->next;
+        if (shard->waiting == NULL)
+            shard->waiting_tail = NULL;
+        read_try(r->plog, r, NULL);
+    }
+    shard->serving = false;
+}
+
 static void op_give(struct read_op *op)
 {
     struct plog_shard *shard = op->plog->env->shard;
@@ -148,13 +168,7 @@ static void op_give(struct read_op *op)
     large_give(op);
     op->next = shard->ops_free;
     shard->ops_free = op;
-    struct plog_read *r = shard->waiting;
-    if (r == NULL)
-        return;
-    shard->waiting = r->next;
-    if (shard->waiting == NULL)
-        shard->waiting_tail = NULL;
-    read_try(r->plog, r, NULL);
+    waiting_go(shard);
 }
 
 static void op_answer(struct read_op *op, int16_t error)
@@ -297,7 +311,7 @@ static void op_starve(struct read_op *op, uint32_t to, uint32_t chunks)
         op_progress(op);
         return;
     }
-    if (!op->read->min_one && !op->large) {
+    if ((!op->read->min_one && !op->large) || PLANT(READ_GIVES_UP)) {
         op_answer_empty(op);
         return;
     }
@@ -331,6 +345,14 @@ static void op_more(struct read_op *op, uint32_t to)
     op_progress(op);
 }
 
+/* The segment that goes on where this one ends. */
+static struct segment *segment_behind(const struct segment *s)
+{
+    const struct plog *p = s->plog;
+    uint32_t i = plog_segment_at(p, s->base) + 1;
+    return i < p->segment_count && p->segments[i]->base == s->next ? p->segments[i] : NULL;
+}
+
 /* Where the answer's reader goes on, and what is read ahead of it. */
 static void op_follow(struct read_op *op, const struct span *sp, uint32_t from, uint32_t to)
 {
@@ -346,7 +368,7 @@ static void op_follow(struct read_op *op, const struct span *sp, uint32_t from, 
         return;
     stream_consume(st, st->next_position);
     if (op->plog->state == PLOG_ATTACHED && !s->doomed)
-        stream_read_ahead(st);
+        stream_read_ahead(st, segment_behind(s));
 }
 
 static void op_lend(struct read_op *op)
@@ -361,6 +383,7 @@ static void op_lend(struct read_op *op)
         return;
     }
     op->position = to;
+    op->restarts = 0;
     if (to < op->batch_end) {
         op_large(op);
         return;
@@ -369,18 +392,47 @@ static void op_lend(struct read_op *op)
     op_answer(op, 0);
 }
 
+/* A broker with more memory wrote it: ours cannot lend the whole of it, however long a read waits. */
+static bool never_fits(struct read_op *op, uint32_t bytes)
+{
+    struct plog *p = op->plog;
+    struct plog_shard *shard = p->env->shard;
+    uint32_t all = cache_size(p->env->cache);
+    uint64_t suppressed;
+    if (bytes / tail_chunk_bytes + 2 <= all)
+        return false;
+    if (log_limit_pass(&shard->large_told, *p->env->now_ns, &suppressed))
+        log_error("storage",
+                  "%s/%020" PRId64 ".log, byte %u: a batch of %u bytes cannot be read with %" PRIu64
+                  " bytes of log memory: raise sluice.memory",
+                  p->dir, op->segment->base, op->position, bytes, (uint64_t)all * tail_chunk_bytes);
+    return true;
+}
+
+/* Offsets are missing where a committed read begins, and what follows belongs to an open transaction. */
+static bool behind_stable(const struct read_op *op, const struct span *sp)
+{
+    const struct plog *p = op->plog;
+    return op->read->read_committed && p->stable < p->high_watermark &&
+           span_base_offset(sp, op->segment, op->position) >= p->stable;
+}
+
 /* The answer's range is known: the first batch begins at op->position. */
-static void op_found(struct read_op *op, uint32_t bytes)
+static void op_found(struct read_op *op, const struct span *sp, uint32_t bytes)
 {
     struct plog_read *r = op->read;
     struct plog_shard *shard = op->plog->env->shard;
     uint64_t memory = (uint64_t)cache_size(shard->streams.memory) * tail_chunk_bytes;
-    if (bytes > r->max_bytes && !r->min_one) {
+    if ((bytes > r->max_bytes && !r->min_one) || behind_stable(op, sp)) {
         op_answer(op, 0); /* a first batch that does not fit is left out */
         return;
     }
     if (bytes > op->limit - op->position) {
         op_corrupt(op, op->position);
+        return;
+    }
+    if (never_fits(op, bytes)) {
+        op_answer(op, KERR_UNKNOWN_SERVER_ERROR);
         return;
     }
     uint32_t budget =
@@ -392,6 +444,19 @@ static void op_found(struct read_op *op, uint32_t bytes)
     op->end = budget < op->limit - op->position ? op->position + budget : op->limit;
     op->large = bytes > plog_read_batch_bytes_max || bytes > memory / plog_read_batch_share;
     op_again(op);
+}
+
+/* Once for a segment: where nothing is compacted somebody took a file away, or cut it. */
+static void gap_tell(struct segment *s, int64_t offset, int64_t next)
+{
+    const struct plog *p = s->plog;
+    if (s->gap_told || p->config.cleanup_compact)
+        return;
+    s->gap_told = true;
+    log_warn("storage",
+             "%s/%020" PRId64 ".log ends before offset %" PRId64 ", and the next segment begins at "
+             "%" PRId64 ": records are missing",
+             p->dir, s->base, offset, next);
 }
 
 /*
@@ -408,6 +473,7 @@ static void op_next_segment(struct read_op *op)
         op_answer(op, 0);
         return;
     }
+    gap_tell(op->segment, op->read->offset, p->segments[i]->base);
     stream_give(op->stream);
     op->stream = NULL;
     segment_unpin(op->segment);
@@ -466,7 +532,7 @@ static void op_filled(struct read_op *op)
         return;
     enum scan_result found = span_scan(&sp, op->segment, &op->position, op->read->offset, &bytes);
     if (found == SCAN_FOUND) {
-        op_found(op, bytes);
+        op_found(op, &sp, bytes);
         return;
     }
     if (op->position >= op->limit && found == SCAN_MORE) {
@@ -477,6 +543,7 @@ static void op_filled(struct read_op *op)
         op_corrupt(op, op->position);
         return;
     }
+    op->restarts = 0;
     stream_seek(op->stream, op->segment, op->position, op->stream->cache);
     stream_consume(op->stream, op->position);
     op_read(op);
@@ -531,9 +598,9 @@ static void op_large(struct read_op *op)
         most = plog_read_disk_bytes_max;
     if (most < tail_chunk_bytes)
         most = tail_chunk_bytes;
-    uint32_t left = op->batch_end - op->position;
     stream_restart(op->stream, op->segment, op->position, log);
-    op_more(op, op->position + (left < most ? left : (uint32_t)most));
+    uint32_t left = op->batch_end - op->stream->base; /* whole chunks, so that none is lent twice */
+    op_more(op, op->stream->base + (left < most ? left : (uint32_t)most));
 }
 
 /* From where the op is. */

@@ -3,6 +3,7 @@
 #ifndef STORAGE_PLOG_SHARD_H
 #define STORAGE_PLOG_SHARD_H
 
+#include "base/log.h"
 #include "core/wheel.h"
 #include "storage/cache/cache.h"
 #include "storage/io/io.h"
@@ -37,20 +38,20 @@
 struct read_op {
     struct plog *plog;
     struct plog_read *read;
-    struct segment *segment; /* pinned */
-    struct stream *stream;   /* NULL: before the segment is open, or while it is changed */
-    uint32_t position;       /* next byte to look at (searching) or to hand out (found) */
-    uint32_t reach;          /* goes on when the stream has the bytes up to here */
-    uint32_t limit;          /* position that may not be passed */
-    bool indexed;            /* position is an index entry's, and was not looked at */
-    bool followed;           /* position is where the stream's last answer ended; likewise */
-    bool found;              /* position is in the answer's range */
-    bool large;              /* its batch is read into log memory, piece by piece */
-    bool fetching;           /* waits for the stream */
-    bool waiting;            /* for memory, mbufs, or its turn with a large batch */
-    uint32_t batch_end;      /* end of the answer's first batch */
-    uint32_t end;            /* where the answer ends at the latest */
-    uint32_t restarts;
+    struct segment *segment;    /* pinned */
+    struct stream *stream;      /* NULL: before the segment is open, or while it is changed */
+    uint32_t position;          /* next byte to look at (searching) or to hand out (found) */
+    uint32_t reach;             /* goes on when the stream has the bytes up to here */
+    uint32_t limit;             /* position that may not be passed */
+    bool indexed;               /* position is an index entry's, and was not looked at */
+    bool followed;              /* position is where the stream's last answer ended; likewise */
+    bool found;                 /* position is in the answer's range */
+    bool large;                 /* its batch is read into log memory, piece by piece */
+    bool fetching;              /* waits for the stream */
+    bool waiting;               /* for memory, mbufs, or its turn with a large batch */
+    uint32_t batch_end;         /* end of the answer's first batch */
+    uint32_t end;               /* where the answer ends at the latest */
+    uint32_t restarts;          /* of the stream, without a step forward */
     struct cache_waiter waiter; /* for chunks of wait_cache, or mbufs */
     struct cache *wait_cache;
     struct wheel_timer timer; /* the wait ends with an empty answer */
@@ -86,9 +87,11 @@ struct plog_shard {
     struct read_op *ops, *ops_free;
     struct streams streams;
     struct read_op *large; /* who reads a large batch */
+    struct log_limit large_told;
     struct read_op *large_waiting, **large_tail;
     int64_t wrote_ns;                         /* when the last write or commit began */
     struct plog_read *waiting, *waiting_tail; /* for a read_op */
+    bool serving;                             /* they are being served */
     struct segment *open, **open_tail;        /* sealed and open, longest unused first */
     uint32_t open_count;
     struct write_op *writes, *writes_free;

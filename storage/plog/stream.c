@@ -304,6 +304,20 @@ static void leave(struct stream *st)
     st->next_position = st->ahead = 0;
 }
 
+/*
+ * Gives back chunks of readers that have not come again, the longest unused first, until n are free.
+ * once: only of those that came once.
+ */
+static void reclaim(struct streams *all, uint32_t n, bool once)
+{
+    for (struct stream *st = all->lru; st && cache_available(all->memory) < n; st = st->next) {
+        if (st->op || st->chunk_count == 0 || (once && st->ahead > 0))
+            continue;
+        empty(st);
+        st->ahead /= 2;
+    }
+}
+
 struct stream *stream_take(struct plog *p, int64_t offset, struct read_op *op)
 {
     struct streams *all = streams_of(p);
@@ -330,10 +344,13 @@ struct stream *stream_take(struct plog *p, int64_t offset, struct read_op *op)
 void stream_give(struct stream *st)
 {
     const struct plog *p = st->plog;
+    struct streams *all = streams_of(p);
     st->op = NULL;
     if (p->failed || p->state != PLOG_ATTACHED || st->segment == NULL || st->segment->doomed ||
-        st->cache != streams_of(p)->memory)
+        st->cache != all->memory)
         leave(st);
+    if (cache_wanted(all->memory) > 0) /* by a read that found nothing to reclaim when it came */
+        reclaim(all, cache_wanted(all->memory), false);
 }
 
 void stream_restart(struct stream *st, struct segment *s, uint32_t position, struct cache *cache)
@@ -353,30 +370,22 @@ void stream_seek(struct stream *st, struct segment *s, uint32_t position, struct
         stream_restart(st, s, position, cache);
 }
 
-/* Gives back chunks of readers that have not come again, the longest unused first. */
-static void reclaim(struct streams *all, uint32_t n)
-{
-    for (struct stream *st = all->lru; st && cache_available(all->memory) < n; st = st->next) {
-        if (st->op || st->chunk_count == 0)
-            continue;
-        empty(st);
-        st->ahead /= 2;
-    }
-}
-
-/* How far the disk is needed: the file has it, and the tail cache has not. */
+/*
+ * How far the disk is needed: the file has it, and from there on the tail cache has all of it. Chunks leave
+ * the cache in any order; one that is there alone, with none behind it, ends nothing.
+ */
 static uint32_t disk_end(const struct stream *st, uint32_t from, uint32_t to)
 {
     const struct segment *s = st->segment;
-    uint32_t end = s->written < to && !PLANT(READ_UNWRITTEN) ? s->written : to;
-    for (uint32_t slot = from / tail_chunk_bytes + 1; slot < s->chunk_slots; slot++) {
-        uint32_t at = slot * tail_chunk_bytes;
-        if (at >= end)
+    uint32_t at = s->written < to && !PLANT(READ_UNWRITTEN) ? s->written : to;
+    while (at > from) {
+        uint32_t slot = (at - 1) / tail_chunk_bytes, begin = slot * tail_chunk_bytes;
+        const struct chunk *chunk = slot < s->chunk_slots ? s->chunks[slot] : NULL;
+        if (begin <= from || chunk == NULL || chunk->start > 0 || chunk->used < at - begin)
             break;
-        if (s->chunks[slot] && s->chunks[slot]->start == 0)
-            return at;
+        at = begin;
     }
-    return end;
+    return at;
 }
 
 /* Behind the chunks, up to `to`: what would be asked for, and how many chunks that takes. */
@@ -417,7 +426,7 @@ int stream_want(struct stream *st, uint32_t to, uint32_t *chunks)
     if (*chunks == 0)
         return 0;
     if (st->cache == all->memory)
-        reclaim(all, *chunks);
+        reclaim(all, *chunks, false);
     int err = cache_take(st->cache, *chunks, &list);
     if (err)
         return err;
@@ -442,18 +451,23 @@ void stream_consume(struct stream *st, uint32_t position)
     st->base += n * (uint32_t)tail_chunk_bytes;
 }
 
-/* Half of the memory stays for reads that are waited for. */
-void stream_read_ahead(struct stream *st)
+/*
+ * Asks for what is before `to`, as far as memory allows. Half of the memory stays for reads that are waited for. What readers left who came once is no
+ * reason not to read ahead.
+ */
+static void ahead_to(struct stream *st, uint64_t to)
 {
     struct streams *all = streams_of(st->plog);
-    uint32_t half = cache_size(all->memory) / 2, room = cache_available(all->memory);
+    uint32_t half = cache_size(all->memory) / 2;
     uint32_t chunks, block = stream_block_chunks_max * (uint32_t)tail_chunk_bytes;
     struct chunk *list;
-    uint64_t to = (uint64_t)st->next_position + st->ahead;
-    if (st->ahead == 0 || st->cache != all->memory)
-        return;
+    st->wanted = st->wanted < st->stop ? st->wanted : st->stop; /* nobody waits for more now */
     uint32_t stop = extent(st, to < UINT32_MAX ? (uint32_t)to : UINT32_MAX, &chunks);
-    if (chunks == 0 || room <= half)
+    if (chunks == 0)
+        return;
+    reclaim(all, half + chunks, true);
+    uint32_t room = cache_available(all->memory);
+    if (room <= half)
         return;
     if (chunks > room - half) /* not so far, then */
         stop = extent(st, st->stop + (room - half) * (uint32_t)tail_chunk_bytes, &chunks);
@@ -464,6 +478,44 @@ void stream_read_ahead(struct stream *st)
     extend(st, stop, list);
     queue_add(st);
     streams_issue(st->plog->env);
+}
+
+/* The stream that waits for st's reader at the beginning of the next segment. */
+static struct stream *successor(struct stream *st, struct segment *next)
+{
+    struct streams *all = streams_of(st->plog);
+    struct stream *x = all->lru;
+    while (x &&
+           (x->op || x->plog != st->plog || x->segment != next || x->next_offset != next->base))
+        x = x->next;
+    if (x)
+        return x;
+    x = all->lru;
+    while (x->op) /* there are more streams than reads */
+        x = x->next;
+    leave(x);
+    x->plog = st->plog;
+    x->next_offset = next->base;
+    x->ahead = st->ahead / 2; /* it doubles when the reader comes */
+    stream_restart(x, next, 0, all->memory);
+    lru_remove(all, x);
+    lru_add(all, x);
+    return x;
+}
+
+void stream_read_ahead(struct stream *st, struct segment *next)
+{
+    uint64_t to = (uint64_t)st->next_position + st->ahead, end = st->segment->size;
+    if (st->ahead == 0 || st->cache != streams_of(st->plog)->memory)
+        return;
+    ahead_to(st, to);
+    if (next == NULL || to <= end || (st->stop < end && st->next_position < end))
+        return;
+    if (!segment_open_soon(next))
+        return;
+    ahead_to(successor(st, next), to - end);
+    if (st->next_position >= end)
+        st->next_offset = -1; /* the reader goes on there */
 }
 
 void streams_forget(struct plog *p, const struct segment *s)

@@ -101,8 +101,11 @@ void stream_restart(struct stream *st, struct segment *s, uint32_t position, str
 int stream_want(struct stream *st, uint32_t to, uint32_t *chunks);
 /* The reader has all before `position`. */
 void stream_consume(struct stream *st, uint32_t position);
-/* Asks for what is to be read ahead, as far as memory allows. */
-void stream_read_ahead(struct stream *st);
+/*
+ * Asks for what is to be read ahead, as far as memory allows; also in the segment that goes on where
+ * this one ends (NULL: there is none), for a stream that waits there for the same reader.
+ */
+void stream_read_ahead(struct stream *st, struct segment *next);
 
 /* Nothing is kept of the segment (it is deleted), or of the plog, but for reads under way. */
 void streams_forget(struct plog *p, const struct segment *s);

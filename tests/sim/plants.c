@@ -38,6 +38,7 @@ const struct sim_plant sim_plants[] = {
     {P(JOURNAL_FORGOTTEN), FSYNC, .journal = true},
     {P(READ_REUSED), FSYNC, .catch_up = true},
     {P(READ_UNWRITTEN), OS, .named = true, .catch_up = true},
+    {P(READ_GIVES_UP), FSYNC, .catch_up = true},
 #undef P
 };
 const uint32_t sim_plant_count = sizeof(sim_plants) / sizeof(sim_plants[0]);

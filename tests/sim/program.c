@@ -49,6 +49,18 @@ static void do_fetch(struct world *w, struct sim_topic *t, struct sim_part *p)
     traffic_fetch(w, p, false);
 }
 
+/* More readers of old data than there is memory for, and none takes its bytes for a while. */
+static void do_crowd(struct world *w, struct sim_topic *t, struct sim_part *p)
+{
+    for (uint64_t n = 8 + rng_below(&w->rng, 16); n > 0 && !w->disk.dead; n--) {
+        traffic_fetch(w, p, rng_below(&w->rng, 4) == 0);
+        for (uint64_t k = rng_below(&w->rng, 30); k > 0 && !w->disk.dead; k--)
+            world_move(w);
+    }
+    if (rng_below(&w->rng, 2))
+        world_sleep(w, plog_read_wait_ms + (int64_t)rng_below(&w->rng, 200) - 100);
+}
+
 static void do_follow(struct world *w, struct sim_topic *t, struct sim_part *p)
 {
     traffic_follow(w, p);
@@ -232,6 +244,7 @@ static const struct {
     {"create", do_create, 4},
     {"delete", do_delete, 1},
     {"follow", do_follow, 10},
+    {"crowd", do_crowd, 2},
 };
 
 #define kind_count (sizeof(kinds) / sizeof(kinds[0]))
@@ -274,8 +287,9 @@ void options_draw(struct sim_options *o, uint64_t seed, enum plog_durability dur
                               ? journal_blocks_min + (uint32_t)rng_below(&r, 1 + rng_below(&r, 64))
                               : 0,
         .catch_up = rng_below(&r, 4) == 0,
-        .read_chunks = plog_read_chunks_min +
-                       (uint32_t)rng_below(&r, sim_chunks_max - plog_read_chunks_min + 1),
+        .read_chunks =
+            plog_read_chunks_min +
+            (uint32_t)rng_below(&r, 1 + rng_below(&r, sim_chunks_max - plog_read_chunks_min + 1)),
     };
 }
 
@@ -308,7 +322,7 @@ void program_draw(const struct sim_options *o, struct sim_step *out)
         weights[k] = kinds[k].weight * (uint32_t)one_of(&r, factors, 5);
         if (k == 0 && weights[k] == 0)
             weights[k] = kinds[k].weight;
-        if (o->catch_up && kinds[k].run == do_follow)
+        if (o->catch_up && (kinds[k].run == do_follow || kinds[k].run == do_crowd))
             weights[k] = kinds[k].weight * 6;
         total += weights[k];
     }

@@ -120,8 +120,10 @@ struct sim_read {
     struct world *world;
     struct sim_part *part; /* NULL: free */
     bool done;
-    int64_t *cursor; /* of the sequential reader, NULL: none */
-    uint8_t *copy;   /* of the answer, compared when it is given back */
+    bool due;         /* it must get something, unless it waited for memory in vain */
+    int64_t begin_ns; /* when it came */
+    int64_t *cursor;  /* of the sequential reader, NULL: none */
+    uint8_t *copy;    /* of the answer, compared when it is given back */
     uint64_t bytes;
 };
 

@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "core/chain.h"
 #include "storage/plog/batch.h"
+#include "storage/plog/shard.h"
 #include "tests/sim/sim.h"
 
 static void enter(struct world *w, const struct sim_part *p)
@@ -244,6 +246,8 @@ void traffic_repeat(struct world *w, struct sim_part *p, struct sim_flow *f)
 
 /* ---- reads ---- */
 
+#define read_wait_ns (plog_read_wait_ms * CLOCK_NS_PER_MS)
+
 static void read_free(struct world *w, struct sim_read *r)
 {
     enter(w, r->part);
@@ -317,6 +321,8 @@ static void on_read(struct plog_read *x)
              x->error);
     } else {
         MUST(w, x->high_watermark <= m.high_watermark, "a high watermark from the future");
+        MUST(w, r->bytes > 0 || !r->due || w->gaps || w->now_ns - r->begin_ns >= read_wait_ns,
+             "reading %" PRId64 ": nothing, and nobody waited for memory", x->offset);
         on_data(w, r);
     }
 }
@@ -331,6 +337,17 @@ static struct sim_read *read_new(struct world *w, struct sim_part *p)
         return r;
     }
     return NULL;
+}
+
+static void read_begin(struct world *w, struct sim_part *p, struct sim_read *r)
+{
+    struct plog_marks m;
+    plog_marks(p->plog, &m);
+    int64_t end = r->read.read_committed ? m.stable : m.high_watermark;
+    r->due = r->read.min_one && r->read.offset >= m.log_start && r->read.offset < end;
+    r->begin_ns = w->now_ns;
+    enter(w, p);
+    plog_read(p->plog, &r->read);
 }
 
 void traffic_fetch(struct world *w, struct sim_part *p, bool oldest)
@@ -350,8 +367,7 @@ void traffic_fetch(struct world *w, struct sim_part *p, bool oldest)
     };
     if (oldest)
         r->read.offset = m.log_start;
-    enter(w, p);
-    plog_read(p->plog, &r->read);
+    read_begin(w, p, r);
 }
 
 void traffic_follow(struct world *w, struct sim_part *p)
@@ -373,8 +389,7 @@ void traffic_follow(struct world *w, struct sim_part *p)
         };
         r->cursor = cursor;
         *cursor = -1;
-        enter(w, p);
-        plog_read(p->plog, &r->read);
+        read_begin(w, p, r);
         for (uint32_t i = 0; i < 40 && !r->done && !w->disk.dead; i++)
             world_move(w);
         if (rng_below(&w->rng, 2))
