@@ -43,7 +43,7 @@ def main():
         sys.exit("--bypass makes a network namespace and a tap: it needs root")
     make = xdp if "--xdp" in args else tap
     args = [a for a in args if a != "--xdp"]
-    ns = Namespace("sluice")
+    ns = Namespace("sluice", own=False)
     process = None
     try:
         ports, interface = make(ns)

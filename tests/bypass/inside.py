@@ -19,7 +19,7 @@ def ping(host, *sizes):
     six = ":" in host
     family, proto = (socket.AF_INET6, socket.IPPROTO_ICMPV6) if six else (socket.AF_INET, socket.IPPROTO_ICMP)
     sock = socket.socket(family, socket.SOCK_RAW, proto)
-    sock.settimeout(3)
+    sock.settimeout(60)
     for sequence, size in enumerate(map(int, sizes)):
         body = os.urandom(size)
         head = struct.pack("!BBHHH", 128 if six else 8, 0, 0, 4242, sequence)
@@ -39,7 +39,7 @@ def ping(host, *sizes):
 def closed(host, port):
     """A port that nobody listens on is refused at once."""
     try:
-        socket.create_connection((host, int(port)), timeout=3)
+        socket.create_connection((host, int(port)), timeout=60)
     except ConnectionRefusedError:
         return
     sys.exit("not refused")
@@ -58,9 +58,9 @@ def tx_off(name):
 
 def hold(host, port):
     """A client that waits for what does not come: it hears of the broker's end at once."""
-    sock = socket.create_connection((host, int(port)), timeout=3)
+    sock = socket.create_connection((host, int(port)), timeout=60)
     print("holding", flush=True)
-    sock.settimeout(20)
+    sock.settimeout(150)
     try:
         if sock.recv(1):
             sys.exit("bytes came")
@@ -71,7 +71,7 @@ def hold(host, port):
 def half_request(host, port):
     """A client that announces a request, sends a part, and vanishes; another that resets."""
     for way in range(2):
-        sock = socket.create_connection((host, int(port)), timeout=3)
+        sock = socket.create_connection((host, int(port)), timeout=60)
         sock.sendall(struct.pack("!i", 1000000) + b"x" * 50000)
         if way:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -15,10 +15,10 @@ def main():
     producer = KafkaProducer(bootstrap_servers=broker, acks="all", retries=10)
     futures = [producer.send(topic, key=k, value=v, partition=0) for k, v in sent]
     for future in futures:
-        future.get(timeout=60)
+        future.get(timeout=200)
     producer.close()
     consumer = KafkaConsumer(bootstrap_servers=broker, auto_offset_reset="earliest", enable_auto_commit=False,
-                             consumer_timeout_ms=30000)
+                             consumer_timeout_ms=120000)
     consumer.assign([TopicPartition(topic, 0)])
     consumer.seek_to_beginning()
     got = []
