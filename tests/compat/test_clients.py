@@ -11,7 +11,7 @@ from test_kcat import batches_on_disk, stored_with
 CODECS = [codec for codec in records.CODECS if codec != "none"]
 
 
-def run_session(context, command, prefix, steps, timeout=400, codecs=CODECS):
+def run_session(context, command, prefix, steps, timeout=1200, codecs=CODECS):
     """Run a session's program; all of its steps must be ok. Its topics `<prefix>-codec-<codec>` must hold batches of that
     codec, made by an idempotent producer."""
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=timeout)

@@ -6,6 +6,7 @@ import records
 from runner import check, equal, until
 from test_kcat import batches_on_disk, stored_with
 
+PATIENCE_S = 150  # a bound for what hangs, not a measure
 BEGINNING, END = -2, -1  # librdkafka's logical offsets
 QUIET = {"log_level": 1}  # what librdkafka says about brokers that a test stops is no news
 
@@ -34,7 +35,7 @@ def send_all(out, topic, values, partition=0, keys=None):
             except BufferError:
                 out.poll(0.1)
         out.poll(0)
-    equal(out.flush(60), 0, "messages left after flush")
+    equal(out.flush(PATIENCE_S), 0, "messages left after flush")
     equal(failures[:3], [], "failed deliveries")
     return offsets
 
@@ -47,10 +48,10 @@ def read_all(broker, topic, partition=0, offset=BEGINNING, **options):
                          "check.crcs": True, "enable.partition.eof": True, **QUIET, **options})
     place = TopicPartition(topic, partition, offset)
     consumer.assign([place])
-    out, limit = [], time.monotonic() + 60
+    out, limit = [], time.monotonic() + PATIENCE_S
     try:
         while True:
-            check(time.monotonic() < limit, f"no end in 60 s, {len(out)} messages came")
+            check(time.monotonic() < limit, f"no end in {PATIENCE_S} s, {len(out)} messages came")
             # consume() waits the whole time for the whole number: keep both small.
             for message in consumer.consume(200, timeout=0.1):
                 if message.error() is None:
@@ -131,8 +132,8 @@ def test_confluent_acks(context):
         out = producer(context.broker, acks=acks)
         for value in values:
             out.produce(topic, value, partition=0)
-        equal(out.flush(30), 0, "messages left after flush")
-        until(lambda: len(read_all(context.broker, topic)) == 200, 20, 0.2, f"acks={acks}")
+        equal(out.flush(PATIENCE_S), 0, "messages left after flush")
+        until(lambda: len(read_all(context.broker, topic)) == 200, PATIENCE_S, 0.2, f"acks={acks}")
         equal([m.value() for m in read_all(context.broker, topic)], values, f"acks={acks}")
 
 
@@ -141,7 +142,7 @@ def test_confluent_headers_timestamps_and_nulls(context):
     out.produce(topic, None, b"gone", partition=0, timestamp=records.BASE_TIME + 123,
                 headers=[("a", b"1"), ("a", None), ("b", b"")])
     out.produce(topic, b"", b"", partition=0, timestamp=records.BASE_TIME + 456)
-    equal(out.flush(20), 0, "messages left")
+    equal(out.flush(PATIENCE_S), 0, "messages left")
     first, second = read_all(context.broker, topic)
     equal((first.key(), first.value(), first.timestamp()[1], first.headers()),
           (b"gone", None, records.BASE_TIME + 123, [("a", b"1"), ("a", None), ("b", b"")]), "first")
@@ -154,15 +155,15 @@ def test_confluent_seek_watermarks_and_times(context):
     topic, out = new_topic(context, "ck-times"), producer(context.broker)
     for number in range(20):
         out.produce(topic, b"%d" % number, partition=0, timestamp=records.BASE_TIME + number)
-        out.flush(20)
+        out.flush(PATIENCE_S)
     consumer = Consumer({"bootstrap.servers": context.broker.address, "group.id": "unused"})
     try:
-        equal(consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10), (0, 20),
+        equal(consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=PATIENCE_S), (0, 20),
               "watermarks")
-        found = consumer.offsets_for_times([TopicPartition(topic, 0, records.BASE_TIME + 7)], 10)
+        found = consumer.offsets_for_times([TopicPartition(topic, 0, records.BASE_TIME + 7)], PATIENCE_S)
         equal(found[0].offset, 7, "offset for a time")
         later = records.BASE_TIME + 10**7
-        found = consumer.offsets_for_times([TopicPartition(topic, 0, later)], 10)
+        found = consumer.offsets_for_times([TopicPartition(topic, 0, later)], PATIENCE_S)
         equal(found[0].offset, END, "offset for a later time")
         consumer.assign([TopicPartition(topic, 0, BEGINNING)])
 
@@ -190,7 +191,7 @@ def test_confluent_large_message_is_refused(context):
     out, errors = producer(context.broker, message_max_bytes=4_000_000), []
     out.produce(topic, b"x" * 1_500_000, partition=0,
                 on_delivery=lambda error, _: errors.append(error and error.name()))
-    equal(out.flush(30), 0, "messages left")
+    equal(out.flush(PATIENCE_S), 0, "messages left")
     equal(errors, ["MSG_SIZE_TOO_LARGE"], "delivery error")
     send_all(out, topic, [b"x" * 900_000])
     equal(len(read_all(context.broker, topic)), 1, "the smaller one is there")
@@ -205,7 +206,7 @@ def test_confluent_admin(context):
 
     def error_of(future):
         try:
-            future.result(20)
+            future.result(PATIENCE_S)
             return None
         except KafkaException as failure:
             return failure.args[0].name()
@@ -219,25 +220,25 @@ def test_confluent_admin(context):
     equal(error_of(boss.create_topics([NewTopic(name + "x", 1, 3)])[name + "x"]),
           "INVALID_REPLICATION_FACTOR", "too many replicas")
     equal(error_of(boss.create_partitions([NewPartitions(name, 5)])[name]), None, "partitions")
-    until(lambda: len(boss.list_topics(name, 10).topics[name].partitions) == 5, what="5 partitions")
+    until(lambda: len(boss.list_topics(name, PATIENCE_S).topics[name].partitions) == 5, what="5 partitions")
     resource = ConfigResource(ConfigResource.Type.TOPIC, name)
     change = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=[
         ConfigEntry("max.message.bytes", "12345", incremental_operation=AlterConfigOpType.SET)])
     equal(error_of(boss.incremental_alter_configs([change])[change]), None, "alter config")
 
     def configured():
-        found = boss.describe_configs([resource])[resource].result(20)
+        found = boss.describe_configs([resource])[resource].result(PATIENCE_S)
         return (found["retention.ms"].value, found["max.message.bytes"].value)
     until(lambda: configured() == ("9", "12345"), what="configs")
-    described = boss.describe_topics(TopicCollection([name]))[name].result(20)
+    described = boss.describe_topics(TopicCollection([name]))[name].result(PATIENCE_S)
     equal((described.name, len(described.partitions)), (name, 5), "described")
-    equal(len(boss.describe_cluster().result(20).nodes), 1, "nodes")
+    equal(len(boss.describe_cluster().result(PATIENCE_S).nodes), 1, "nodes")
     place = TopicPartition(name, 0)
-    equal(boss.list_offsets({place: OffsetSpec.latest()})[place].result(20).offset, 0, "offset")
+    equal(boss.list_offsets({place: OffsetSpec.latest()})[place].result(PATIENCE_S).offset, 0, "offset")
     send_all(producer(context.broker), name, [b"1", b"2", b"3"])
-    equal(boss.list_offsets({place: OffsetSpec.latest()})[place].result(20).offset, 3, "offset")
-    boss.delete_records([TopicPartition(name, 0, 2)])[place].result(20)
-    equal(boss.list_offsets({place: OffsetSpec.earliest()})[place].result(20).offset, 2, "start")
+    equal(boss.list_offsets({place: OffsetSpec.latest()})[place].result(PATIENCE_S).offset, 3, "offset")
+    boss.delete_records([TopicPartition(name, 0, 2)])[place].result(PATIENCE_S)
+    equal(boss.list_offsets({place: OffsetSpec.earliest()})[place].result(PATIENCE_S).offset, 2, "start")
     equal(error_of(boss.delete_topics([name])[name]), None, "delete")
     equal(error_of(boss.delete_topics([name])[name]), "UNKNOWN_TOPIC_OR_PART", "delete again")
 
@@ -253,7 +254,7 @@ def test_confluent_pattern_and_timeouts(context):
                          "auto.offset.reset": "earliest"})
     consumer.subscribe(["^ck-pattern-[01]-.*"])
     try:
-        got, limit = set(), time.monotonic() + 60
+        got, limit = set(), time.monotonic() + PATIENCE_S
         while got != {t.encode() for t in topics} and time.monotonic() < limit:
             message = consumer.poll(0.5)
             if message is not None and message.error() is None:

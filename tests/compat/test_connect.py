@@ -39,7 +39,7 @@ class Connect:
         if self.process:
             self.process.terminate()
             try:
-                self.process.wait(30)
+                self.process.wait(90)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -52,7 +52,7 @@ class Connect:
             check(self.process.poll() is None, f"the worker ended:\n{self.log.read_text()[-2500:]}")
             return self.sunk() == text
         try:
-            until(there, timeout=90, pause=0.2, what=what)
+            until(there, timeout=300, pause=0.2, what=what)
         except AssertionError as e:
             raise AssertionError(f"{e}; sink has {self.sunk()[-200:]!r}\n{self.log.read_text()[-2500:]}") from None
 

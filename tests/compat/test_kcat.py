@@ -9,10 +9,10 @@ import records
 from runner import check, equal, needs, skip
 
 
-def kcat(broker, *args, data=None, timeout=60):
+def kcat(broker, *args, data=None, timeout=300):
     if shutil.which("kcat") is None:
         skip("kcat is not installed")
-    done = subprocess.run(["kcat", "-b", broker.address, *args], input=data, timeout=timeout,
+    done = subprocess.run(["kcat", "-b", broker.address, "-m", "60", *args], input=data, timeout=timeout,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     check(done.returncode == 0, f"kcat {' '.join(args)} ended with {done.returncode}: "
                                 f"{done.stderr.decode(errors='replace')[-1500:]}")
@@ -155,7 +155,7 @@ def test_kcat_two_at_once(context):
         client.create_topic(raw, topic)
     if shutil.which("kcat") is None:
         skip("kcat is not installed")
-    reader = subprocess.Popen(["kcat", "-b", context.broker.address, "-C", "-t", topic, "-p", "0",
+    reader = subprocess.Popen(["kcat", "-b", context.broker.address, "-m", "60", "-C", "-t", topic, "-p", "0",
                                "-o", "beginning", "-q", "-u", "-c", str(len(lines))],
                               stdout=subprocess.PIPE)
     try:
@@ -165,8 +165,8 @@ def test_kcat_two_at_once(context):
         for number, writer in enumerate(writers):
             writer.stdin.write(b"".join(lines[number::3]))
             writer.stdin.close()
-        equal([w.wait(60) for w in writers], [0, 0, 0], "producers' exit status")
-        got = reader.communicate(timeout=60)[0]
+        equal([w.wait(300) for w in writers], [0, 0, 0], "producers' exit status")
+        got = reader.communicate(timeout=300)[0]
     finally:
         reader.kill()
     equal(sorted(got.splitlines(keepends=True)) == sorted(lines), True, "the same lines")

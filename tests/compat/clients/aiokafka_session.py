@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 ADDRESS, PREFIX, TEXT_FILE = sys.argv[1:4]
 with open(TEXT_FILE, "rb") as text_file:
     LINES = text_file.read().splitlines(keepends=True)
-WAIT_S = 90
+WAIT_S = 180
 
 
 async def create(name, partitions=1):

@@ -16,7 +16,7 @@ import org.apache.kafka.common.serialization.*;
  */
 public class ClientSession {
     static String address, prefix, protocol;
-    static final long WAIT_MS = 90_000;
+    static final long WAIT_MS = 180_000;
 
     interface Step {
         void run() throws Exception;
@@ -167,7 +167,7 @@ public class ClientSession {
             got.addAll(values(read(c, 60)));
             CompletableFuture<Exception> done = new CompletableFuture<>();
             c.commitAsync((offsets, e) -> done.complete(e));
-            for (int i = 0; i < 300 && !done.isDone(); i++)
+            for (int i = 0; i < WAIT_MS / 100 && !done.isDone(); i++)
                 c.poll(Duration.ofMillis(100));
             same(done.getNow(new Exception("no callback")), null, "asynchronous commit");
         }

@@ -16,7 +16,7 @@ import (
 
 var address, prefix = os.Args[2], os.Args[3]
 
-const wait = 120 * time.Second
+const wait = 180 * time.Second
 
 func client(opts ...kgo.Opt) (*kgo.Client, error) {
 	return kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(address)}, opts...)...)

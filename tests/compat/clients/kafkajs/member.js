@@ -5,7 +5,7 @@ const { Kafka, logLevel } = require('kafkajs')
 
 const [address, topic, groupId] = process.argv.slice(2)
 const sessionTimeout = Number(process.env.MEMBER_SESSION_MS || 30000)
-const kafka = new Kafka({ clientId: 'member', brokers: [address], logLevel: logLevel.NOTHING, requestTimeout: 10000, retry: { retries: 100, initialRetryTime: 100, maxRetryTime: 1000 } })
+const kafka = new Kafka({ clientId: 'member', brokers: [address], logLevel: logLevel.NOTHING, connectionTimeout: 10000, requestTimeout: 10000, retry: { retries: 100, initialRetryTime: 100, maxRetryTime: 1000 } })
 
 async function main() {
   const consumer = kafka.consumer({ groupId, sessionTimeout, rebalanceTimeout: 60000, heartbeatInterval: 300, maxWaitTimeInMs: 200 })

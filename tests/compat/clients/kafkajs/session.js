@@ -4,9 +4,9 @@ const { Kafka, logLevel } = require('kafkajs')
 const codecs = require('./codecs')
 
 const [address, prefix, onlyCodec] = process.argv.slice(2)
-const kafka = new Kafka({ clientId: 'session', brokers: [address], logLevel: logLevel.NOTHING, retry: { retries: 8 } })
+const kafka = new Kafka({ clientId: 'session', brokers: [address], logLevel: logLevel.NOTHING, connectionTimeout: 30000, retry: { retries: 8 } })
 const lines = Array.from({ length: 300 }, (_, i) => `${i} line with ünïcode and { "json": true }`)
-const WAIT_MS = 90000
+const WAIT_MS = 180000
 
 function same(got, wanted, what) {
   const [a, b] = [JSON.stringify(got), JSON.stringify(wanted)]
