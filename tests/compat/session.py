@@ -153,7 +153,7 @@ class Normaliser:
 class Session:
     """Handed to a script. `log` is what it wrote down: [(name, outcome)]."""
 
-    def __init__(self, broker, script, patience=8.0):
+    def __init__(self, broker, script, patience=30.0):
         self.broker, self.script, self.patience = broker, script, patience
         self.normalise = Normaliser(broker)
         self.log, self._names, self._clients = [], {}, {}
@@ -195,9 +195,8 @@ class Session:
         `again(answer)` true: a passing state that only depends on timing; ask again.
         """
         kind, answer = self._outcome(which, lambda c: c.request(api, version, body, timeout))
-        for _ in range(50):
-            if not (again and kind == "answer" and again(answer)):
-                break
+        end = time.monotonic() + self.patience
+        while again and kind == "answer" and again(answer) and time.monotonic() < end:
             time.sleep(0.05)
             kind, answer = self._outcome(which, lambda c: c.request(api, version, body, timeout))
         self.note(f"{name} ({api} v{version})",
@@ -208,9 +207,11 @@ class Session:
         """Ask without writing down (setting up, waiting)."""
         return self.connection(which).request(api, version, body, timeout)
 
-    def raw(self, name, data, api=None, version=None, which="raw", timeout=2.0, brief=False):
+    def raw(self, name, data, api=None, version=None, which="raw", timeout=30.0, brief=False):
         """Send bytes as they are; the answer (if an API is named, decoded) or how it ended.
 
+        A `timeout` of its own is for what gets no answer: a short one for an answer would be missed
+        whenever a broker stands still.
         `brief`: write down only that an answer came, where it lists whatever there is.
         """
         def action(connection):
@@ -279,7 +280,7 @@ class Session:
                                                    base_timestamp=base + n * 1000)
                                      for n in range(count)], partition=partition)
 
-    def wait(self, what, condition, timeout=15.0):
+    def wait(self, what, condition, timeout=90.0):
         """Until both sides have caught up with something asynchronous."""
         end = time.monotonic() + timeout
         while not condition():

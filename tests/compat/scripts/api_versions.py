@@ -46,7 +46,7 @@ def api_versions_unknown(s):
             client = s.connection()
             frame = client.frame("ApiVersions", v, Bytes(body))
             answer = s.raw(f"version {v} body {number}", struct.pack(">i", len(frame)) + frame,
-                           "ApiVersions", 0, timeout=5.0)
+                           "ApiVersions", 0)
             if answer:
                 s.note(f"version {v} body {number} works on", "yes")
     s.ask("still there", "Metadata", 12, {"topics": []}, which="raw")

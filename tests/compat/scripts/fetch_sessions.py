@@ -138,7 +138,7 @@ def session_empties(s):
         end = s.quiet("ListOffsets", 7, {"replicaId": -1, "topics": [{"name": "fx", "partitions": [
             {"partitionIndex": 1, "timestamp": -1}]}]})["topics"][0]["partitions"][0]["offset"]
         p.ask("at the end", ("fx", [(1, end)]))
-        waiter.send("Fetch", v, {"maxWaitMs": 20000, "minBytes": 1, "maxBytes": 1 << 20,
+        waiter.send("Fetch", v, {"maxWaitMs": 25000, "minBytes": 1, "maxBytes": 1 << 20,
                                  "sessionId": p.id, "sessionEpoch": p.epoch, "topics": []})
         s.produce("fx", batch([b"come"]), partition=1)
         s.note(f"woken in a session (Fetch v{v})", s.normalise(waiter.receive()[1]))

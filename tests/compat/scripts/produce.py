@@ -8,7 +8,7 @@ from records import BASE_TIME as PAST, GZIP, LZ4, NONE, SNAPPY, ZSTD, batch, old
 HOUR = 3_600_000
 
 
-def send(s, name, version, topic, data, partition=0, acks=-1, topic_id=None, timeout=10000):
+def send(s, name, version, topic, data, partition=0, acks=-1, topic_id=None, timeout=30000):
     """One batch to one partition."""
     return s.ask(name, "Produce", version, client.produce_body(
         topic, {partition: data}, acks, timeout, topic_id if version >= 13 else None))
@@ -45,7 +45,7 @@ def produce_versions(s):
         other = {"topicId": "d" * 32} if v >= 13 else {"name": "pv-unknown"}
 
         def several(what, *topics, acks=-1):
-            s.ask(what, "Produce", v, {"acks": acks, "timeoutMs": 10000, "topicData": [
+            s.ask(what, "Produce", v, {"acks": acks, "timeoutMs": 30000, "topicData": [
                 {**n, "partitionData": [{"index": p, "records": d} for p, d in parts]}
                 for n, parts in topics]})
         several("three partitions", (name, [(0, batch([b"f"])), (1, batch([b"g"])),
@@ -78,7 +78,7 @@ def produce_acks_zero_errors(s):
                               ("old magic", "az", old_message())):
         s.connection("zero").send("Produce", 9, client.produce_body(topic, {0: data}, 0))
         s.connection("zero").sent.clear()
-        s.ask(f"after {name}", "Metadata", 12, {"topics": []}, which="zero", timeout=3.0)
+        s.ask(f"after {name}", "Metadata", 12, {"topics": []}, which="zero")
 
 
 def good_batches(s):
