@@ -6,6 +6,6 @@ need node; need npm
 mkdir -p "$ROOT/.cache/example-node"
 cp "$ROOT/examples/node.js" "$ROOT/.cache/example-node/"
 cd "$ROOT/.cache/example-node"
-[ -d node_modules/kafkajs ] || npm install --no-audit --no-fund --silent kafkajs@2.2.4
+[ -d node_modules/kafkajs ] || npm install --no-audit --no-fund --silent --fetch-retries 10 kafkajs@2.2.4
 node node.js "$BROKER" "node-$RUN"
 echo done

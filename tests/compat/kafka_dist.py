@@ -106,6 +106,7 @@ def _maven(name, coordinates, target, transitive=True):
     (work / "pom.xml").write_text(POM.format(name=name, deps=deps))
     print(f"fetching {name} with Maven into {target}", file=sys.stderr, flush=True)
     command = ["mvn", "-q", "-B", "-f", str(work / "pom.xml"), "dependency:copy-dependencies",
+               "-Daether.connector.http.retryHandler.count=10", "-Dmaven.wagon.http.retryHandler.count=10",
                "-DincludeScope=runtime", f"-DoutputDirectory={work / 'libs'}"]
     if not transitive:
         command.append("-DexcludeTransitive=true")

@@ -48,7 +48,7 @@ def made(name, make):
     return target
 
 
-def run_in(folder, *command, timeout=600):
+def run_in(folder, *command, timeout=1200):
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout)
     check(done.returncode == 0, f"{' '.join(command)}: {done.stdout[-500:]}{done.stderr[-1500:]}")
 
@@ -62,7 +62,7 @@ def kafkajs(script, *args):
 
     def install(folder):
         shutil.copy(package, folder)
-        run_in(folder, "npm", "install", "--no-audit", "--no-fund", "--silent")
+        run_in(folder, "npm", "install", "--no-audit", "--no-fund", "--silent", "--fetch-retries", "10")
     folder = made(f"kafkajs-{digest(package)}", install)
     return ["env", f"NODE_PATH={folder / 'node_modules'}", "node", CLIENTS / "kafkajs" / script, *args]
 

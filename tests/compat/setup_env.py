@@ -29,6 +29,7 @@ def ensure(name):
               flush=True)
         venv.EnvBuilder(with_pip=True, clear=True).create(folder)
         done = subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check",
+                               "--retries", "10", "--timeout", "60",
                                *ENVIRONMENTS[name]], stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:
