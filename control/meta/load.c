@@ -89,13 +89,19 @@ static int frame_visit(struct meta_load *l, enum meta_file kind, const struct lo
     return 0;
 }
 
+static const char *head_text(int err)
+{
+    return err == ERR_UNSUPPORTED ? "a file of a newer format version"
+                                  : "not the head of such a file";
+}
+
 static int snapshot_visit(struct meta_load *l, const struct loaded *f, char *why, size_t why_size)
 {
     int64_t end;
     int err = meta_head_decode(META_FILE_SNAPSHOT, f->bytes, f->size, &end);
     if (err)
-        return refuse(f, 0, err == ERR_UNSUPPORTED ? err : ERR_CORRUPT, "not a snapshot's head",
-                      why, why_size);
+        return refuse(f, 0, err == ERR_UNSUPPORTED ? err : ERR_CORRUPT, head_text(err), why,
+                      why_size);
     for (size_t at = meta_head_bytes;;) {
         struct meta_frame_view v;
         int64_t n = meta_frame_decode(f->bytes + at, f->size - at, &v);
@@ -150,7 +156,7 @@ static int log_visit(struct meta_load *l, const struct loaded *f, char *why, siz
     int64_t offset;
     int err = meta_head_decode(META_FILE_LOG, f->bytes, f->size, &offset);
     if (err)
-        return refuse(f, 0, err == ERR_UNSUPPORTED ? err : ERR_CORRUPT, "not a log's head", why,
+        return refuse(f, 0, err == ERR_UNSUPPORTED ? err : ERR_CORRUPT, head_text(err), why,
                       why_size);
     if (offset > (l->snapshot_offset < 0 ? 0 : l->snapshot_offset))
         return refuse(f, 0, ERR_CORRUPT, "records between the snapshot and the log are missing",

@@ -40,7 +40,7 @@ int file_load(struct fs *fs, const char *path, size_t max, char **out, size_t *n
     char *text = NULL;
     err = fs->ops->size(fs, file, &size);
     if (err == 0 && (uint64_t)size > max)
-        err = ERR_TOO_LARGE;
+        err = ERR_CORRUPT;
     if (err == 0 && (text = malloc((size_t)size + 1)) == NULL)
         err = ERR_NO_MEMORY;
     int64_t have = 0;

@@ -60,7 +60,10 @@ int checkpoint_write(struct fs *fs, const char *log_dir, const char *name,
 /* Replaces dir/name with n bytes, on the medium when it returns 0. */
 int file_replace(struct fs *fs, const char *dir, const char *name, const void *bytes, size_t n);
 
-/* The whole file, malloc'd with a NUL behind it. ERR_NOT_FOUND, ERR_TOO_LARGE, ERR_NO_MEMORY. */
+/*
+ * The whole file, malloc'd with a NUL behind it. ERR_NOT_FOUND, ERR_NO_MEMORY, ERR_CORRUPT: it is larger
+ * than max, which none of its kind can be.
+ */
 int file_load(struct fs *fs, const char *path, size_t max, char **out, size_t *n);
 
 struct text_lines {

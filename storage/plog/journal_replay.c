@@ -139,8 +139,11 @@ static int load(struct one *x, const struct uuid *dir)
         return err;
     if (err) {
         fail(x, err,
-             "byte 0: the journal's header cannot be used (remove the file to give its "
-             "records up)");
+             err == ERR_UNSUPPORTED
+                 ? "byte 8: a journal of another format version (remove the file to give its "
+                   "records up)"
+                 : "byte 0: the journal's header cannot be used (remove the file to give its "
+                   "records up)");
         return ERR_INVALID;
     }
     if (!uuid_eq(&x->head.dir, dir)) {

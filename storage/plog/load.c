@@ -284,9 +284,11 @@ static int check_metadata(struct loader *l)
     if (err)
         return loader_fail(l, err, metadata_file, "reading");
     const char *at = strstr(text, "topic_id: ");
-    bool same =
-        strncmp(text, "version: 0", 10) == 0 && at && strncmp(at + 10, id, UUID_TEXT_LEN) == 0;
+    bool known = strncmp(text, "version: 0", 10) == 0;
+    bool same = at && strncmp(at + 10, id, UUID_TEXT_LEN) == 0;
     free(text);
+    if (!known)
+        return loader_fail(l, ERR_INVALID, metadata_file, "is of no version known here");
     return same ? 0 : loader_fail(l, ERR_INVALID, metadata_file, "is of another topic id");
 }
 
@@ -300,10 +302,12 @@ static int load_epochs(struct loader *l)
     int err = file_load(p->fs, path, small_file_max, &text, &n);
     if (err == ERR_NOT_FOUND)
         return 0;
-    if (err)
+    if (err && err != ERR_CORRUPT)
         return loader_fail(l, err, epochs_file, "reading");
-    err = n ? epochs_parse(&p->epochs, text, n) : 0;
-    free(text);
+    if (err == 0) {
+        err = n ? epochs_parse(&p->epochs, text, n) : 0;
+        free(text);
+    }
     /* like an empty one: the batches carry their epochs */
     if (err != ERR_CORRUPT)
         return err;

@@ -7,6 +7,8 @@
 #include "storage/plog/checkpoint.h"
 #include "storage/plog/scan.h"
 
+#define snapshot_bytes_max (producer_ids_max * (size_t)64) /* an entry takes 46 */
+
 static void remove_snapshot(struct loader *l, int64_t offset)
 {
     char path[io_path_bytes_max];
@@ -50,12 +52,14 @@ static int load_snapshot(struct loader *l, int64_t *offset)
         size_t n;
         int err = segment_path(p, at, ".snapshot", path);
         if (err == 0)
-            err = file_load(p->fs, path, segment_bytes_max, &bytes, &n);
-        if (err)
+            err = file_load(p->fs, path, snapshot_bytes_max, &bytes, &n);
+        if (err && err != ERR_CORRUPT)
             return loader_fail(l, err, "", "reading a producer snapshot");
-        err = producers_load(&p->producers, (uint8_t *)bytes, n, l->open->wall_ms,
-                             p->config.producer_expiration_ms);
-        free(bytes);
+        if (err == 0) {
+            err = producers_load(&p->producers, (uint8_t *)bytes, n, l->open->wall_ms,
+                                 p->config.producer_expiration_ms);
+            free(bytes);
+        }
         if (err == 0) {
             *offset = at;
             return 0;

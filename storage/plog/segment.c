@@ -216,6 +216,14 @@ static void index_trim(struct index *x, uint32_t entry_bytes)
         x->entries--;
 }
 
+/* More entries than batches cannot be; Kafka makes its files as large as it may, at first. */
+static size_t index_bytes_max(const struct segment *s, uint32_t entry_bytes)
+{
+    uint64_t batches = (uint64_t)s->size / (batch_overhead_bytes + batch_length_min) + 2;
+    uint64_t most = batches * entry_bytes, made = (uint64_t)s->plog->config.segment_index_bytes;
+    return most > made ? most : made;
+}
+
 int segment_read_indexes(struct segment *s, struct index *offsets, struct index *times,
                          void **memory)
 {
@@ -223,11 +231,12 @@ int segment_read_indexes(struct segment *s, struct index *offsets, struct index 
     size_t n = 0, m = 0;
     int err = segment_path(s->plog, s->base, ".index", path);
     if (err == 0)
-        err = file_load(s->plog->fs, path, segment_bytes_max, &first, &n);
+        err =
+            file_load(s->plog->fs, path, index_bytes_max(s, offset_index_entry_bytes), &first, &n);
     if (err == 0)
         err = segment_path(s->plog, s->base, ".timeindex", path);
     if (err == 0)
-        err = file_load(s->plog->fs, path, segment_bytes_max, &second, &m);
+        err = file_load(s->plog->fs, path, index_bytes_max(s, time_index_entry_bytes), &second, &m);
     if (err == 0 && (n % offset_index_entry_bytes || m % time_index_entry_bytes))
         err = ERR_CORRUPT;
     uint8_t *both = err ? NULL : malloc(n + m + 1);

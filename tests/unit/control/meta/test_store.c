@@ -6,8 +6,11 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
+#include "base/crc32c.h"
 #include "base/err.h"
 #include "base/rng.h"
+#include "control/meta/frame.h"
 #include "control/meta/load.h"
 #include "storage/io/sim.h"
 #include "tests/unit/unit.h"
@@ -234,6 +237,43 @@ static void damage_in_a_snapshot_is_refused(void)
     io_sim_free(&d.sim);
 }
 
+/* The version is in the head, under its checksum. */
+static void make_version(struct disk *d, const char *name, uint32_t version)
+{
+    struct fs *fs = &d->sim.fs;
+    struct io_file *file;
+    uint8_t head[meta_head_bytes];
+    CU_ASSERT_EQUAL_FATAL(fs->ops->open(fs, name, IO_OPEN_READ | IO_OPEN_WRITE, &file), 0);
+    CU_ASSERT_EQUAL_FATAL(fs->ops->pread(fs, file, head, sizeof(head), 0), sizeof(head));
+    bytes_put_u32(head + 8, version);
+    bytes_put_u32(head + 20, crc32c(0, head, 20));
+    CU_ASSERT_EQUAL_FATAL(fs->ops->pwrite(fs, file, head, sizeof(head), 0), 0);
+    fs->ops->close(fs, file);
+}
+
+static void a_newer_version_is_refused(void)
+{
+    static const char *const names[] = {DIR "/" meta_log_name, DIR "/" meta_snapshot_name};
+    struct disk d;
+    disk_up(&d, unit_seed());
+    CU_ASSERT_EQUAL_FATAL(store_up(&d, 1 << 20), 0);
+    CU_ASSERT_EQUAL(append_step(&d, 1), 0);
+    CU_ASSERT_EQUAL(meta_store_snapshot(d.store), 0);
+    CU_ASSERT_EQUAL(append_step(&d, 2), 0);
+    store_down(&d);
+    for (int i = 0; i < 2; i++) {
+        make_version(&d, names[i], 2);
+        CU_ASSERT_EQUAL(store_up(&d, 1 << 20), ERR_UNSUPPORTED);
+        CU_ASSERT_PTR_NOT_NULL(strstr(d.why, names[i]));
+        CU_ASSERT_PTR_NOT_NULL(strstr(d.why, "newer format version"));
+        make_version(&d, names[i], 1);
+    }
+    CU_ASSERT_EQUAL_FATAL(store_up(&d, 1 << 20), 0);
+    CU_ASSERT_EQUAL(step_of(&d.image), 2);
+    store_down(&d);
+    io_sim_free(&d.sim);
+}
+
 static void a_full_disk_changes_nothing(void)
 {
     struct disk d;
@@ -288,5 +328,5 @@ static void records_over_the_limits_change_nothing(void)
 UNIT_MAIN("control/meta/store", UNIT_CASE(a_new_directory_gets_a_log),
           UNIT_CASE(snapshots_replace_the_log), UNIT_CASE(no_crash_loses_an_answered_append),
           UNIT_CASE(damage_in_the_middle_is_refused), UNIT_CASE(damage_in_a_snapshot_is_refused),
-          UNIT_CASE(a_full_disk_changes_nothing), UNIT_CASE(a_failed_flush_is_final),
-          UNIT_CASE(records_over_the_limits_change_nothing))
+          UNIT_CASE(a_newer_version_is_refused), UNIT_CASE(a_full_disk_changes_nothing),
+          UNIT_CASE(a_failed_flush_is_final), UNIT_CASE(records_over_the_limits_change_nothing))

@@ -1,5 +1,6 @@
 /* Group commit: what a journal makes durable, when segments follow, and the replay at every cut. */
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/check.h"
 #include "storage/plog/plog_internal.h"
@@ -272,8 +273,37 @@ static void test_refused(void)
     down();
 }
 
+/* Of a newer format version: refused as a damaged one is, and it stays as it is. */
+static void test_newer_version(void)
+{
+    struct journal_replay_report report;
+    struct uuid own = rig_dir_id();
+    char why[512] = "";
+    uint8_t head[journal_head_bytes];
+    up(32);
+    append_all(300);
+    rig_crash_parts(&r, p, SIM_PROCESS_DEATH);
+    for (uint8_t version = 2; version > 0; version--) {
+        struct io_file *file = journal_open();
+        CU_ASSERT_EQUAL(r.sim.fs.ops->pread(&r.sim.fs, file, head, sizeof(head), 0), sizeof(head));
+        head[8] = version;
+        uint64_t check = XXH3_64bits(head, 56);
+        memcpy(head + 56, &check, sizeof(check));
+        CU_ASSERT_EQUAL(r.sim.fs.ops->pwrite(&r.sim.fs, file, head, sizeof(head), 0), 0);
+        r.sim.fs.ops->close(&r.sim.fs, file);
+        int err = journal_replay(&r.sim.fs, rig_dir, &own, &r.rng, &report, why, sizeof(why));
+        CU_ASSERT_EQUAL(err, version == 1 ? 0 : ERR_INVALID);
+    }
+    CU_ASSERT_PTR_NOT_NULL(strstr(why, "sluice-journal-0: byte 8: a journal of another format"));
+    CU_ASSERT_TRUE(report.frames >= rig_parts);
+    for (uint32_t i = 0; i < rig_parts; i++)
+        CU_ASSERT_EQUAL_FATAL(rig_open_part(&r, i, &p[i]), 0);
+    CU_ASSERT_EQUAL(end(1), 1);
+    down();
+}
+
 UNIT_MAIN("plog/group", UNIT_CASE(test_one_write), UNIT_CASE(test_switch),
           UNIT_CASE(test_more_than_the_ring), UNIT_CASE(test_read), UNIT_CASE(test_journal_fails),
           UNIT_CASE(test_no_room), UNIT_CASE(test_replay_after_death),
           UNIT_CASE(test_replay_after_power), UNIT_CASE(test_damaged_frame),
-          UNIT_CASE(test_refused))
+          UNIT_CASE(test_refused), UNIT_CASE(test_newer_version))
