@@ -32,6 +32,7 @@ RESULTS = ROOT / "bench" / "results"
 FREE_DISK_SHARE = 4  # a turn is not started with less than four times what the last one wrote
 LEADERS_WAIT_S = 60
 PARTITIONS_AT_ONCE = 1000
+GONE_WAIT_S = 1
 BENCH_INTERRUPTED = 130  # sluice-bench, after SIGINT
 LOAD_AT_START = os.getloadavg()
 QUICK = {"rounds": 3, "seconds": 1.5, "warmup": 0.5, "names": ["P16K", "P1", "L1", "E2E"]}
@@ -73,6 +74,12 @@ def arguments():
     return o
 
 
+def ended(broker):
+    """What to say of a broker that is gone; its connections break a moment before it is."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return f"{broker.title} ended in the middle of a turn, with {broker.process.wait(GONE_WAIT_S)}"
+
+
 def bench(load, broker, options, seconds):
     """One run of sluice-bench; its result, or RuntimeError with the line that it printed."""
     args = [peers.BENCH, load, "--port", str(broker.port), "--json", "1", "--seconds", str(seconds),
@@ -81,8 +88,8 @@ def bench(load, broker, options, seconds):
         args += [f"--{key}", str(value)]
     done = subprocess.run(args, capture_output=True, text=True, timeout=seconds * 4 + 120)
     if done.returncode:
-        if broker.process.poll() is not None:
-            raise RuntimeError(f"{broker.title} ended in the middle of a turn, with {broker.process.returncode}")
+        if ended(broker):
+            raise RuntimeError(ended(broker))
         if done.returncode == BENCH_INTERRUPTED:  # Ctrl-C is everybody's; the load's end may be seen first
             raise KeyboardInterrupt
         raise RuntimeError(f"{broker.title}: {done.stderr.strip() or f'sluice-bench {load} ended with {done.returncode}'}")
@@ -302,7 +309,9 @@ def main():
     except KeyboardInterrupt:
         failure = "interrupted"
     except Exception as e:  # whatever it is: what was measured is kept
-        failure = str(e) if isinstance(e, (RuntimeError, OSError)) and str(e) else f"{type(e).__name__}: {e}"
+        failure = next(filter(None, map(ended, started.values())), None)
+        if failure is None:
+            failure = str(e) if isinstance(e, (RuntimeError, OSError)) and str(e) else f"{type(e).__name__}: {e}"
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing keeps the brokers from being stopped
         for broker in started.values():

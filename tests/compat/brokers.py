@@ -27,7 +27,7 @@ SLUICED = Path(os.environ.get("SLUICE_BINARY", kafka_dist.ROOT / "build" / "slui
 # More settings for every Sluice started: "key=value" separated by newlines (run.py --override).
 SLUICE_SETTINGS = dict(line.split("=", 1) for line in
                        os.environ.get("SLUICE_COMPAT_OVERRIDES", "").splitlines())
-START_SECONDS = 180  # a bound for what hangs: a machine that others use takes its time
+START_SECONDS = 300  # a bound for what hangs: a machine that others use takes its time
 CLUSTER_ID = "c2x1aWNlLWNvbXBhdC10ZX"  # any 16 bytes in base64, for stock Kafka
 # Both brokers get these; a test adds its own with `overrides`. Some tests write records with very
 # old times: no retention pass may come by while they look.

@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 import client
-from runner import check, equal, skip
+from runner import check, equal, skip, until
 
 BENCH = Path(os.environ.get("SLUICE_BENCH", Path(__file__).resolve().parents[2] / "build" / "sluice-bench"))
-STALL_S = 0.4
+STALL_S, STALLED_RUN_S = 2.4, 4  # more than half of the run
 
 
-def bench(load, *args, ok=True, timeout=90):
+def bench(load, *args, ok=True, timeout=400):
     if not BENCH.exists():
         skip("sluice-bench is not built")
     done = subprocess.run([BENCH, load, *map(str, args)], capture_output=True, text=True,
@@ -32,6 +32,11 @@ def end_offsets(broker, topic, partitions):
                 {"partitionIndex": p, "currentLeaderEpoch": -1, "timestamp": -1}
                 for p in range(partitions)]}]})
     return [p["offset"] for p in answer["topics"][0]["partitions"]]
+
+
+def load_has_begun(broker, topic, partitions=4):
+    """Waits until records of a load that was just started are in the log, however long its start takes."""
+    until(lambda: sum(max(end, 0) for end in end_offsets(broker, topic, partitions)) > 0, what="records of the load")
 
 
 def test_bench_counts_are_the_brokers(context):
@@ -55,8 +60,9 @@ def test_bench_ends_at_its_bytes(context):
 
 def test_bench_end_to_end(context):
     r = bench("e2e", "--port", context.broker.port, "--json", 1, "--topic", context.name("e2e"),
-              "--rate", 200, "--arrival", "poisson", "--warmup", 0.2, "--seconds", 1)
-    check(r["errors"] == 0 and r["faults"] == 0 and 100 < r["records"] < 400, f"e2e: {r}")
+              "--rate", 200, "--arrival", "poisson", "--warmup", 0.2, "--seconds", 2)
+    # No more than were due; how many come in time depends on what else runs here.
+    check(r["errors"] == 0 and r["faults"] == 0 and 0 < r["records"] < 700, f"e2e: {r}")
 
 
 def test_bench_idle(context):
@@ -90,10 +96,14 @@ def test_bench_refused_records_are_no_figure(context):
 
 def test_bench_broker_dies(context):
     broker = context.fresh()
-    timer = threading.Timer(1.5, broker.kill)
-    timer.start()
-    text = bench("produce", "--port", broker.port, "--topic", "t", "--seconds", 30, ok=False)
-    timer.join()
+
+    def kill_in_the_middle():
+        load_has_begun(broker, "t")
+        broker.kill()
+    killer = threading.Thread(target=kill_in_the_middle, daemon=True)
+    killer.start()
+    text = bench("produce", "--port", broker.port, "--topic", "t", "--seconds", 200, ok=False)
+    killer.join()
     check("a connection broke" in text, text)
 
 
@@ -144,14 +154,15 @@ def stalled(*args):
     broker = StallingBroker()
     broker.start()
     r = bench("produce", "--port", broker.port, "--setup", 0, "--json", 1, "--connections", 1,
-              "--partitions", 1, "--records", 1, "--warmup", 0, "--seconds", 3, *args)
+              "--partitions", 1, "--records", 1, "--warmup", 0, "--seconds", STALLED_RUN_S, *args)
     broker.listener.close()
     return r["latency_us"]
 
 
 def test_bench_open_loop_sees_the_stall(context):
-    """0.4 s of 3 s: more than a tenth of the requests were due while the broker stood still."""
-    closed, opened = stalled("--in-flight", 1), stalled("--in-flight", 200, "--rate", 500)
+    """More than half of the requests were due while the broker stood still: the median of an open loop says so, that of
+    a closed one does not. Medians, so that what else runs here cannot turn it round."""
+    closed, opened = stalled("--in-flight", 1), stalled("--in-flight", 250, "--rate", 80)
     check(closed["max"] > STALL_S * 1e6 * 0.9, f"the stall is not even the maximum: {closed}")
-    check(closed["p90"] < opened["p90"] / 10, f"closed {closed}, open {opened}")
+    check(closed["p50"] < opened["p50"] / 4, f"closed {closed}, open {opened}")
     check(opened["p99"] > STALL_S * 1e6 * 0.7, f"open loop: {opened}")

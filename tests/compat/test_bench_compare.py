@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import kafka_dist
@@ -21,13 +20,21 @@ def start(context, script, *args, **env):
     if not BENCH.exists():
         skip("sluice-bench is not built")
     results = context.scratch / context.name("results")
-    process = subprocess.Popen([sys.executable, FOLDER / script, "--results", results, *map(str, args)], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True, env={**os.environ, **env}, start_new_session=True)
+    with said(results).open("w") as errors:
+        process = subprocess.Popen([sys.executable, FOLDER / script, "--results", results, *map(str, args)],
+                                   stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **env},
+                                   start_new_session=True)
     return process, results
 
 
-def finish(process, status):
-    out, err = process.communicate(timeout=120)
+def said(results):
+    """What it writes on its standard error, beside its results."""
+    return results.with_name(f"{results.name}.err")
+
+
+def finish(process, status, results):
+    out, _ = process.communicate(timeout=600)
+    err = said(results).read_text()
     equal(process.returncode, status, f"exit status ({err[-400:]} {out[-400:]})")
     return out + err
 
@@ -54,11 +61,12 @@ def gone(pids):
 def test_compare_refusals(context):
     for args, word in ((("P17K",), "unknown scenario P17K"), (("--against", "pulsar"), "unknown peer pulsar"),
                        (("--durability", "hope"), "invalid choice")):
-        process, _ = start(context, "compare.py", *args)
-        out, err = process.communicate(timeout=30)
+        process, results = start(context, "compare.py", *args)
+        process.communicate(timeout=300)
+        err = said(results).read_text()
         check(process.returncode != 0 and word in err, f"{args}: {process.returncode} {err}")
-    process, _ = start(context, "bench.py", "P17K")
-    check("unknown scenario P17K" in finish(process, 1), "bench")
+    process, results = start(context, "bench.py", "P17K")
+    check("unknown scenario P17K" in finish(process, 1, results), "bench")
 
 
 def test_compare_without_java(context):
@@ -66,17 +74,18 @@ def test_compare_without_java(context):
     empty = context.scratch / "empty"
     empty.mkdir(exist_ok=True)
     process, results = start(context, "compare.py", "--against", "kafka", "L1", PATH=str(empty))
-    text = finish(process, 1)
+    text = finish(process, 1, results)
     check("java" in text and "--against null" in text, text)
     check(not results.exists(), "a report of nothing")
 
 
-def running(process, *names):
-    """Waits until all of these run below it; their pids."""
+def second_round(process, results):
+    """Waits until the first round of every peer is measured and broker and load run again; the pids below it."""
     def look():
         found = children(process.pid)
-        return found if all(any(n.startswith(name) for n in found.values()) for name in names) else None
-    return until(look, timeout=60, what=f"{names} to run")
+        names = [n for n in found.values() if n.startswith(("sluiced", "sluice-bench"))]
+        return found if "round 2 of" in said(results).read_text() and len(set(names)) >= 2 else None
+    return until(look, timeout=300, what="the second round")
 
 
 def partial(results):
@@ -88,11 +97,9 @@ def partial(results):
 
 def test_compare_ctrl_c(context):
     process, results = start(context, "compare.py", "--against", "null", "--rounds", 30, "--seconds", 1, "L1")
-    pids = running(process, "sluiced", "sluice-bench")
-    time.sleep(9)
-    pids.update(children(process.pid))
+    pids = second_round(process, results)
     os.killpg(process.pid, signal.SIGINT)
-    text = finish(process, 130)
+    text = finish(process, 130, results)
     check("interrupted" in text, text)
     until(lambda: gone(pids), what=f"the end of {pids}")
     about = partial(results)
@@ -101,12 +108,11 @@ def test_compare_ctrl_c(context):
 
 def test_compare_broker_dies(context):
     process, results = start(context, "compare.py", "--against", "null", "--rounds", 30, "--seconds", 1, "L1")
-    pids = running(process, "sluiced", "sluice-bench")
-    time.sleep(7)
+    pids = second_round(process, results)
     for pid, name in pids.items():
         if name == "sluiced":
             os.kill(pid, signal.SIGKILL)
-    text = finish(process, 1)
+    text = finish(process, 1, results)
     check("Sluice" in text and ("ended in the middle" in text or "Connection" in text or "refused" in text), text)
     until(lambda: gone(pids), what=f"the end of {pids}")
     check(partial(results)["partial"], "not marked")
@@ -116,12 +122,14 @@ def test_compare_goes_on_after_a_scenario_that_fails(context):
     """A scenario that this broker refuses (a batch over the limit of a topic): named, marked, and the next one is run."""
     code = ("import compare; found = compare.scenarios(); found['L1']['options'].update({'records': 20, 'record-bytes': "
             "100000}); compare.scenarios = lambda: found; compare.main()")
-    process = subprocess.Popen([sys.executable, "-c", code, "--results", context.scratch / "after", "--against", "", "--rounds",
-                                "1", "--seconds", "0.5", "L1", "P1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True, env={**os.environ, "PYTHONPATH": str(FOLDER)})
-    text = finish(process, 1)
+    results = context.scratch / "after"
+    with said(results).open("w") as errors:
+        process = subprocess.Popen([sys.executable, "-c", code, "--results", results, "--against", "", "--rounds", "1",
+                                    "--seconds", "1.5", "L1", "P1"], stdout=subprocess.PIPE, stderr=errors,
+                                   text=True, env={**os.environ, "PYTHONPATH": str(FOLDER)})
+    text = finish(process, 1, results)
     check("L1: Sluice" in text and "MESSAGE_TOO_LARGE" in text, text)
-    about = partial(context.scratch / "after")
+    about = partial(results)
     check(about["scenarios"]["P1"]["rounds"]["sluice"][0]["records"] > 0, "the next one was not run")
     check("L1" not in about["scenarios"], "a figure out of refused requests")
 
@@ -140,7 +148,7 @@ def test_bench_micro_filter(context):
     if not (kafka_dist.ROOT / "build/bench/micro/sluice-micro").exists():
         skip("sluice-micro is not built")
     process, results = start(context, "bench.py", "--filter", "map_get", "--rounds", 1, "none")
-    text = finish(process, 0)
+    text = finish(process, 0, results)
     rows = json.loads((results / "bench.json").read_text())["micro"]
     equal(set(rows), {"calibration", "map_get_hit", "map_get_miss"}, "cases")
     check(all(r["allocs"] == 0 and r["ns"] > 0 and r["cycles"] > 0 for r in rows.values()), f"{rows}")

@@ -13,19 +13,19 @@ import time
 
 import brokers
 from runner import check, needs, skip
-from test_bench import bench
+from test_bench import bench, load_has_begun
 
 NEEDS = frozenset({"slow"})
 
-STALL_S = 0.3
-SLOW_READ_S = 0.004  # before each piece of at most 64 KiB
-SLOW_SENT_US = 50000  # what that must at least do to a reply of several MB, beyond all socket buffers
+STALL_S, STALLED_RUN_S = 3.0, 5  # more than half of the run
+SLOW_READ_S = 0.008  # before each piece of at most 64 KiB
+SLOW_SENT_US = 100000  # what that must at least do to a reply of several MB, beyond all socket buffers
 
 
 def stages(port):
     """{(class, stage): (count, p50 in us)} of a running broker."""
     done = subprocess.run([brokers.SLUICED.with_name("sluice"), "stages", f"127.0.0.1:{port}"], capture_output=True,
-                          text=True, timeout=20, check=True)
+                          text=True, timeout=120, check=True)
     found = {}
     for line in done.stdout.splitlines():
         words = line.split()
@@ -79,7 +79,7 @@ def test_bench_slow_reader_shows_in_sent(context):
         proxy = SlowReader(broker.port, rest)
         proxy.start()
         bench("fetch", "--port", proxy.port, "--topic", "t", "--partitions", 1, "--connections", 1, "--fetch-bytes",
-              8 << 20, "--warmup", 0, "--seconds", 3)
+              8 << 20, "--warmup", 0, "--seconds", 15 if rest else 2)
         found = stages(port)
         p50[rest] = {stage: found["fetch", stage][1] for stage in ("parsed", "replied", "sent")}
         check(found["produce", "appended"][0] > 0, f"no produce stages: {found}")
@@ -119,44 +119,51 @@ def flush_us(folder):
 
 @needs("sluice")
 def test_bench_slow_disk_shows_in_durable(context):
-    """The flush before the answer is the slowness: it is in `durable`, and the open loop's median holds it."""
-    p50, seen = {}, {}
-    for mode in ("os", "fsync"):
+    """The flush before the answer is the slowness: it is in `durable`, and the open loop's median holds it. What else runs
+    here only adds, now to this and then to that: of two rounds the least of each is compared."""
+    p50, flushes = {}, []
+    for mode in ("os", "fsync") * 2:
         broker, port = started(context, sluice_durability=mode)
-        disk = flush_us(broker.folder)
-        if disk < 100:
-            skip(f"flushes are free here ({disk:.0f} us)")
+        flushes.append(flush_us(broker.folder))
         r = bench("produce", "--port", broker.port, "--json", 1, "--topic", "t", "--partitions", 1, "--connections", 1,
-                  "--in-flight", 50, "--records", 1, "--rate", 100, "--warmup", 0.5, "--seconds", 2)
-        disk = min(disk, flush_us(broker.folder))  # others use it too, more or less from second to second
+                  "--in-flight", 50, "--records", 1, "--rate", 100, "--warmup", 0.3, "--seconds", 1.5)
         found = stages(port)
-        p50[mode] = {stage: found["produce", stage][1] for stage in ("parsed", "appended", "durable", "sent")}
-        seen[mode] = r["latency_us"]["p50"]
+        context.end_test()  # each has the disk for itself
+        round50 = {stage: found["produce", stage][1] for stage in ("parsed", "appended", "durable", "sent")}
+        # a stage clock counts in powers of two and tells the upper end: what it holds may be half as long
+        if mode == "fsync":
+            check(r["latency_us"]["p50"] > 0.45 * round50["durable"], f"the load saw {r}, the broker {round50}")
+        p50[mode] = {stage: min(us, p50[mode][stage]) if mode in p50 else us for stage, us in round50.items()}
+    disk = min(flushes)
+    if max(flushes) < 100:
+        skip(f"flushes are free here ({disk:.0f} us)")
     check(p50["fsync"]["durable"] > 2 * p50["os"]["durable"] and p50["fsync"]["durable"] > 0.2 * disk,
           f"a flush takes {disk:.0f} us; stages: {p50}")
     others = sum(v for k, v in p50["fsync"].items() if k != "durable")
     check(p50["fsync"]["durable"] > others, f"the disk shows in another stage: {p50}")
-    # a stage clock counts in powers of two and tells the upper end: what it holds may be half as long
-    check(seen["fsync"] > 0.45 * p50["fsync"]["durable"], f"the load saw {seen}, the broker {p50}")
 
 
 @needs("sluice")
 def test_bench_standstill_shows_in_the_open_loop(context):
-    """A broker that stands still for a while: a tenth of the requests of an open loop were due in that time."""
+    """A broker that stands still for a while: more than half of the requests of an open loop were due in that time, so
+    that its median tells of it; the closed loop's does not, and nothing else that runs here makes it."""
     tails = {}
-    for kind, args in (("closed", ("--in-flight", 1)), ("open", ("--in-flight", 250, "--rate", 500))):
+    for kind, args in (("closed", ("--in-flight", 1)), ("open", ("--in-flight", 250, "--rate", 60))):
         broker, _ = started(context, sluice_durability="os")
-        stop = threading.Timer(2.5, broker.process.send_signal, (signal.SIGSTOP,))
-        go = threading.Timer(2.5 + STALL_S, broker.process.send_signal, (signal.SIGCONT,))
-        stop.start()
-        go.start()
+
+        def stand_still(broker=broker):
+            load_has_begun(broker, "t", 1)
+            broker.process.send_signal(signal.SIGSTOP)
+            time.sleep(STALL_S)
+            broker.process.send_signal(signal.SIGCONT)
+        stall = threading.Thread(target=stand_still, daemon=True)
+        stall.start()
         r = bench("produce", "--port", broker.port, "--json", 1, "--topic", "t", "--partitions", 1, "--connections", 1,
-                  "--records", 1, "--warmup", 0, "--seconds", 3, *args)
-        stop.join()
-        go.join()
+                  "--records", 1, "--warmup", 0, "--seconds", STALLED_RUN_S, *args)
+        stall.join()
         tails[kind] = r["latency_us"]
         worst = max(r["timeline"], key=lambda piece: piece[4])
         check(worst[4] > STALL_S * 1e6 * 0.5, f"latency over time does not show it: {r['timeline']}")
     check(tails["open"]["max"] > STALL_S * 1e6 * 0.8, f"{tails}")
-    check(tails["open"]["p99"] > STALL_S * 1e6 * 0.4, f"the open loop hides the wait: {tails}")
-    check(tails["closed"]["p99"] < tails["open"]["p99"] / 4, f"the closed loop should not see it: {tails}")
+    check(tails["open"]["p99"] > STALL_S * 1e6 * 0.7, f"the open loop hides the wait: {tails}")
+    check(tails["closed"]["p50"] < tails["open"]["p50"] / 4, f"the closed loop should not see it: {tails}")
