@@ -23,8 +23,8 @@ def test_harness_comparison_sees_differences(context):
 
 
 def test_harness_known_differences_have_reasons(context):
-    for pattern, reason in known_differences.KNOWN:
-        check(len(reason.split()) >= 4, f"no reason for {pattern}")
+    for known in known_differences.KNOWN:
+        check(len(known.why.split()) >= 4 and len(known.what.split()) >= 4, f"no reason for {known.place}")
 
 
 def test_harness_batches(context):
