@@ -322,7 +322,7 @@ void program_draw(const struct sim_options *o, struct sim_step *out)
         weights[k] = kinds[k].weight * (uint32_t)one_of(&r, factors, 5);
         if (k == 0 && weights[k] == 0)
             weights[k] = kinds[k].weight;
-        if (o->catch_up && (kinds[k].run == do_follow || kinds[k].run == do_crowd))
+        if (o->catch_up && kinds[k].run == do_follow)
             weights[k] = kinds[k].weight * 6;
         total += weights[k];
     }

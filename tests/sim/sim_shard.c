@@ -31,7 +31,7 @@
 
 #define steps_max       100000
 #define run_seconds     120 /* of processor time, of one seed; longer means that it hangs */
-#define plant_seeds_max UINT64_C(400)
+#define plant_seeds_max UINT64_C(1500)
 #define shrink_tries    400
 
 /* What a child tells, also when it dies. */
@@ -336,11 +336,11 @@ static bool plant_found(struct args a, const struct sim_plant *p)
         if (pid == 0) {
             int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
             dup2(null, STDERR_FILENO);
-            child_seeds(&a, a.seed + done, some);
+            child_seeds(&a, a.seed + p->from + done, some);
         }
         if (!child_wait(pid)) {
             printf("%-22s found by seed %" PRIu64 " of %" PRIu64 ": %.100s\n", p->name,
-                   done + told->seeds - before + 1, plant_seeds_max, told->failure);
+                   p->from + done + told->seeds - before + 1, plant_seeds_max, told->failure);
             return true;
         }
     }
