@@ -298,13 +298,16 @@ static void test_leftovers_and_read_ahead(void)
 {
     enum { once = 60 };
     struct plog_read read;
-    up(32, 64, once * 2, 100000, 100 * MIB);
+    uint32_t all, left;
+    up(32, 64, once * 3, 100000, 100 * MIB);
     for (int64_t i = 0; i < once; i++) {
-        start(&read, once + i, 100, true);
+        start(&read, once + 2 * i, 100, true); /* none goes on where another ended */
         rig_settle(&r);
-        expect(&read, once + i);
+        expect(&read, once + 2 * i);
     }
-    r.env.reads.ahead_bytes = 0;
+    plog_reads_chunks(&r.env, &all, &left);
+    CU_ASSERT(left < all / 2);
+    CU_ASSERT_EQUAL(r.env.reads.ahead_bytes, 0);
     for (int64_t at = 0; at < 12; at++) {
         start(&read, at, 100, true);
         rig_settle(&r);
