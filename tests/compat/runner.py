@@ -40,15 +40,18 @@ def shorten(value, limit=600):
 
 
 def until(condition, timeout=90.0, pause=0.05, what="condition"):
-    """Call `condition` until it gives something true; returns that."""
+    """Call `condition` until it gives something true; returns that. Time in which the machine stood still, so
+    that a pause took seconds, does not count."""
     end = time.monotonic() + timeout
     while True:
         value = condition()
         if value:
             return value
-        if time.monotonic() > end:
+        now = time.monotonic()
+        if now > end:
             raise AssertionError(f"{what} did not come about in {timeout:g} s")
         time.sleep(pause)
+        end += max(0.0, time.monotonic() - now - pause - 1)
 
 
 def tests_of(module):

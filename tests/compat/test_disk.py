@@ -12,7 +12,7 @@ from pathlib import Path
 import brokers
 import client
 import records
-from runner import check, equal, needs, until
+from runner import check, equal, needs, skip, until
 from test_start import run_until_ready
 
 STORAGE_ERROR = 56
@@ -312,6 +312,84 @@ def test_disk_vanishes(context):
         check(broker.running(), "the broker goes on without it")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class Forbidden:
+    """While it lasts nobody writes to the path: by its mode, or for root, whom modes do not stop, by a mark
+    that not every file system has."""
+
+    def __init__(self, path):
+        self.path, self.root = path, os.geteuid() == 0
+
+    def __enter__(self):
+        if self.root:
+            done = subprocess.run(["chattr", "+i", str(self.path)], capture_output=True, check=False)
+            if done.returncode != 0:
+                skip(f"root, and no chattr +i here: {done.stderr.decode().strip()}")
+        else:
+            self.path.chmod(0o500 if self.path.is_dir() else 0o400)
+        return self
+
+    def __exit__(self, *_):
+        if self.root:
+            subprocess.run(["chattr", "-i", str(self.path)], check=True)
+        else:
+            self.path.chmod(0o700 if self.path.is_dir() else 0o600)
+
+
+def loses_permission(context, what):
+    """`what` of a partition in log dir b is forbidden while the broker runs: b goes offline, a goes on."""
+    folder = Path(tempfile.mkdtemp(prefix="compat-permission-"))
+    try:
+        broker = context.fresh(overrides={
+            "log.dirs": f"{folder}/a,{folder}/b", "metadata.log.dir": f"{folder}/a",
+            "log.segment.bytes": "1048576"})
+        with broker.connect() as c:
+            client.create_topic(c, "mine", 2)
+            where = dirs_of(c, folder, "mine")
+            good, bad = sorted(where, key=where.get)
+            acked = [os.urandom(100_000) for _ in range(3)]
+            for value in acked:
+                equal(put(c, "mine", bad, value)["errorCode"], 0, "before")
+            partition = folder / "b" / f"mine-{bad}"
+            with Forbidden(partition / what if what else partition):
+                error = 0
+                for _ in range(40):
+                    value = os.urandom(100_000)
+                    error = put(c, "mine", bad, value)["errorCode"]
+                    if error:
+                        break
+                    acked.append(value)
+                equal(error, STORAGE_ERROR, f"error after {len(acked)} batches")
+                equal(put(c, "mine", good, b"still")["errorCode"], 0, "the other log dir")
+                equal(values(c, "mine", good), [b"still"], "its records")
+                equal(log_dirs(c), {"a": 0, "b": STORAGE_ERROR}, "DescribeLogDirs")
+                log = broker.log_text()
+                check(f"{folder}/b" in log and f"mine-{bad}" in log and "permi" in log.lower(),
+                      f"the log does not say it: {log[-600:]}")
+        broker.stop()
+        broker.start()
+        with broker.connect() as c:
+            client.wait_topic(c, "mine", 2)
+            kept = values(c, "mine", bad)
+            equal(kept[:len(acked)] == acked, True, "acked records")
+            equal(put(c, "mine", bad, b"again")["errorCode"], 0, "allowed again")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@needs("sluice")
+def test_disk_permission_lost_on_a_directory(context):
+    """The next segment cannot be made."""
+    loses_permission(context, "")
+
+
+@needs("sluice")
+def test_disk_permission_lost_on_a_segment(context):
+    """The active one, under the writer. (A mode does not stop who has it open.)"""
+    if os.geteuid() != 0:
+        skip("a file that is open stays writable for an ordinary user")
+    loses_permission(context, "00000000000000000000.log")
 
 
 def ends_by_itself(broker, seconds=20):
