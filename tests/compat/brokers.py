@@ -101,6 +101,7 @@ class Broker:
 
     kind = None
     clean_status = 0
+    client_host = "127.0.0.1"  # where it sees its clients
 
     def __init__(self, overrides=None, folder=None):
         self.folder = Path(folder or tempfile.mkdtemp(prefix=f"compat-{self.kind}-"))

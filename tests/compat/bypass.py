@@ -58,6 +58,10 @@ class Bypassed(brokers.Sluice):
     def address(self):
         return f"{self.net}.2:{self.port}"
 
+    @property
+    def client_host(self):
+        return f"{self.net}.1"
+
     def settings(self):
         port = f"net_tap0,iface={self.interface};address={self.net}.2/24"
         return {**super().settings(), "listeners": f"PLAINTEXT://{self.address}",

@@ -331,8 +331,9 @@ def join(raw):
 
 def masked(text, broker):
     """A tool's output without what must differ; rows sorted, blanks as one."""
+    text = re.sub(r"one-[0-9a-f-]{36}", "<member>", text)  # which may hold the port's digits
     text = text.replace(broker.address, "<address>").replace(str(broker.port), "<port>")
-    text = re.sub(r"one-[0-9a-f-]{36}", "<member>", text)
+    text = re.sub(rf"/{re.escape(broker.client_host)}(?=\s)", "/<client>", text)
     lines = [" ".join(line.split()) for line in text.splitlines()]
     return sorted(line for line in lines if line and not line.startswith("at "))
 
