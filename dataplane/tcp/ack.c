@@ -66,11 +66,19 @@ static void update_window(struct tcp_conn *c, const struct tcp_seg *s, bool adva
     }
 }
 
-/* RFC 3168 6.1.2: at most once per window of data. */
-static void congestion_mark(struct tcp_conn *c, const struct tcp_seg *s)
+/*
+ * RFC 3168 6.1.2: at most once per window of data, that is once something was acknowledged that left
+ * after the last reduction; also by the ACK that leaves nothing in flight.
+ */
+static void congestion_mark(struct tcp_conn *c, const struct tcp_seg *s, bool had_flight)
 {
-    if (!(c->flags & F_ECN) || !(s->flags & TCP_ECE) || seq_lt(c->snd_una, c->ecn_point) ||
-        c->descs == NULL || c->recovery != RECOVERY_OPEN)
+    if (!(c->flags & F_ECN) || !had_flight || seq_le(c->snd_una, c->ecn_point))
+        return;
+    if (!(s->flags & TCP_ECE)) {
+        c->ecn_point = c->snd_una - 1; /* never far behind, for the comparison's sake */
+        return;
+    }
+    if (c->recovery != RECOVERY_OPEN)
         return;
     tcp_cc_loss(c);
     c->ecn_point = c->snd_nxt;
@@ -85,6 +93,17 @@ static bool is_duplicate(const struct tcp_conn *c, const struct tcp_seg *s)
            window == c->snd_wnd; /* RFC 5681 2 */
 }
 
+/* The peer is there, and it was not somebody who guessed a sequence number (RFC 5961 5.2). */
+static void heard(struct tcp_conn *c, const struct tcp_seg *s)
+{
+    /* RFC 7323 4.3: only segments that span the last ACK sent move it */
+    if (c->flags & F_TS && s->has_ts && seq_le(s->seq, c->rcv_acked) &&
+        seq_ge(s->ts_val, c->ts_recent))
+        c->ts_recent = s->ts_val;
+    c->heard_at = c->tcp->now;
+    c->keep_probes = 0;
+}
+
 bool tcp_conn_ack(struct tcp_conn *c, const struct tcp_seg *s)
 {
     uint32_t oldest = c->snd_una - (c->snd_wnd_max > 65535 ? c->snd_wnd_max : 65535);
@@ -93,6 +112,7 @@ bool tcp_conn_ack(struct tcp_conn *c, const struct tcp_seg *s)
         tcp_challenge_ack(c);
         return false;
     }
+    heard(c, s);
     struct tcp_acked a = {
         .rtt = -1, .ack = s->ack, .has_ecr = s->has_ts && c->flags & F_TS, .ts_ecr = s->ts_ecr};
     bool duplicate = is_duplicate(c, s);
@@ -103,7 +123,7 @@ bool tcp_conn_ack(struct tcp_conn *c, const struct tcp_seg *s)
     measure(c, s, &a);
     if (s->ack == c->snd_una)
         update_window(c, s, a.bytes > 0);
-    congestion_mark(c, s);
+    congestion_mark(c, s, a.bytes > 0 || c->descs != NULL);
     bool limited = (c->flags & F_CWND_LIMITED) != 0;
     tcp_recovery_after_ack(c, &a, duplicate);
     if (a.bytes > 0 && c->recovery != RECOVERY_FAST && limited)

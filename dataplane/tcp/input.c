@@ -165,7 +165,10 @@ static bool check_ack(struct tcp_conn *c, const struct tcp_seg *s)
         tcp_tw_enter(c);
         return false;
     } else if (c->state == TCP_STATE_LAST_ACK) {
-        tcp_conn_end(c, TCP_CLOSE_DONE, true);
+        if (c->flags & F_COOKIE) /* its first text, if it comes once more, would open it again */
+            tcp_tw_enter(c);
+        else
+            tcp_conn_end(c, TCP_CLOSE_DONE, true);
         return false;
     }
     return true;
@@ -195,6 +198,8 @@ static void take_text(struct tcp_conn *c, const struct tcp_seg *s, struct rte_mb
         edge = c->fin_in;
     if (seq_lt(seq, c->rcv_nxt)) {
         uint32_t old = seq_min(c->rcv_nxt, seq + len) - seq;
+        c->flags |= F_ACK_NOW; /* the peer should learn soon that it sent in vain */
+        tcp_want_output(c);
         tcp_dsack_note(c, seq, seq + old);
         chain_consume(&piece, old);
         seq += old;
@@ -285,7 +290,7 @@ static void learn_options(struct tcp_conn *c, const struct tcp_seg *s)
     c->window_base = c->rcv_nxt;
     c->rcv_edge = c->rcv_nxt + (c->window < 65535 ? c->window : 65535);
     if (s->mss != 0)
-        c->peer_mss = s->mss;
+        c->peer_mss = tcp_peer_mss(s->mss);
     if (o->window_scaling && s->has_scale) {
         c->flags |= F_SCALE;
         c->snd_scale = s->scale;
@@ -363,12 +368,6 @@ void tcp_conn_input(struct tcp_conn *c, const struct tcp_seg *s, struct rte_mbuf
     }
     if (!(s->flags & TCP_ACK))
         goto drop;
-    /* RFC 7323 4.3: only segments that span the last ACK sent move it */
-    if (c->flags & F_TS && s->has_ts && seq_le(s->seq, c->rcv_acked) &&
-        seq_ge(s->ts_val, c->ts_recent))
-        c->ts_recent = s->ts_val;
-    c->heard_at = c->tcp->now;
-    c->keep_probes = 0;
     if (!check_ack(c, s))
         goto drop;
     congestion_bits(c, s);

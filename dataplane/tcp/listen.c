@@ -122,7 +122,7 @@ static struct tcp_conn *make_conn(struct tcp *t, const struct tcp_synb *b, const
     }
     tcp_conn_setup(c, &b->key, &route);
     if (b->mss != 0)
-        c->peer_mss = b->mss;
+        c->peer_mss = tcp_peer_mss(b->mss);
     c->flags = b->flags;
     c->snd_scale = b->flags & F_SCALE ? b->snd_scale : 0;
     c->rcv_scale = b->flags & F_SCALE ? t->rcv_scale : 0;
@@ -152,27 +152,35 @@ static void hand_to_listener(struct tcp *t, struct tcp_conn *c, uint32_t listene
     tcp_event(c, EVENT_ACCEPTED);
 }
 
+/* A conn for the owner of a cookie; NULL: there is none, or no block (the peer's data will come again). */
+static struct tcp_conn *cookie_conn(struct tcp *t, const struct tcp_key *key,
+                                    const struct tcp_seg *s)
+{
+    struct tcp_synb b;
+    if (t->o.syn_cookies && tcp_cookie_check(t, key, s, &b)) {
+        struct tcp_conn *c = make_conn(t, &b, s);
+        if (c != NULL) {
+            c->flags |= F_COOKIE;
+            t->stats.cookies_good++;
+        }
+        return c;
+    }
+    /* Only the byte after the SYN proves a cookie. Later ones that overtook it are no reason for
+     * an RST while cookies are out: the peer sends again, first things first. */
+    t->stats.cookies_bad++;
+    if (t->now - t->cookie_at > TCP_COOKIE_LIFE)
+        tcp_reset_answer(t, key, s);
+    return NULL;
+}
+
 static void ack_arrives(struct tcp *t, struct tcp_listener *l, const struct tcp_key *key,
                         const struct tcp_seg *s, struct rte_mbuf *m)
 {
-    struct tcp_synb b;
-    struct tcp_conn *c = NULL;
-    bool good = t->o.syn_cookies && tcp_cookie_check(t, key, s, &b);
-    if (!good) {
-        /* Only the byte after the SYN proves a cookie. Later ones that overtook it are no reason for
-         * an RST while cookies are out: the peer sends again, first things first. */
-        bool early = t->now - t->cookie_at <= TCP_COOKIE_LIFE;
-        t->stats.cookies_bad++;
-        if (!early)
-            tcp_reset_answer(t, key, s);
-    } else {
-        c = make_conn(t, &b, s);
-    }
-    if (c == NULL) { /* a good cookie without a block: the peer's data will come again */
+    struct tcp_conn *c = cookie_conn(t, key, s);
+    if (c == NULL) {
         rte_pktmbuf_free(m);
         return;
     }
-    t->stats.cookies_good++;
     l->pending++;
     table_put(&t->table, key, table_ref_of(TCP_BLOCK_CONN, c->index));
     hand_to_listener(t, c, (uint32_t)(l - t->listeners));
@@ -192,7 +200,7 @@ void tcp_listen_input(struct tcp *t, const struct tcp_key *key, const struct tcp
         return;
     } else if (s->flags & TCP_ACK) {
         tcp_reset_answer(t, key, s);
-    } else if (s->flags & TCP_SYN) {
+    } else if (s->flags & TCP_SYN && !(s->flags & TCP_FIN)) { /* both: a scanner's */
         syn_arrives(t, l, key, s);
     }
     rte_pktmbuf_free(m); /* text on a SYN is not kept: the peer sends it again */
@@ -230,12 +238,11 @@ static bool handshake_acceptable(const struct tcp_synb *b, const struct tcp_seg 
     return seq_ge(s->seq, next) && seq_le(s->seq, next + initial_window(b->tcp));
 }
 
-static void complete(struct tcp *t, struct tcp_synb *b, const struct tcp_seg *s, struct rte_mbuf *m)
+/* The SYN block becomes c (NULL: it stays, and the peer's ACK comes back with its data or the SYN-ACK's). */
+static void complete(struct tcp *t, struct tcp_synb *b, struct tcp_conn *c, const struct tcp_seg *s,
+                     struct rte_mbuf *m)
 {
-    if (!s->has_ts) /* a middle box took the option out of our SYN-ACK: the peer knows of none */
-        b->flags &= (uint8_t)~F_TS;
-    struct tcp_conn *c = make_conn(t, b, s);
-    if (c == NULL) { /* the SYN-ACK is sent again by its timer, and the peer's ACK comes back */
+    if (c == NULL) {
         rte_pktmbuf_free(m);
         return;
     }
@@ -244,6 +251,19 @@ static void complete(struct tcp *t, struct tcp_synb *b, const struct tcp_seg *s,
     tcp_synb_release(b);
     hand_to_listener(t, c, listener);
     tcp_conn_input(c, s, m);
+}
+
+static void handshake_ack(struct tcp *t, struct tcp_synb *b, const struct tcp_seg *s,
+                          struct rte_mbuf *m)
+{
+    if (s->ack != b->iss + 1) {
+        /* A SYN that came twice: a cookie answered the first one, and the peer goes by that. */
+        complete(t, b, cookie_conn(t, &b->key, s), s, m);
+        return;
+    }
+    if (!s->has_ts) /* a middle box took the option out of our SYN-ACK: the peer knows of none */
+        b->flags &= (uint8_t)~F_TS;
+    complete(t, b, make_conn(t, b, s), s, m);
 }
 
 void tcp_synb_input(struct tcp *t, struct tcp_synb *b, const struct tcp_seg *s, struct rte_mbuf *m)
@@ -261,10 +281,8 @@ void tcp_synb_input(struct tcp *t, struct tcp_synb *b, const struct tcp_seg *s, 
             plain_ack(t, b);
     } else if (s->flags & TCP_SYN) {
         plain_ack(t, b);
-    } else if (s->flags & TCP_ACK && s->ack != b->iss + 1) {
-        tcp_reset_answer(t, &b->key, s);
     } else if (s->flags & TCP_ACK) {
-        complete(t, b, s, m);
+        handshake_ack(t, b, s, m);
         return;
     }
     rte_pktmbuf_free(m);

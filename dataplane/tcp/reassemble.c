@@ -95,8 +95,13 @@ void tcp_ooo_free(struct tcp_conn *c)
 
 void tcp_dsack_note(struct tcp_conn *c, uint32_t start, uint32_t end)
 {
-    if (c->flags & F_DSACK || !(c->flags & F_SACK) || start == end)
+    if (!(c->flags & F_SACK) || start == end)
         return;
+    if (c->flags & F_DSACK) { /* one report an ACK (RFC 2883 4); a range may have come in pieces */
+        if (start == c->dsack.end)
+            c->dsack.end = end;
+        return;
+    }
     c->flags |= F_DSACK;
     c->dsack = (struct tcp_block){start, end};
 }

@@ -425,7 +425,8 @@ void tcp_conn_setup(struct tcp_conn *c, const struct tcp_key *key, const struct 
 void tcp_conn_established(struct tcp_conn *c)
 {
     c->state = TCP_STATE_ESTABLISHED;
-    c->recovery_point = c->rack_fack = c->ecn_point = c->reo_dsack_round = c->snd_una;
+    c->recovery_point = c->rack_fack = c->reo_dsack_round = c->snd_una;
+    c->ecn_point = c->snd_una - 1;
     c->tlp_end = c->hystart.round_end = c->snd_una;
     c->heard_at = c->progress_at = c->tcp->now;
     c->snd_wnd_max = c->snd_wnd;

@@ -28,6 +28,7 @@
 #define TCP_SCALE_MAX   14u
 /* RFC 9293 MUST-15: of a peer that says nothing, over IPv4 and IPv6 */
 #define TCP_MSS_DEFAULT    536u
+#define TCP_MSS_MIN        48u /* a peer that announces less gets this, else a byte costs a packet */
 #define TCP_MSS_DEFAULT_V6 1220u
 
 /* Sequence numbers compare modulo 2^32. */
@@ -94,5 +95,10 @@ uint32_t tcp_wire_header_len(const struct tcp_seg *s);
 
 /* Writes the header at p (tcp_wire_header_len bytes), checksum field 0; returns its length. */
 uint32_t tcp_wire_write(const struct tcp_seg *s, uint8_t *p);
+
+static inline uint16_t tcp_peer_mss(uint16_t announced)
+{
+    return announced < TCP_MSS_MIN ? TCP_MSS_MIN : announced;
+}
 
 #endif

@@ -30,7 +30,7 @@ struct left {
 struct peer {
     struct tcp_addrs addrs;
     struct tcp_conn *conn;
-    uint32_t our_isn, ts_heard;
+    uint32_t our_isn, isn_before, ts_heard;
     bool finished, closed;
     int reason;
     uint64_t acked;
@@ -125,8 +125,10 @@ static void on_emit(void *ctx, struct rte_mbuf *m, const struct tcp_out *out)
         CHECK(plain_checksum(&out->addrs, p, m->pkt_len) == 0);
     }
     struct peer *to = peer_at(x, &out->addrs);
-    if (s.flags & TCP_SYN && to != NULL)
+    if (s.flags & TCP_SYN && to != NULL && s.seq != to->our_isn) {
+        to->isn_before = to->our_isn;
         to->our_isn = s.seq;
+    }
     if (s.has_ts && to != NULL)
         to->ts_heard = s.ts_val;
     if (x->out_count < OUT_MAX)
@@ -520,7 +522,7 @@ static bool app_command(struct script *x, const char *c, char **at)
 {
     bool needs_conn = strcmp(c, "is") && strcmp(c, "closed") && strcmp(c, "stat") &&
                       strcmp(c, "icmp") && strcmp(c, "acked") && strcmp(c, "finished") &&
-                      strcmp(c, "most") && strcmp(c, "flood");
+                      strcmp(c, "most") && strcmp(c, "flood") && strcmp(c, "before");
     if (needs_conn && x->p->conn == NULL) {
         fail(x, "there is no connection");
         return true;
@@ -533,6 +535,8 @@ static bool app_command(struct script *x, const char *c, char **at)
         tcp_close(x->p->conn);
     else if (strcmp(c, "abort") == 0)
         tcp_abort(x->p->conn);
+    else if (strcmp(c, "before") == 0)
+        x->p->our_isn = x->p->isn_before;
     else if (strcmp(c, "nagle") == 0)
         tcp_nagle(x->p->conn, true);
     else if (strcmp(c, "window") == 0)

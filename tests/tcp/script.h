@@ -15,6 +15,7 @@
  *   <time> send N | shutdown | close | abort | window N | read [N]
  *   <time> reads N V                the next N bytes all have the value V (`fill V` on what arrives)
  *   <time> icmp big SEQ MTU | icmp hard SEQ | icmp soft SEQ | nagle
+ *   <time> before                   our numbers count from the SYN-ACK before the last one
  *   <time> flood N                  N hosts, new ones, send a SYN each; each must get its SYN-ACK, at once
  *   <time> most cwnd|descriptors|memory|ooo|syns|time_waits|conns N
  *   <time> is STATE | readable N | acked N | finished | closed REASON | stat name N
