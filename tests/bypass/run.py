@@ -14,6 +14,7 @@ import tempfile
 import time
 import traceback
 
+from against import Linux
 from cable import Cable
 from lab import Broker, Failed, Namespace, cannot, check, free_port, lines, round_trip, run
 from wired import WiredTap, WiredXdp
@@ -288,7 +289,8 @@ class Refusals:
 
 
 GROUPS = (("tap", Tap, (1,)), ("tap-shards", Tap, (2,)), ("xdp", Xdp, ()), ("wire", WiredTap, ()),
-          ("wire-jumbo", WiredXdp, ()), ("nic", Nic, ()), ("cable", Cable, ()), ("refusals", Refusals, ()))
+          ("wire-jumbo", WiredXdp, ()), ("nic", Nic, ()), ("cable", Cable, ()), ("linux", Linux, ()),
+          ("refusals", Refusals, ()))
 
 
 def run_group(name, kind, more, binary, pattern, counts):
