@@ -39,7 +39,7 @@ python3 "$ROOT/tests/compat/kafka_dist.py" connect-standalone "$WORK/worker.prop
 CONNECT=$!
 
 wait_for() {
-    for _ in $(seq 300); do
+    for _ in $(seq 1000); do
         [ "$(cat "$WORK/out.txt" 2>/dev/null)" = "$1" ] && return 0
         kill -0 "$CONNECT" 2>/dev/null || { tail -n 20 "$WORK/log" >&2; fail "the worker ended"; }
         sleep 0.3

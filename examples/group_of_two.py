@@ -13,14 +13,14 @@ admin = KafkaAdminClient(bootstrap_servers=broker)
 admin.create_topics([NewTopic(topic, 3, 1)])
 admin.close()
 
-got = defaultdict(list)  # member -> records
+got = {"anna": [], "ben": []}  # member -> records
 assigned = {}
 stop = threading.Event()
 
 
 def member(name):
     consumer = KafkaConsumer(topic, bootstrap_servers=broker, group_id=f"{topic}-group", auto_offset_reset="earliest",
-                             session_timeout_ms=10000, heartbeat_interval_ms=500)
+                             session_timeout_ms=45000, heartbeat_interval_ms=500)
     while not stop.is_set():
         # Longer than a rebalance takes: kafka-python 3.0.12 can lose an assignment that comes while poll gives up.
         for records in consumer.poll(timeout_ms=2000).values():
@@ -33,7 +33,7 @@ def member(name):
 threads = [threading.Thread(target=member, args=(name,), daemon=True) for name in ("anna", "ben")]
 for t in threads:
     t.start()
-limit = time.monotonic() + 120
+limit = time.monotonic() + 180
 while not (len(assigned) == 2 and all(assigned.values()) and assigned["anna"] | assigned["ben"] == {0, 1, 2}
            and not assigned["anna"] & assigned["ben"]):
     assert time.monotonic() < limit, f"the group never shared the partitions: {assigned}"

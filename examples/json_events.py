@@ -9,7 +9,7 @@ producer = KafkaProducer(bootstrap_servers=broker, acks="all",
                          value_serializer=lambda event: json.dumps(event).encode())
 events = [{"user": f"user-{i % 3}", "action": "click", "n": i} for i in range(10)]
 for event in events:
-    where = producer.send(topic, event).get(timeout=30)
+    where = producer.send(topic, event).get(timeout=60)
     print(f"sent {event} to partition {where.partition} at offset {where.offset}")
 producer.close()
 

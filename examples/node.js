@@ -16,7 +16,7 @@ async function main() {
   await consumer.connect()
   await consumer.subscribe({ topics: [topic], fromBeginning: true })
   await new Promise((resolve, reject) => {
-    setTimeout(() => reject(new Error(`only ${got.length} messages came`)), 120000).unref()
+    setTimeout(() => reject(new Error(`only ${got.length} messages came`)), 180000).unref()
     consumer.run({
       eachMessage: async ({ message }) => {
         got.push(message.value.toString())

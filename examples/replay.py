@@ -8,7 +8,7 @@ broker, topic = sys.argv[1:3]
 start_ms = int(time.time() * 1000) - 10_000
 producer = KafkaProducer(bootstrap_servers=broker, acks="all")
 for i in range(10):  # one record a second, the last ten seconds
-    producer.send(topic, b"event %d" % i, timestamp_ms=start_ms + 1000 * i).get(timeout=30)
+    producer.send(topic, b"event %d" % i, timestamp_ms=start_ms + 1000 * i).get(timeout=60)
 producer.close()
 
 consumer = KafkaConsumer(bootstrap_servers=broker, consumer_timeout_ms=60000)

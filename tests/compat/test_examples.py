@@ -12,7 +12,7 @@ def run(context, name):
     """Against a broker that was just started, as a newcomer has it."""
     broker = context.fresh()
     done = subprocess.run([EXAMPLES / name], env=dict(os.environ, BROKER=broker.address), capture_output=True,
-                          text=True, timeout=400)
+                          text=True, timeout=900)
     check(done.returncode == 0 and done.stdout.rstrip().endswith("done"),
           f"{name} ended with {done.returncode}\n{done.stdout[-1500:]}\n{done.stderr[-1500:]}")
 
