@@ -1,7 +1,7 @@
 """Groups of the newer protocol (KIP-848): heartbeats, assignments, what tools see."""
 import time
 
-from scripts.groups import coordinator, enter, leave
+from scripts.groups import coordinator, enter, leave, name_in, partition_of
 
 A = "member-a-11111111-1111-1111-1111-111111111111"
 B = "member-b-22222222-2222-2222-2222-222222222222"
@@ -22,15 +22,20 @@ def owned(assignment):
             for t in assignment["topicPartitions"]]
 
 
-def settle(s, members, which="main", timeout=15.0):
-    """Heartbeats of all members until none has news; {member: partitions} and their epochs.
+def settle(s, members, which="main", timeout=90.0):
+    """Heartbeats of all members until none has news and the group says so; {member: partitions} and their epochs.
 
     `members`: {member: answer of its last heartbeat}, of one group `s.group`.
     """
     held = {m: owned(a["assignment"]) if a["assignment"] else [] for m, a in members.items()}
     epochs = {m: a["memberEpoch"] for m, a in members.items()}
+    def stable():
+        described = s.quiet("ConsumerGroupDescribe", 1, {"groupIds": [s.group]}, which=which)
+        return described["groups"][0]["groupState"] == "Stable"
     quiet, end = 0, time.monotonic() + timeout
-    while quiet < 8 and time.monotonic() < end:
+    while quiet < 8 or not stable():
+        if time.monotonic() > end:
+            raise AssertionError(f"{s.group} does not settle: {held}, {epochs}")
         quiet += 1
         for member in members:
             answer = s.quiet(BEAT, 1, beat(s.group, member, epochs[member],
@@ -45,12 +50,19 @@ def settle(s, members, which="main", timeout=15.0):
     return held, epochs
 
 
-def create_known(s, topic, partitions=1):
-    """A topic that the coordinators know: stock Kafka hands them its image of the metadata some time after the topic is
-    there, and a member that comes earlier holds nothing at first. Another group's member sees when."""
-    topic_id, group = s.create(topic, partitions), f"probe-{topic}"
+def create_known(s, topic, partitions=1, group=None):
+    """A topic that the coordinator of `group` (s.group) knows: stock Kafka hands each its image of the metadata some time
+    after the topic is there, and a member that comes earlier holds nothing at first. A member of another group of the
+    same coordinator sees when."""
+    topic_id = s.create(topic, partitions)
+    know(s, topic, group or s.group)
+    return topic_id
+
+
+def know(s, topic, of):
+    group = name_in(partition_of(of), f"probe-{topic}")
     coordinator(s, group)
-    answer, end = s.quiet(BEAT, 1, joining(group, topic)), time.monotonic() + 15
+    answer, end = s.quiet(BEAT, 1, joining(group, topic)), time.monotonic() + 90
     while not (answer["assignment"] and answer["assignment"]["topicPartitions"]):
         if answer["errorCode"] or time.monotonic() > end:
             raise AssertionError(f"{group} is given nothing: {answer}")
@@ -59,8 +71,6 @@ def create_known(s, topic, partitions=1):
         answer = news if news["assignment"] else {**answer, "memberEpoch": news["memberEpoch"], "errorCode": news["errorCode"]}
     s.quiet(BEAT, 1, beat(group, A, -1))
     s.quiet("DeleteGroups", 2, {"groupsNames": [group]})
-    time.sleep(0.3)  # each coordinator gets the image for itself
-    return topic_id
 
 
 def consumer_strangers(s):
@@ -95,9 +105,9 @@ def consumer_strangers(s):
 
 def consumer_group_of_one(s):
     """One member: joins, holds everything, is described, leaves."""
+    s.group = "co"
     coordinator(s, "co")
     topic_id = create_known(s, "co-a", 3)
-    s.group = "co"
     for v in s.versions(BEAT):
         member = A if v else ""
         answer = s.ask("join", BEAT, v, joining("co", "co-a", member=member))
@@ -141,9 +151,9 @@ def consumer_group_of_one(s):
 
 def consumer_group_of_two(s):
     """Two members share; one takes over when the other goes."""
+    s.group = "ct"
     coordinator(s, "ct")
     create_known(s, "ct-a", 4)
-    s.group = "ct"
     first = s.ask("first", BEAT, 1, joining("ct", "ct-a", member=A))
     held, epochs = settle(s, {A: first})
     s.note("the first alone", s.normalise(held[A]))
@@ -165,10 +175,10 @@ def consumer_group_of_two(s):
 
 def consumer_pattern(s):
     """A subscription by pattern; a topic that appears later."""
+    s.group = "cp"
     coordinator(s, "cp")
     create_known(s, "cp-one", 2)
     create_known(s, "xcp-two")
-    s.group = "cp"
     answer = s.ask("join", BEAT, 1, {**joining("cp"), "subscribedTopicNames": None,
                                      "subscribedTopicRegex": "cp-.*"})
     held, epochs = settle(s, {A: answer})
@@ -179,9 +189,9 @@ def consumer_pattern(s):
 
 def consumer_static(s):
     """Static members: leave for a while, come back, are fenced."""
+    s.group = "cst"
     coordinator(s, "cst")
     create_known(s, "cst-a", 2)
-    s.group = "cst"
     answer = s.ask("join", BEAT, 1, joining("cst", "cst-a", instanceId="i1"))
     held, epochs = settle(s, {A: answer})
     s.ask("another with that name", BEAT, 1, joining("cst", "cst-a", member=B, instanceId="i1"))
@@ -196,12 +206,12 @@ def consumer_static(s):
 
 def consumer_and_classic(s):
     """A classic group is in the way of a newer one, and the other way round."""
+    s.group = "cc"
     coordinator(s, "cc")
     create_known(s, "cc-a")
     member, _ = enter(s, "cc")
     s.ask("describe a classic group", "ConsumerGroupDescribe", 1, {"groupIds": ["cc"]})
     leave(s, "cc", member)
-    s.group = "cc"
     answer = s.ask("an empty classic group is taken over", BEAT, 1, joining("cc", "cc-a"))
     held, _ = settle(s, {A: answer})
     s.note("holds", s.normalise(held[A]))

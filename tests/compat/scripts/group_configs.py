@@ -1,7 +1,7 @@
 """Settings of groups (GROUP resources): describe, alter, list; what they are checked against."""
 from scripts.configs import APPEND, BROKER, CLIENT_METRICS, DELETE, GROUP, LOGGER, SET, SUBTRACT
 from scripts.configs import TOPIC, alter, describe
-from scripts.consumer_groups import A, BEAT, beat, joining
+from scripts.consumer_groups import A, BEAT, beat, create_known, joining, know
 from scripts.groups import coordinator
 
 SESSION, HEARTBEAT = "consumer.session.timeout.ms", "consumer.heartbeat.interval.ms"
@@ -117,7 +117,8 @@ def replace_group_configs(s):
 def group_configs_in_force(s):
     """What a member of the newer protocol is told; the settings outlive the group."""
     coordinator(s, "gf")
-    s.create("gf-a")
+    create_known(s, "gf-a", group="gf")
+    know(s, "gf-a", "gf-other")
     s.ask("join", BEAT, 1, joining("gf", "gf-a"))
     alter(s, "set", 1, (GROUP, "gf", [(HEARTBEAT, SET, "7000")]))
     s.wait_config(GROUP, "gf", HEARTBEAT, "7000")

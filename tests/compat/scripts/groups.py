@@ -1,21 +1,41 @@
 """Classic groups: members, rebalances, static members, what tools see."""
+import itertools
 import time
 
 CONSUMER = "consumer"
 SESSION = {"sessionTimeoutMs": 30000, "rebalanceTimeoutMs": 30000}
 BAD_IDS = ["", "g" * 300, "grüße", "a/b", "a b"]
+OFFSETS_PARTITIONS = 50
 UNKNOWN = "compat-00000000-0000-0000-0000-000000000000"
 
 
+def partition_of(group):
+    """Of __consumer_offsets: Java's hash of the name, over the default number of partitions."""
+    value = 0
+    for unit in group.encode("utf-16-be")[1::2]:  # ASCII alone
+        value = (31 * value + unit) & 0xFFFFFFFF
+    return (value & 0x7FFFFFFF) % OFFSETS_PARTITIONS
+
+
+def name_in(partition, prefix):
+    """The first of prefix-0, prefix-1, ... with its place in that partition of __consumer_offsets."""
+    return next(name for n in itertools.count() if partition_of(name := f"{prefix}-{n}") == partition)
+
+
 def coordinator(s, group):
-    """Until the group's coordinator is there and loaded, not written down."""
-    def ready():
-        answer = s.quiet("FindCoordinator", 2, {"key": group, "keyType": 0})
+    """Until the group's coordinator is there and loaded, not written down; and once in each life of a broker, those of all
+    groups: stock Kafka loads them one after the other, each when it is its turn."""
+    def ready(name):
+        answer = s.quiet("FindCoordinator", 2, {"key": name, "keyType": 0})
         if answer["errorCode"]:
             return False
-        return s.quiet("Heartbeat", 3, {"groupId": group, "generationId": 1,
+        return s.quiet("Heartbeat", 3, {"groupId": name, "generationId": 1,
                                         "memberId": "nobody"})["errorCode"] == 25
-    s.wait(f"coordinator of {group}", ready)
+    s.wait(f"coordinator of {group}", lambda: ready(group))
+    if getattr(s.broker, "coordinators_of", None) != s.broker.process.pid:
+        for partition in range(OFFSETS_PARTITIONS):
+            s.wait("every coordinator", lambda p=partition: ready(name_in(p, "loaded")))
+        s.broker.coordinators_of = s.broker.process.pid
 
 
 def join_body(group, member="", protocols=(("range", b"meta"),), kind=CONSUMER, **more):
@@ -181,17 +201,17 @@ def group_of_two(s):
         "topics": []})
     s.ask("describe while rebalancing", "DescribeGroups", 5, {"groups": ["two"]})
     answer = s.ask("the first joins again", "JoinGroup", 9, join_body("two", first))
-    s.note("the second's join", s.normalise(s.connection("b").receive(8)[1]))
+    s.note("the second's join", s.normalise(s.connection("b").receive()[1]))
     generation = answer["generationId"]
     beat["generationId"] = generation
     s.ask("heartbeat before sync", "Heartbeat", 4, beat)
     s.ask("describe before sync", "DescribeGroups", 5, {"groups": ["two"]})
     s.connection("b").send("SyncGroup", 5, {
         "groupId": "two", "generationId": generation, "memberId": second, "assignments": []})
-    time.sleep(0.2)
+    time.sleep(0.2)  # most often the second's comes first; either way both are told the same
     s.ask("the leader's sync", "SyncGroup", 5, {**beat, "assignments": [
         {"memberId": first, "assignment": b"1"}, {"memberId": second, "assignment": b"2"}]})
-    s.note("the second's sync", s.normalise(s.connection("b").receive(8)[1]))
+    s.note("the second's sync", s.normalise(s.connection("b").receive()[1]))
     s.ask("describe", "DescribeGroups", 5, {"groups": ["two"]})
     s.ask("the same join again", "JoinGroup", 9, join_body(
         "two", second, protocols=(("roundrobin", b"b-rr"), ("range", b"b-r"))), which="b")
