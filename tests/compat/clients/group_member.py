@@ -33,8 +33,11 @@ def input_ended(selector):
 
 
 def with_kafka_python(ended):
+    import kafka
     from kafka import ConsumerRebalanceListener, KafkaConsumer
     from kafka.errors import KafkaError
+    # 2.0.2 gives a broker two seconds to say what it is
+    patience = {"api_version_auto_timeout_ms": 60000} if kafka.__version__.startswith("2.0.") else {}
 
     class Listener(ConsumerRebalanceListener):
         def on_partitions_revoked(self, revoked):
@@ -44,7 +47,7 @@ def with_kafka_python(ended):
             say("assigned", names(assigned))
     consumer = KafkaConsumer(bootstrap_servers=ADDRESS, group_id=GROUP, enable_auto_commit=False,
                              auto_offset_reset="earliest", heartbeat_interval_ms=300,
-                             session_timeout_ms=SESSION_MS)
+                             session_timeout_ms=SESSION_MS, **patience)
     consumer.subscribe([TOPIC], listener=Listener())
     while not ended():
         # longer than a rebalance takes: kafka-python 3.0.12 can lose an assignment that comes while poll gives up
