@@ -29,8 +29,8 @@ class Load:
     def __init__(self, broker, topic):
         self.topic, self.acked, self.failed, self.sent = topic, [], [], 0
         self.out = producer(broker, linger_ms=2, enable_idempotence=True, compression_type="lz4",
-                            socket_timeout_ms=5000, reconnect_backoff_max_ms=300,
-                            message_timeout_ms=120000)
+                            socket_timeout_ms=30000, reconnect_backoff_max_ms=300,
+                            message_timeout_ms=300000)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -55,15 +55,15 @@ class Load:
 
     def abandon(self):
         self._stop.set()
-        self._thread.join(30)
+        self._thread.join(90)
         self.out.purge()
 
     def finish(self, broker):
         self._stop.set()
-        self._thread.join(30)
-        left = self.out.flush(45)
+        self._thread.join(90)
+        left = self.out.flush(110)
         if left:
-            raise AssertionError(f"{left} messages left 45 s after the last restart; the broker "
+            raise AssertionError(f"{left} messages left 110 s after the last restart; the broker "
                                  f"says {seen_from_outside(broker, self.topic)}")
 
 
@@ -130,7 +130,7 @@ def crash_loop(context, rounds, overrides):
     try:
         for number in range(rounds):
             before = len(load.acked)
-            until(lambda: len(load.acked) > before + 100 or load.failed, 60,
+            until(lambda: len(load.acked) > before + 100 or load.failed, 180,
                   what=f"progress in round {number}")
             time.sleep(rng.uniform(0.05, 0.6))
             broker.kill()
@@ -167,7 +167,7 @@ def raw_load(broker, topic, acked, stop, number):
     """Send one batch at a time with acks=all; note (offset, values) of each answer."""
     rng = random.Random(SEED + number)
     try:
-        with broker.connect(20) as raw:
+        with broker.connect(60) as raw:
             count = 0
             while not stop.is_set():
                 values = [b"%d %d %s" % (number, count, b"x" * rng.randrange(3000))]
@@ -185,7 +185,7 @@ def raw_load(broker, topic, acked, stop, number):
 def stored_values(broker, topic, partition=0):
     """[value] by offset: the offsets must be dense and the batches' CRCs hold."""
     out, offset = [], 0
-    with broker.connect(20) as raw:
+    with broker.connect(60) as raw:
         client.wait_topic(raw, topic)
         while True:
             part = raw.request("Fetch", 12, client.fetch_body(
@@ -215,12 +215,12 @@ def segments_loop(context, rounds, overrides):
             broker, "rolls", acked, stop, number * 10 + n)) for n in range(3)]
         for thread in clients:
             thread.start()
-        until(lambda: len(acked) > count + 150, 60, what=f"progress in round {number}")
+        until(lambda: len(acked) > count + 150, 180, what=f"progress in round {number}")
         time.sleep(rng.uniform(0, 0.4))
         broker.kill()
         stop.set()
         for thread in clients:
-            thread.join(30)
+            thread.join(90)
         broker.start()
         values = stored_values(broker, "rolls")
         for base, wanted in acked:

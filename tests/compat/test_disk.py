@@ -52,10 +52,10 @@ class Mounted:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(120)
 
     def connect(self):
-        return client.Client(f"127.0.0.1:{self.port}", 20)
+        return client.Client(f"127.0.0.1:{self.port}", 60)
 
     def destroy(self):
         for process in (self.process, self.holder):
@@ -182,7 +182,7 @@ def test_disk_low_water(context):
                  sluice__journal__bytes="1048576",
                  sluice__metrics__listener=f"127.0.0.1:{port}") as broker, broker.connect() as c:
         def metric(name):
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as page:
                 line = next(x for x in page.read().decode().splitlines()
                             if x.startswith(f'{name}{{log_dir="{broker.folder}/b"}}'))
             return float(line.split()[-1])
@@ -203,8 +203,8 @@ def test_disk_low_water(context):
         check(f"{broker.folder}/b: " in broker.said() and f"mark {mark}" in broker.said(),
               f"the log does not say it: {broker.said()[-600:]}")
         # A real client retries, and a deletion is what it waits for.
-        kcat = subprocess.Popen(["kcat", "-b", f"127.0.0.1:{broker.port}", "-t", "low", "-p",
-                                 str(part), "-P", "-X", "message.timeout.ms=60000"],
+        kcat = subprocess.Popen(["kcat", "-b", f"127.0.0.1:{broker.port}", "-m", "60", "-t", "low", "-p",
+                                 str(part), "-P", "-X", "message.timeout.ms=250000"],
                                 stdin=subprocess.PIPE)
         kcat.stdin.write(b"patience\n")
         kcat.stdin.close()
@@ -212,7 +212,7 @@ def test_disk_low_water(context):
         check(kcat.poll() is None, "kcat gave up")
         equal(c.request("DeleteTopics", 5, {"topicNames": ["ballast"], "timeoutMs": 10000})[
             "responses"][0]["errorCode"], 0, "DeleteTopics")
-        equal(kcat.wait(60), 0, "kcat's exit status")
+        equal(kcat.wait(300), 0, "kcat's exit status")
         equal(values(c, "low", part), [*acked, b"patience"], "afterwards")
         check(metric("sluice_log_dir_space") < 2, "the metric after it")
         equal(broker.stop(), 0, "exit status")
@@ -234,7 +234,7 @@ def test_disk_filled_by_others(context):
                 with contextlib.suppress(OSError):
                     while True:
                         f.write(bytes(65536))
-            until(lambda: not reserve.exists(), 20, what="the reserve to be given up")
+            until(lambda: not reserve.exists(), what="the reserve to be given up")
             equal(put(c, "taken", part, b"no")["errorCode"], STORAGE_ERROR, "on a full disk")
             equal(values(c, "taken", part), acked, "reads go on")
         broker.process.kill()
@@ -245,8 +245,8 @@ def test_disk_filled_by_others(context):
             equal(values(c, "taken", part), acked, "acked records after kill -9 on a full disk")
             equal(put(c, "taken", part, b"no")["errorCode"], STORAGE_ERROR, "still full")
             (broker.seen() / "foreign").unlink()
-            until(lambda: put(c, "taken", part, b"again")["errorCode"] == 0, 20, what="room")
-            until(reserve_back(broker), 20, what="the reserve to come back")
+            until(lambda: put(c, "taken", part, b"again")["errorCode"] == 0, what="room")
+            until(reserve_back(broker), what="the reserve to come back")
         equal(broker.stop(), 0, "exit status")
 
 
@@ -392,7 +392,7 @@ def test_disk_permission_lost_on_a_segment(context):
     loses_permission(context, "00000000000000000000.log")
 
 
-def ends_by_itself(broker, seconds=20):
+def ends_by_itself(broker, seconds=120):
     deadline = time.monotonic() + seconds
     while broker.running() and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -428,11 +428,11 @@ def test_listener_ipv6(context):
     port = brokers.free_ports()[0]
     broker = context.fresh(overrides={"listeners": f"PLAINTEXT://[::1]:{port}"})
     text = b"over IPv6\n" * 1000
-    done = subprocess.run(["kcat", "-b", f"[::1]:{port}", "-t", "six", "-P"], input=text,
-                          capture_output=True, timeout=60, check=False)
+    done = subprocess.run(["kcat", "-b", f"[::1]:{port}", "-m", "60", "-t", "six", "-P"], input=text,
+                          capture_output=True, timeout=300, check=False)
     equal(done.returncode, 0, f"kcat -P: {done.stderr[-300:]}")
-    done = subprocess.run(["kcat", "-b", f"[::1]:{port}", "-t", "six", "-C", "-e", "-q"],
-                          capture_output=True, timeout=60, check=False)
+    done = subprocess.run(["kcat", "-b", f"[::1]:{port}", "-m", "60", "-t", "six", "-C", "-e", "-q"],
+                          capture_output=True, timeout=300, check=False)
     equal(done.stdout == text, True, "what came back")
     check(broker.running(), "running")
 

@@ -52,7 +52,7 @@ def test_ten_thousand_groups(context):
     broker.start()
     with broker.connect() as raw:
         wait_group(raw, groups[0])
-        until(lambda: len(raw.request("ListGroups", 5, {}, 60)["groups"]) >= MANY, 60,
+        until(lambda: len(raw.request("ListGroups", 5, {}, 60)["groups"]) >= MANY, 180,
               what="all groups loaded")
         equal(offsets_of(raw, groups), {g: n for n, g in enumerate(groups)}, "offsets")
         for at in range(0, MANY, 1000):
