@@ -55,7 +55,7 @@ static void run(struct waited *w)
     w->times = 0;
     io_submit(&backend.io, &w->req);
     CU_ASSERT_EQUAL(w->times, 0); /* never from inside */
-    for (int i = 0; i < 1000 && w->times == 0; i++) {
+    for (int i = 0; i < 12000 && w->times == 0; i++) {
         ring_submit(&ring);
         if (!ring_ready(&ring))
             ring_park(&ring, 10000000);
