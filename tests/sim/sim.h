@@ -173,7 +173,8 @@ struct sim_plant {
     bool faults, power, named, buffered, retention; /* what a run needs for it to matter */
     bool journal, write_faults;
     bool catch_up; /* many sequential readers, little log memory */
-    uint32_t from; /* seeds left out at first: a rare one that was found there takes no minute again */
+    uint32_t
+        from; /* seeds left out at first: a rare one that was found there takes no minute again */
 };
 extern const struct sim_plant sim_plants[];
 extern const uint32_t sim_plant_count;
