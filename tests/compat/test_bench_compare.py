@@ -137,7 +137,7 @@ def test_compare_goes_on_after_a_scenario_that_fails(context):
 def test_compare_starts(context):
     """Rows without records: each turn is a restart, and what was held is seen of the process that runs then."""
     process, results = start(context, "compare.py", "--against", "", "--rounds", 2, "--seconds", "0.5", "R", "S")
-    finish(process, 0)
+    finish(process, 0, results)
     rows = {n: e["rounds"]["sluice"] for n, e in json.loads((results / "compare.json").read_text())["scenarios"].items()}
     check(len(rows["S"]) == 2 and all(r["ready_s"] > 0 and r["own_mib"] > 1 for r in rows["S"]), f"S {rows['S']}")
     check(all(r["bytes"] > 0 and r["own_mib"] >= r["started_mib"] / 2 for r in rows["R"]), f"R {rows['R']}")
