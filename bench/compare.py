@@ -34,7 +34,6 @@ LEADERS_WAIT_S = 60
 PARTITIONS_AT_ONCE = 1000
 GONE_WAIT_S = 1
 BENCH_INTERRUPTED = 130  # sluice-bench, after SIGINT
-LOAD_AT_START = os.getloadavg()
 QUICK = {"rounds": 3, "seconds": 1.5, "warmup": 0.5, "names": ["P16K", "P1", "L1", "E2E"]}
 
 
@@ -270,7 +269,7 @@ def busy_with_others(seconds=2):
 def machine(options, started):
     model = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                   if line.startswith("model name")), platform.machine())
-    return {"cpu": model, "load_average": " ".join(f"{x:.1f}" for x in LOAD_AT_START), "cores": os.cpu_count(), "kernel": platform.release(),
+    return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release(),
             "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
             "durability": options.durability, "rounds": options.rounds, "seconds": options.seconds,
             "peers": {k: {"title": b.title, "promise": b.promise, "start_s": round(b.start_s, 2)}

@@ -79,16 +79,11 @@ def aims(about, scenarios):
     return rows
 
 
-def surroundings(about):
-    """How quiet the machine was."""
-    return report.noise(about) or f"Load average when it began, builds before it included: {about['load_average']}."
-
-
 def compared(title, data):
     about, scenarios = data["about"], data["scenarios"]
     out = [f"## {title}", "", f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB, Linux {about['kernel']}, "
            f"loopback. Median of {about['rounds']} rounds of {about['seconds']} s in turns, range in brackets. "
-           + surroundings(about), ""]
+           + report.noise(about), ""]
     if about.get("busy_before", 0) > BUSY_SHARE:
         out += ["**The machine was busy with other work in this run: look at the ranges; the figures show little.**", ""]
     if data.get("partial"):

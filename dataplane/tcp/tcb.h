@@ -93,8 +93,8 @@ enum tcp_flags {
     F_PROBE_OUT = 1 << 25,    /* a window or keepalive probe is to be sent */
     F_REFUSED = 1 << 26,      /* no more events */
     F_TLP_OUT = 1 << 27,      /* a loss probe is to be sent */
-    F_COOKIE = 1 << 29,       /* a SYN cookie made it */
     F_FIN_HELD = 1 << 28,     /* a FIN arrived out of order: fin_in is its place */
+    F_COOKIE = 1 << 29,       /* a SYN cookie made it */
 };
 
 struct tcp_cubic {

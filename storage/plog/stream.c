@@ -452,8 +452,8 @@ void stream_consume(struct stream *st, uint32_t position)
 }
 
 /*
- * Asks for what is before `to`, as far as memory allows. Half of the memory stays for reads that are waited for. What readers left who came once is no
- * reason not to read ahead.
+ * Asks for what is before `to`, as far as memory allows. Half of the memory stays for reads that are
+ * waited for. What readers left who came once is no reason not to read ahead.
  */
 static void ahead_to(struct stream *st, uint64_t to)
 {
