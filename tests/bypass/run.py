@@ -293,11 +293,9 @@ GROUPS = (("tap", Tap, (1,)), ("tap-shards", Tap, (2,)), ("xdp", Xdp, ()), ("wir
           ("refusals", Refusals, ()))
 
 
-def run_group(name, kind, more, binary, pattern, counts):
-    tests = [t for t in dir(kind) if t.startswith("test_") and pattern in f"{name}.{t[5:]}"]
-    if not tests:
-        return
-    group = None
+def run_group(name, kind, more, binary, tests, counts):
+    """Runs them and returns those that failed; all of them when the group itself did."""
+    group, failed = None, []
     try:
         group = kind(binary, *more)
         for test in tests:
@@ -308,22 +306,46 @@ def run_group(name, kind, more, binary, pattern, counts):
                 print(f"ok    {title}", flush=True)
             except Exception as e:
                 counts["failed"] += 1
+                failed.append(test)
                 print(f"FAIL  {title}: {e if isinstance(e, Failed) else traceback.format_exc()}", flush=True)
         code = group.close()
         group = None
         counts["passed" if code == 0 else "failed"] += 1
         print(f"{'ok   ' if code == 0 else 'FAIL '} {name}.stops_with_0{'' if code == 0 else f': {code}'}", flush=True)
+        return failed if code == 0 else tests
     except Exception as e:
         counts["failed"] += 1
         print(f"FAIL  {name}: {e if isinstance(e, Failed) else traceback.format_exc()}", flush=True)
+        return tests
     finally:
         if group:
             group.close()
 
 
+def run_and_retry(name, kind, more, args, counts):
+    """A group with all of its tests; those that failed once more in a new group, if they are at most args.second."""
+    tests = [t for t in dir(kind) if t.startswith("test_") and args.pattern in f"{name}.{t[5:]}"]
+    if not tests:
+        return
+    first, again = dict.fromkeys(counts, 0), dict.fromkeys(counts, 0)
+    failed = run_group(name, kind, more, args.binary, tests, first)
+    if failed and first["failed"] <= args.second:
+        print(f"again {name}: {len(failed)} tests", flush=True)
+        run_group(name, kind, more, args.binary, failed, again)
+        if not again["failed"]:
+            print(f"UNSTEADY {name}: {first['failed']} failed at the first try (above), none at the second", flush=True)
+            again["passed"], first["failed"] = first["failed"], 0
+        else:
+            again["passed"] = again["failed"] = 0
+    for key in counts:
+        counts[key] += first[key] + again[key]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", default="build/sluiced")
+    parser.add_argument("--second", type=int, default=0, metavar="N",
+                        help="if at most N tests of a group fail, they are tried once more, and named (default: 0)")
     parser.add_argument("pattern", nargs="?", default="")
     args = parser.parse_args()
     counts = {"passed": 0, "failed": 0, "skipped": 0}
@@ -333,7 +355,7 @@ def main():
         counts["skipped"] = 1
     else:
         for name, kind, more in GROUPS:
-            run_group(name, kind, more, args.binary, args.pattern, counts)
+            run_and_retry(name, kind, more, args, counts)
     print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
     return 1 if counts["failed"] else 0
 

@@ -17,7 +17,7 @@ def skip(reason):
 
 def needs(*what):
     """Mark a test: 'broker', 'stock', 'java', 'slow' (left out by --quick), 'sluice' (only it),
-    'long' (only in --long, or when named)."""
+    'long' (only in --long, or when named), 'once' (no second try)."""
     def mark(function):
         function.needs = getattr(function, "needs", frozenset()) | frozenset(what)
         return function

@@ -17,6 +17,7 @@ from runner import check, equal, needs, until
 from test_confluent import producer
 from test_tools import tool
 
+NEEDS = frozenset({"once"})
 PARTITIONS = 3
 
 

@@ -1,7 +1,12 @@
 """The harness itself: the comparison sees differences, the codecs and batches hold together."""
+import contextlib
+import io
+import types
+
 import kafkaproto
 import known_differences
 import records
+import run
 import test_differential
 from runner import check, equal
 
@@ -25,6 +30,21 @@ def test_harness_comparison_sees_differences(context):
 def test_harness_known_differences_have_reasons(context):
     for known in known_differences.KNOWN:
         check(len(known.why.split()) >= 4 and len(known.what.split()) >= 4, f"no reason for {known.place}")
+
+
+def test_harness_second_try(context):
+    """Passes if the test then passes, says so, and counts once; a test that may not fail at all has no second try."""
+    for fails, once, totals, said in ((0, False, {"FAIL": 0, "pass": 1}, "UNSTEADY m.t: failed"),
+                                      (1, False, {"FAIL": 1}, "FAIL m.t, second try"),
+                                      (0, True, {"FAIL": 1}, "no second try for m.t")):
+        def again(_, fails=fails):
+            check(not fails, "it fails again")
+        again.needs = frozenset({"once"}) if once else frozenset()
+        counted, text = {"FAIL": 1}, io.StringIO()
+        with contextlib.redirect_stdout(text):
+            run.second_try("m.t", again, types.SimpleNamespace(end_test=lambda failed: None), counted, False)
+        equal(counted, totals, "counts")
+        check(said in text.getvalue(), text.getvalue())
 
 
 def test_harness_batches(context):
