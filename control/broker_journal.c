@@ -27,7 +27,7 @@ static int dir_replay(struct broker *b, const struct log_dir *d, char *why, size
             snprintf(why, why_size, "%s: removing old journals: %s", d->path, err_text(err));
         return err;
     }
-    int err = journal_replay(fs, d->path, &d->id, &b->control.rng, &r, why, why_size);
+    int err = journal_replay(fs, d->path, &d->id, &r, why, why_size);
     if (!err && r.journals)
         log_info("broker",
                  "%s: %u journals of the broker before: %llu commits, %llu bytes of %u partitions "

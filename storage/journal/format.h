@@ -27,6 +27,7 @@
 #define journal_blocks_min      16
 #define journal_blocks_max      (1 << 20) /* 4 GiB */
 #define journal_name_prefix     "sluice-journal-"
+#define journal_new_suffix      ".new" /* of one that is being made: no journal yet */
 #define journal_name_bytes_max  32
 #define journal_commit_frames   1024 /* of one commit, at most */
 #define journal_commit_size_max (512 * KIB)

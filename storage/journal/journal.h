@@ -45,9 +45,8 @@ struct journal_options {
 };
 
 /*
- * Makes the file, or takes the one that a broker left which died (its commits were put into the
- * segments at the start) into a new life. ERR_NO_SPACE, ERR_NO_MEMORY, ERR_INVALID (it is another
- * log dir's) and what the disk answers.
+ * Makes the file, in place of one that is there (nothing in which counts: see journal_replay.h).
+ * ERR_NO_SPACE, ERR_NO_MEMORY, ERR_INVALID (the size) and what the disk answers.
  */
 int journal_make(struct journal **out, const struct journal_options *o);
 /* No commit is under way. Closes the file, which stays. NULL is accepted. */

@@ -1,10 +1,11 @@
-/* The journal's file: made, taken into a new life, removed. */
+/* The journal's file: made, removed. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "storage/journal/journal_internal.h"
+#include "storage/plant.h"
 
 #define zero_bytes (1 * MIB)
 
@@ -58,56 +59,33 @@ static int zeros_write(struct fs *fs, struct io_file *file, uint32_t blocks)
     return err ? err : fs->ops->sync(fs, file);
 }
 
-/* ERR_NOT_FOUND: there is none that could be used again. */
-static int file_reuse(const struct journal_options *o, const char *path, uint32_t blocks,
-                      struct io_file **out)
-{
-    struct fs *fs = o->fs;
-    struct journal_head h;
-    int64_t size;
-    uint8_t *block = aligned_alloc(journal_block_bytes, journal_block_bytes);
-    struct io_file *file = NULL;
-    int err = block ? file_open(fs, path, 0, &file) : ERR_NO_MEMORY;
-    if (err == 0)
-        err = fs->ops->size(fs, file, &size);
-    if (err == 0) {
-        int64_t got = fs->ops->pread(fs, file, block, journal_block_bytes, 0);
-        err = got < 0 ? (int)got : got < journal_head_bytes ? ERR_NOT_FOUND : 0;
-    }
-    if (err == 0) {
-        err = journal_head_get(block, &h);
-        if (err == 0 && !uuid_eq(&h.dir, &o->dir))
-            err = ERR_INVALID;
-        else if (err || h.blocks != blocks || size != (int64_t)blocks * journal_block_bytes)
-            err = ERR_NOT_FOUND;
-    }
-    if (err == 0)
-        err = head_write(fs, file, o, blocks);
-    free(block);
-    if (err && file)
-        fs->ops->close(fs, file);
-    if (err == 0)
-        *out = file;
-    return err;
-}
-
+/*
+ * Under another name until it is whole: no start ever sees a header of which a part was written. The
+ * rename takes the place of one that is there, whose commits are in the segments.
+ */
 static int file_make(const struct journal_options *o, const char *path, uint32_t blocks,
                      struct io_file **out)
 {
     struct fs *fs = o->fs;
     struct io_file *file;
-    int err = file_open(fs, path, IO_OPEN_CREATE | IO_OPEN_TRUNCATE, &file);
+    char fresh[io_path_bytes_max];
+    if (snprintf(fresh, sizeof(fresh), "%s%s", path, journal_new_suffix) >= (int)sizeof(fresh))
+        return ERR_TOO_LARGE;
+    bool old = PLANT(STALE_LAP) && fs->ops->rename(fs, path, fresh) == 0;
+    int err = file_open(fs, fresh, old ? 0 : IO_OPEN_CREATE | IO_OPEN_TRUNCATE, &file);
     if (err)
         return err;
-    err = zeros_write(fs, file, blocks);
+    if (!old)
+        err = zeros_write(fs, file, blocks);
     if (err == 0)
-        err = head_write(fs, file, o, blocks); /* last: without it there is no journal */
+        err = head_write(fs, file, o, blocks);
+    if (err == 0)
+        err = fs->ops->rename(fs, fresh, path);
     if (err == 0)
         err = fs->ops->sync_dir(fs, o->log_dir);
     if (err) {
         fs->ops->close(fs, file);
-        if (err == ERR_NO_SPACE)
-            fs->ops->unlink(fs, path); /* what is there of it only takes room */
+        fs->ops->unlink(fs, fresh); /* what is there of it only takes room */
         return err;
     }
     *out = file;
@@ -127,9 +105,7 @@ int journal_make(struct journal **out, const struct journal_options *o)
         err = journal_new(&j, o, (uint32_t)blocks);
     if (err)
         return err;
-    err = file_reuse(o, path, (uint32_t)blocks, &j->file);
-    if (err == ERR_NOT_FOUND)
-        err = file_make(o, path, (uint32_t)blocks, &j->file);
+    err = file_make(o, path, (uint32_t)blocks, &j->file);
     if (err) {
         journal_free(j);
         return err;
@@ -141,15 +117,20 @@ int journal_make(struct journal **out, const struct journal_options *o)
 /* ---- removal ---- */
 
 struct removal {
-    char name[journal_name_bytes_max];
+    char name[journal_name_bytes_max + sizeof(journal_new_suffix)];
     bool found;
 };
 
+/* Also one that a broker did not finish making. */
 static int removal_name(void *ctx, const char *name, bool is_dir)
 {
     struct removal *r = ctx;
     uint32_t shard;
-    if (is_dir || !journal_name_parse(name, &shard))
+    char stem[journal_name_bytes_max];
+    const char *suffix = strstr(name, journal_new_suffix);
+    bool fresh = suffix && suffix[strlen(journal_new_suffix)] == 0;
+    snprintf(stem, sizeof(stem), "%.*s", fresh ? (int)(suffix - name) : (int)strlen(name), name);
+    if (is_dir || !journal_name_parse(stem, &shard))
         return 0;
     snprintf(r->name, sizeof(r->name), "%s", name);
     r->found = true;

@@ -156,21 +156,18 @@ static int load(struct one *x, const struct uuid *dir)
     return 0;
 }
 
-/* Everything of it is in the files: a new life begins. */
-static int new_life(struct one *x, struct rng *rng)
+/*
+ * Everything of it is in the files, and what comes now is not in it: it goes, at once and for good.
+ * (Not a new header over the old one: a write of that which fails may leave half of it.)
+ */
+static int remove_it(struct one *x, const char *log_dir)
 {
-    struct fs *fs = x->fs;
-    struct io_file *file;
-    x->head.life = rng_u64(rng);
-    journal_head_put(x->image, &x->head);
-    int err = fs->ops->open(fs, x->path, IO_OPEN_READ | IO_OPEN_WRITE, &file);
-    if (err)
-        return fail(x, err, "opening the journal");
-    err = fs->ops->pwrite(fs, file, x->image, journal_head_bytes, 0);
+    if (PLANT(STALE_LAP))
+        return 0;
+    int err = x->fs->ops->unlink(x->fs, x->path);
     if (err == 0)
-        err = fs->ops->sync(fs, file);
-    fs->ops->close(fs, file);
-    return err ? fail(x, err, "writing the journal's header") : 0;
+        err = x->fs->ops->sync_dir(x->fs, log_dir);
+    return err ? fail(x, err, "removing the journal, which is in the segments") : 0;
 }
 
 static void report_add(struct journal_replay_report *all, const struct one *x,
@@ -187,7 +184,7 @@ static void report_add(struct journal_replay_report *all, const struct one *x,
     all->restored.refused += r->refused;
 }
 
-static int replay_one(struct one *x, const char *log_dir, const struct uuid *dir, struct rng *rng,
+static int replay_one(struct one *x, const char *log_dir, const struct uuid *dir,
                       struct journal_replay_report *report)
 {
     struct restore_report restored = {0};
@@ -205,7 +202,7 @@ static int replay_one(struct one *x, const char *log_dir, const struct uuid *dir
     if (err == 0)
         err = restore_ranges(&o, x->ranges, x->count, &restored, x->why, x->why_size);
     if (err == 0)
-        err = new_life(x, rng);
+        err = remove_it(x, log_dir);
     report_add(report, x, &restored);
     return err;
 }
@@ -227,7 +224,7 @@ static int collect_shard(void *ctx, const char *name, bool is_dir)
     return 0;
 }
 
-int journal_replay(struct fs *fs, const char *log_dir, const struct uuid *dir, struct rng *rng,
+int journal_replay(struct fs *fs, const char *log_dir, const struct uuid *dir,
                    struct journal_replay_report *report, char *why, size_t why_size)
 {
     struct shards shards = {.count = 0};
@@ -243,7 +240,7 @@ int journal_replay(struct fs *fs, const char *log_dir, const struct uuid *dir, s
         journal_name(shards.all[i], name);
         if (snprintf(x.path, sizeof(x.path), "%s/%s", log_dir, name) >= (int)sizeof(x.path))
             return ERR_TOO_LARGE;
-        err = replay_one(&x, log_dir, dir, rng, report);
+        err = replay_one(&x, log_dir, dir, report);
         free(x.ranges);
         free(x.image);
     }

@@ -3,18 +3,16 @@
  *
  * Purpose: with sluice.durability=fsync an append may be acknowledged when it is in a journal of its
  * log dir (storage/journal). The next start writes every piece that counts at its position before
- * any segment is scanned, whatever the number of shards now is; then the journals are given a new
- * life, in which none of that counts any more.
+ * any segment is scanned, whatever the number of shards now is; then it removes the journals.
  * Owner: the composition root, before any log is open; blocking. Memory: malloc, a journal's size.
- * Invariants: those of restore.h; a journal changes only when everything of it is in its files and
- * synced, so that it may be interrupted anywhere.
+ * Invariants: those of restore.h; a journal is never written, and goes only when everything of it is
+ * in its files and synced, so that it may be interrupted anywhere.
  * Failure: ERR_INVALID with a line: a journal of another log dir, a damaged header, another format
  * version. Damage behind the header is reported with file and byte, and costs what it hit.
  */
 #ifndef STORAGE_PLOG_JOURNAL_REPLAY_H
 #define STORAGE_PLOG_JOURNAL_REPLAY_H
 
-#include "base/rng.h"
 #include "storage/plog/restore.h"
 
 struct journal_replay_report {
@@ -23,8 +21,8 @@ struct journal_replay_report {
     struct restore_report restored;
 };
 
-/* rng: for the new lives. A log dir without journals: nothing happens. */
-int journal_replay(struct fs *fs, const char *log_dir, const struct uuid *dir, struct rng *rng,
+/* A log dir without journals: nothing happens. */
+int journal_replay(struct fs *fs, const char *log_dir, const struct uuid *dir,
                    struct journal_replay_report *report, char *why, size_t why_size);
 
 #endif

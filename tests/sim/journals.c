@@ -18,9 +18,11 @@ int journals_begin(struct world *w)
     char why[512] = "";
     if (w->clean)
         return journal_remove_all(&w->disk.fs, sim_dir);
-    int err = journal_replay(&w->disk.fs, sim_dir, &dir_id, &w->rng, &report, why, sizeof(why));
-    if (err)
+    int err = journal_replay(&w->disk.fs, sim_dir, &dir_id, &report, why, sizeof(why));
+    if (err) {
+        sim_trace(w, "the journals are not taken: %s", why);
         return err;
+    }
     MUST(w, report.restored.refused == 0, "the journal is refused");
     MUST(w, report.damaged == 0 || w->disk.taken_back > 0, "the journal is damaged");
     w->frames += report.frames;

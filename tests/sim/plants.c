@@ -24,7 +24,7 @@ const struct sim_plant sim_plants[] = {
     {P(LOST_INDEX_ENTRY), FSYNC},
     {P(BUFFER_REUSED), FSYNC},
     {P(STALE_CACHE), FSYNC, .power = true, .faults = true, .write_faults = true, .buffered = true},
-    {P(UNSYNCED_NAME), FSYNC, .power = true, .from = 360},
+    {P(UNSYNCED_NAME), FSYNC, .power = true, .from = 900},
     {P(HOLE_IN_FRONT), FSYNC, .power = true, .faults = true, .retention = true},
     {P(EARLY_POINT), FSYNC, .power = true},
     {P(WRITES_OUT_OF_ORDER), FSYNC, .power = true},
@@ -36,7 +36,7 @@ const struct sim_plant sim_plants[] = {
     {P(STALE_LAP), FSYNC, .power = true, .journal = true},
     {P(TRUNCATE_UNFRAMED), FSYNC, .retention = true, .journal = true, .from = 120},
     {P(JOURNAL_FORGOTTEN), FSYNC, .journal = true},
-    {P(READ_REUSED), FSYNC, .catch_up = true, .from = 100},
+    {P(READ_REUSED), FSYNC, .catch_up = true, .from = 2400},
     {P(READ_UNWRITTEN), OS, .named = true, .catch_up = true},
     {P(READ_GIVES_UP), FSYNC, .catch_up = true},
 #undef P

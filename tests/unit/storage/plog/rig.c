@@ -363,7 +363,7 @@ int rig_replay_journals(struct rig *r, struct journal_replay_report *report)
 {
     struct uuid id = rig_dir_id();
     char why[512] = "";
-    return journal_replay(r->fs, r->log_dir, &id, &r->rng, report, why, sizeof(why));
+    return journal_replay(r->fs, r->log_dir, &id, report, why, sizeof(why));
 }
 
 /* --- batches ---------------------------------------------------------------------------------- */

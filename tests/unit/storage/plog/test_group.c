@@ -257,11 +257,11 @@ static void test_refused(void)
     append_all(300);
     rig_crash_parts(&r, p, SIM_PROCESS_DEATH);
     other.b[3]++;
-    CU_ASSERT_EQUAL(journal_replay(&r.sim.fs, rig_dir, &other, &r.rng, &report, why, sizeof(why)),
+    CU_ASSERT_EQUAL(journal_replay(&r.sim.fs, rig_dir, &other, &report, why, sizeof(why)),
                     ERR_INVALID);
     CU_ASSERT_PTR_NOT_NULL(strstr(why, "sluice-journal-0 is the journal of another log dir"));
     flip(20);
-    CU_ASSERT_EQUAL(journal_replay(&r.sim.fs, rig_dir, &own, &r.rng, &report, why, sizeof(why)),
+    CU_ASSERT_EQUAL(journal_replay(&r.sim.fs, rig_dir, &own, &report, why, sizeof(why)),
                     ERR_INVALID);
     CU_ASSERT_PTR_NOT_NULL(strstr(why, "sluice-journal-0: byte 0"));
     flip(20);
@@ -271,6 +271,28 @@ static void test_refused(void)
         CU_ASSERT_EQUAL_FATAL(rig_open_part(&r, i, &p[i]), 0);
     CU_ASSERT_EQUAL(end(1), 1);
     down();
+}
+
+/* The disk fails when the journal is removed: it is whole at the next start, and after that it is gone. */
+static void test_removal_fails(void)
+{
+    static const enum sim_op ops[] = {SIM_UNLINK, SIM_SYNC_DIR};
+    for (uint32_t k = 0; k < sizeof(ops) / sizeof(ops[0]); k++) {
+        struct journal_replay_report report;
+        struct fs_stat st;
+        up(32);
+        append_all(300);
+        rig_crash_parts(&r, p, SIM_PROCESS_DEATH);
+        io_sim_fail(&r.sim, ops[k], 1, ERR_IO);
+        CU_ASSERT_EQUAL(rig_replay_journals(&r, &report), ERR_IO);
+        CU_ASSERT_EQUAL(rig_replay_journals(&r, &report), 0);
+        CU_ASSERT_EQUAL(r.sim.fs.ops->stat(&r.sim.fs, rig_dir "/sluice-journal-0", &st),
+                        ERR_NOT_FOUND);
+        for (uint32_t i = 0; i < rig_parts; i++)
+            CU_ASSERT_EQUAL_FATAL(rig_open_part(&r, i, &p[i]), 0);
+        CU_ASSERT_EQUAL(end(1), 1);
+        down();
+    }
 }
 
 /* Of a newer format version: refused as a damaged one is, and it stays as it is. */
@@ -291,7 +313,7 @@ static void test_newer_version(void)
         memcpy(head + 56, &check, sizeof(check));
         CU_ASSERT_EQUAL(r.sim.fs.ops->pwrite(&r.sim.fs, file, head, sizeof(head), 0), 0);
         r.sim.fs.ops->close(&r.sim.fs, file);
-        int err = journal_replay(&r.sim.fs, rig_dir, &own, &r.rng, &report, why, sizeof(why));
+        int err = journal_replay(&r.sim.fs, rig_dir, &own, &report, why, sizeof(why));
         CU_ASSERT_EQUAL(err, version == 1 ? 0 : ERR_INVALID);
     }
     CU_ASSERT_PTR_NOT_NULL(strstr(why, "sluice-journal-0: byte 8: a journal of another format"));
@@ -306,4 +328,4 @@ UNIT_MAIN("plog/group", UNIT_CASE(test_one_write), UNIT_CASE(test_switch),
           UNIT_CASE(test_more_than_the_ring), UNIT_CASE(test_read), UNIT_CASE(test_journal_fails),
           UNIT_CASE(test_no_room), UNIT_CASE(test_replay_after_death),
           UNIT_CASE(test_replay_after_power), UNIT_CASE(test_damaged_frame),
-          UNIT_CASE(test_refused), UNIT_CASE(test_newer_version))
+          UNIT_CASE(test_refused), UNIT_CASE(test_removal_fails), UNIT_CASE(test_newer_version))
