@@ -100,13 +100,16 @@ static void watch(void *ctx, int host, const struct net_packet *p)
     struct world_flow *f = &w->flow[host][pair];
     if (s.flags & TCP_SYN) {
         CHECK(!f->seen_syn || f->iss == s.seq || !w->host[host].app[pair].open);
-        f->iss_before = f->seen_syn && f->iss != s.seq ? f->iss : f->iss_before;
+        if (f->seen_syn && f->iss != s.seq) {
+            f->iss_before = f->iss;
+            f->two_iss = true;
+        }
         f->seen_syn = true;
         f->iss = s.seq;
         f->scale = s.has_scale ? s.scale : 0;
     } else if (!(s.flags & TCP_RST) && !f->begun) { /* the peer has chosen one of two numbers */
         f->begun = true;
-        if (s.seq - f->iss_before <= w->host[host].app[pair].to_send + 1)
+        if (f->two_iss && s.seq - f->iss_before <= w->host[host].app[pair].to_send + 1)
             f->iss = f->iss_before;
     }
     watch_payload(w, host, pair, &s, p->bytes + s.header);

@@ -63,7 +63,7 @@ struct world_host {
 /* What the watcher knows of a stream of sequence numbers. */
 struct world_flow {
     uint16_t port; /* of the sender; 0: unused */
-    bool seen_syn, scaled, begun;
+    bool seen_syn, two_iss, scaled, begun;
     uint8_t scale;
     uint32_t iss, iss_before; /* a SYN that came twice: a cookie and a block may answer it */
     uint32_t edge_given, edge_heard, ack_sent;
