@@ -21,7 +21,7 @@
 #define client_conns_max        20000
 #define client_frame_bytes_max  (128u << 20)
 #define client_connect_wait_s   30
-#define client_connecting_max   256 /* opens under way at once */
+#define client_connecting_max   16 /* opens under way at once: twice that fits a backlog of 50 */
 #define client_quick_recv_bytes 4096
 
 struct client;
