@@ -21,6 +21,8 @@ class Peer:
         self.process, self.port, self.folder = None, None, folder
         self.promise = "memory only"
         self.binary = os.environ.get("SLUICE_TANSU") or self.build()
+        if not os.access(self.binary, os.X_OK):
+            raise SystemExit(f"compare: SLUICE_TANSU={self.binary} is no program")
 
     @staticmethod
     def build():
@@ -41,13 +43,13 @@ class Peer:
 
     def start(self):
         import brokers
-        self.port, metrics = brokers.free_ports(2)
+        self.port = brokers.free_ports()[0]
         Path(self.folder).mkdir(parents=True, exist_ok=True)
         with (Path(self.folder) / "output.txt").open("wb") as out:
             self.process = subprocess.Popen(
                 [self.binary, "broker", "--listener-url", f"tcp://127.0.0.1:{self.port}", "--advertised-listener-url",
-                 f"tcp://127.0.0.1:{self.port}", "--storage-engine", "memory://tansu/", "--prometheus-listener-url",
-                 f"tcp://127.0.0.1:{metrics}", "--cluster-id", "sluice-compare"],
+                 f"tcp://127.0.0.1:{self.port}", "--storage-engine", "memory://tansu/", "--silent", "--cluster-id",
+                 "sluice-compare"],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=self.folder)
         end = time.monotonic() + START_S
         while not self.answers():
