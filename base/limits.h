@@ -21,7 +21,7 @@
 #define rx_buffer_bytes            16384      /* one receive mbuf's data room */
 #define tail_chunk_bytes           65536      /* one chunk of log memory: tail, cache, disk reads */
 #define batch_header_bytes         61         /* record batch v2 up to and with the record count */
-#define batch_bytes_max            (100 * MIB) /* upper bound of any max.message.bytes */
+#define batch_bytes_max            (2 * GIB - MIB) /* an answer that holds it has a length of 31 bits */
 
 _Static_assert(tail_chunk_bytes % 4096 == 0, "chunks are whole disk blocks");
 _Static_assert(rx_buffer_bytes <= 65535 - 256, "an mbuf's data length is 16 bits");

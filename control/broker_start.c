@@ -32,6 +32,30 @@ static uint32_t shards_wanted(const struct broker *b)
     return n ? (uint32_t)n : 1;
 }
 
+/* The value of sluice.memory with which requests of so many bytes can be admitted, whole MiB. */
+static uint64_t memory_for(uint64_t request, uint64_t memory, uint32_t shards)
+{
+    struct mem_plan plan;
+    while (mem_plan_make(memory, shards, &plan) != 0 || plan.request_max < request)
+        memory += memory / 64 + MIB;
+    return (memory + MIB - 1) / MIB * MIB;
+}
+
+static void requests_tell(const struct broker *b, uint64_t memory)
+{
+    uint64_t wanted = (uint64_t)config_int(b->config, CONFIG_SOCKET_REQUEST_MAX_BYTES);
+    uint64_t whole = (uint64_t)config_long(b->config, CONFIG_SLUICE_MEMORY);
+    if (b->plan.request_max >= wanted)
+        return;
+    log_info(
+        "broker",
+        "requests over %llu bytes are refused: socket.request.max.bytes=%llu needs "
+        "sluice.memory=%llum with %u shards",
+        (unsigned long long)b->plan.request_max, (unsigned long long)wanted,
+        (unsigned long long)((memory_for(wanted, memory, b->shard_count) + whole - memory) / MIB),
+        b->shard_count);
+}
+
 static int plan_make(struct broker *b, char *why, size_t why_size)
 {
     uint64_t memory = (uint64_t)config_long(b->config, CONFIG_SLUICE_MEMORY);
@@ -52,12 +76,8 @@ static int plan_make(struct broker *b, char *why, size_t why_size)
         mem_plan_reads(&b->plan, (uint64_t)reads);
     if (!err)
         broker_dpdk_bound(b);
-    uint64_t wanted = (uint64_t)config_int(b->config, CONFIG_SOCKET_REQUEST_MAX_BYTES);
-    if (!err && b->plan.request_max < wanted)
-        log_info("broker",
-                 "requests over %llu MiB are refused (socket.request.max.bytes is more than "
-                 "sluice.memory can admit)",
-                 (unsigned long long)(b->plan.request_max / MIB));
+    if (!err)
+        requests_tell(b, memory);
     return err;
 }
 

@@ -85,8 +85,11 @@ static void doom_for_length(struct conn *c, int32_t len)
     else if (len <= 0)
         conn_doom(c, "invalid request length %d", len);
     else
-        conn_doom(c, "request length %d is over socket.request.max.bytes %llu", len,
-                  (unsigned long long)c->k->o.request_bytes_max);
+        conn_doom(
+            c,
+            "request length %d is over %llu, the smaller of socket.request.max.bytes and what "
+            "sluice.memory admits",
+            len, (unsigned long long)c->k->o.request_bytes_max);
 }
 
 /* ---- waiting lines and timers ---- */

@@ -45,6 +45,23 @@ static int answered(struct plog_append *a, int16_t error, bool marks_known)
     return 0;
 }
 
+/* The log memory could never hold it, however long it waits. */
+static int answer_never_fits(struct plog_append *a, uint32_t bytes)
+{
+    struct plog *p = a->plog;
+    struct plog_shard *shard = p->env->shard;
+    uint64_t most = cache_size(p->env->cache) / 2 * (uint64_t)tail_chunk_bytes;
+    if (log_limit_pass(&shard->large_told, *p->env->now_ns, NULL))
+        log_warn("storage",
+                 "%s: a batch of %" PRIu32 " bytes is refused, %" PRIu64
+                 " is the most that the log "
+                 "memory of a shard takes: raise sluice.memory",
+                 p->name, bytes, most);
+    a->error_message =
+        "The batch is larger than half of the log memory of a shard (sluice.memory).";
+    return answered(a, KERR_MESSAGE_TOO_LARGE, false);
+}
+
 /* --- messages --------------------------------------------------------------------------------- */
 
 static const char *text_put(struct plog_append *a, const char *fmt, ...)
@@ -529,7 +546,7 @@ int plog_append(struct plog *p, struct plog_append *a)
     };
     int err = landing_take(p, &in.to);
     if (err == ERR_TOO_LARGE)
-        return answered(a, KERR_MESSAGE_TOO_LARGE, false);
+        return answer_never_fits(a, in.to.bytes);
     if (err) {
         p->env->shard->pressed = true; /* what waits for a write need not wait longer */
         return err;

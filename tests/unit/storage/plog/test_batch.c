@@ -151,6 +151,32 @@ static void test_header_fields(void)
     down(3);
 }
 
+/* Only max.message.bytes is a limit below batch_bytes_max. What is not the header is not looked at. */
+static void test_largest(void)
+{
+    struct batch_rules rules = {.from_client = true, .max_bytes = INT32_MAX};
+    struct batch_header h;
+    uint8_t raw[batch_header_bytes];
+    bool marks_known;
+    up();
+    struct rig_batch b = good();
+    struct chain chain;
+    for (int over = 0; over < 2; over++) {
+        uint32_t bytes = (uint32_t)batch_bytes_max + (uint32_t)over;
+        int16_t want = over ? KERR_MESSAGE_TOO_LARGE : 0;
+        bytes_put_u32(b.bytes + BATCH_LENGTH, bytes - batch_overhead_bytes);
+        rig_chain(&r, b.bytes, b.size, &chain);
+        struct chain_view view = {chain_pos_at(&chain, 0), bytes};
+        CU_ASSERT_EQUAL(batch_check(view, &rules, raw, &h, &marks_known), want);
+        rules.max_bytes = bytes - 1;
+        CU_ASSERT_EQUAL(batch_check(view, &rules, raw, &h, &marks_known), KERR_MESSAGE_TOO_LARGE);
+        rules.max_bytes = INT32_MAX;
+        chain_free(&chain);
+    }
+    rig_batch_free(&b);
+    down(0);
+}
+
 /* A batch cut short at every byte, and more than one batch. */
 static void test_lengths(void)
 {
@@ -199,6 +225,8 @@ static void test_sizes(void)
     c.max_message_bytes = INT32_MAX;
     plog_configure(p, &c);
     CU_ASSERT_EQUAL(rig_append(&r, p, &b, &op), KERR_MESSAGE_TOO_LARGE);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(op.append.error_message);
+    CU_ASSERT_PTR_NOT_NULL(strstr(op.append.error_message, "sluice.memory"));
     rig_batch_free(&b);
     down(3);
 }
@@ -426,7 +454,8 @@ static void test_straddling_chunks(void)
 }
 
 UNIT_MAIN("plog/batch", UNIT_CASE(test_header_fields), UNIT_CASE(test_lengths),
-          UNIT_CASE(test_sizes), UNIT_CASE(test_record_structure), UNIT_CASE(test_offset_deltas),
-          UNIT_CASE(test_zstd_before_version_7), UNIT_CASE(test_timestamps),
-          UNIT_CASE(test_max_timestamp_is_corrected), UNIT_CASE(test_log_append_time),
-          UNIT_CASE(test_compacted_needs_keys), UNIT_CASE(test_straddling_chunks))
+          UNIT_CASE(test_sizes), UNIT_CASE(test_largest), UNIT_CASE(test_record_structure),
+          UNIT_CASE(test_offset_deltas), UNIT_CASE(test_zstd_before_version_7),
+          UNIT_CASE(test_timestamps), UNIT_CASE(test_max_timestamp_is_corrected),
+          UNIT_CASE(test_log_append_time), UNIT_CASE(test_compacted_needs_keys),
+          UNIT_CASE(test_straddling_chunks))
