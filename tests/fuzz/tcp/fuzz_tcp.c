@@ -188,7 +188,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (pools.rx == NULL) {
         struct eal_options eal = {.memory_mb = 64, .extra_args = "--no-huge"};
         struct eal_state state;
-        CHECK(eal_up(&eal, &state, NULL, 0) == 0);
+        CHECK(eal_up(&eal, &state, NULL, 0) == 0 && atexit(eal_down) == 0);
         world_pools_make(&pools, 2047);
     }
     struct fuzz f = {
