@@ -10,6 +10,7 @@
 #define v4_need_frag    4
 #define v6_unreachable  1
 #define v6_too_big      2
+#define v6_problem      4
 #define v6_echo         128
 #define v6_echo_reply   129
 #define quote_bytes_max 512 /* of a packet that we complain about */
@@ -139,22 +140,35 @@ enum ip_verdict icmp_input_v6(struct ip *ip, const struct icmp_in *in, struct ip
     return p[0] == v6_too_big ? IP_TOO_BIG : IP_UNREACHABLE;
 }
 
-void icmp_refuse(struct ip *ip, uint32_t iface, const struct rte_mbuf *m, const struct ip_addr *src,
-                 const struct ip_addr *dst, uint8_t code)
+/* An error about the packet m, which it quotes; `word` is what the type has behind the checksum. */
+static void complain(struct ip *ip, const struct rte_mbuf *m, const struct ip_addr *src,
+                     const struct ip_addr *dst, uint8_t type, uint8_t code, uint32_t word)
 {
-    (void)iface;
     uint32_t quote = m->pkt_len < quote_bytes_max ? m->pkt_len : quote_bytes_max;
-    if (!ip->o.leader || ip_addr_is_multicast(dst) || !frame_error_allowed(ip))
+    if (ip_addr_is_multicast(dst) || !frame_error_allowed(ip))
         return;
     struct rte_mbuf *e = frame_new(ip, 8 + quote);
     if (e == NULL)
         return;
     uint8_t *p = frame_append(e, 8 + quote);
-    p[0] = ip_addr_is_v4(src) ? v4_unreachable : v6_unreachable;
+    p[0] = type;
     p[1] = code;
+    bytes_put_u32(p + 4, word);
     const void *from = rte_pktmbuf_read(m, 0, quote, p + 8);
     if (from != p + 8)
         memcpy(p + 8, from, quote);
     ip->counters.errors_out++;
     send_icmp(ip, e, dst, src);
+}
+
+void icmp_refuse(struct ip *ip, const struct rte_mbuf *m, const struct ip_addr *src,
+                 const struct ip_addr *dst, uint8_t code)
+{
+    complain(ip, m, src, dst, ip_addr_is_v4(src) ? v4_unreachable : v6_unreachable, code, 0);
+}
+
+void icmp_problem(struct ip *ip, const struct rte_mbuf *m, const struct ip_addr *src,
+                  const struct ip_addr *dst, uint8_t code, uint32_t pointer)
+{
+    complain(ip, m, src, dst, v6_problem, code, pointer);
 }

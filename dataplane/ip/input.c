@@ -4,13 +4,6 @@
 #include "dataplane/ip/ip_impl.h"
 #include "dataplane/nic/checksum.h"
 
-#define extensions_max 8 /* IPv6 extension headers of one packet */
-
-#define next_hop_by_hop  0
-#define next_routing     43
-#define next_fragment    44
-#define next_destination 60
-
 static bool bad_source(const struct ip *ip, const struct ip_addr *src)
 {
     return ip_addr_is_any(src) || ip_addr_is_multicast(src) || ip_is_local(ip, src);
@@ -54,7 +47,8 @@ static enum ip_verdict deliver_v4(struct ip *ip, uint32_t iface, struct rte_mbuf
         struct icmp_in in = {m, iface, header, out->remote, out->local};
         return done(m, icmp_input_v4(ip, &in, out));
     }
-    icmp_refuse(ip, iface, m, &out->remote, &out->local, p[9] == 17 ? 3 : 2);
+    if (ip->o.leader)
+        icmp_refuse(ip, m, &out->remote, &out->local, p[9] == proto_udp ? 3 : 2);
     return drop(m, &ip->counters.drop_protocol);
 }
 
@@ -115,44 +109,6 @@ static enum ip_verdict input_v4(struct ip *ip, uint32_t iface, struct rte_mbuf *
 
 /* ---- IPv6 ---- */
 
-struct upper {
-    uint32_t at;      /* where the upper protocol's header starts, or a fragment header */
-    uint32_t next_at; /* where the header before it names it */
-    uint8_t protocol; /* next_fragment: a piece of a packet */
-};
-
-/* Walks the extension headers. False: counted by *counter. */
-static bool upper_v6(struct ip *ip, const struct rte_mbuf *m, struct upper *out, uint64_t **counter)
-{
-    const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
-    uint32_t at = v6_bytes, next_at = 6;
-    for (int i = 0; i < extensions_max; i++) {
-        uint8_t next = p[next_at];
-        bool skipped = next == next_hop_by_hop || next == next_destination ||
-                       next == next_routing || next == next_fragment;
-        *counter = &ip->counters.drop_short;
-        if (skipped && m->data_len < at + 8)
-            return false;
-        /* a fragment that is the whole packet is none (RFC 6946) */
-        bool piece = next == next_fragment && (bytes_get_u16(p + at + 2) & 0xfff9) != 0;
-        if (!skipped || piece) {
-            *out = (struct upper){at, next_at, next};
-            return true;
-        }
-        *counter = &ip->counters.drop_header;
-        if (next == next_routing && p[at + 3] != 0) /* we are not its last hop */
-            return false;
-        next_at = at;
-        at += 8 + (next == next_fragment ? 0 : p[at + 1] * 8u); /* a reserved byte there */
-        if (m->data_len < at) {
-            *counter = &ip->counters.drop_short;
-            return false;
-        }
-    }
-    *counter = &ip->counters.drop_header;
-    return false;
-}
-
 static enum ip_verdict piece_v6(struct ip *ip, uint32_t iface, struct rte_mbuf *m,
                                 const struct upper *up, struct ip_packet *out)
 {
@@ -179,9 +135,13 @@ static enum ip_verdict deliver_v6(struct ip *ip, uint32_t iface, struct rte_mbuf
                                   struct ip_packet *out, bool unicast)
 {
     struct upper up;
-    uint64_t *counter = NULL;
-    if (!upper_v6(ip, m, &up, &counter))
-        return drop(m, counter);
+    if (!upper_find(ip, m, &up))
+        return drop(m, up.counter);
+    if (up.refused) {
+        if (up.tell && (ip->o.leader || up.protocol == proto_tcp)) /* TCP comes to one shard */
+            icmp_problem(ip, m, &out->remote, &out->local, up.code, up.pointer);
+        return drop(m, up.counter);
+    }
     if (up.protocol == next_fragment)
         return unicast ? piece_v6(ip, iface, m, &up, out) : drop(m, &ip->counters.drop_fragment);
     if (up.protocol == proto_icmpv6) {
@@ -192,7 +152,12 @@ static enum ip_verdict deliver_v6(struct ip *ip, uint32_t iface, struct rte_mbuf
         return drop(m, &ip->counters.drop_not_for_us);
     if (up.protocol == proto_tcp)
         return tcp_for_us(ip, m, up.at, out);
-    icmp_refuse(ip, iface, m, &out->remote, &out->local, up.protocol == 17 ? 4 : 3);
+    if (!ip->o.leader || up.protocol == next_none)
+        return drop(m, &ip->counters.drop_protocol);
+    if (up.protocol == proto_udp)
+        icmp_refuse(ip, m, &out->remote, &out->local, 4);
+    else
+        icmp_problem(ip, m, &out->remote, &out->local, ICMP_PROBLEM_HEADER, up.next_at);
     return drop(m, &ip->counters.drop_protocol);
 }
 

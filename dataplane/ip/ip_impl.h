@@ -21,7 +21,11 @@
 
 #define proto_icmp   1
 #define proto_tcp    6
+#define proto_udp    17
 #define proto_icmpv6 58
+
+#define next_fragment 44 /* IPv6's fragment header */
+#define next_none     59 /* IPv6: nothing follows */
 
 #define v4_bytes 20
 #define v6_bytes 40
@@ -225,8 +229,25 @@ struct icmp_in {
 enum ip_verdict icmp_input_v4(struct ip *ip, const struct icmp_in *in, struct ip_packet *out);
 enum ip_verdict icmp_input_v6(struct ip *ip, const struct icmp_in *in, struct ip_packet *out);
 /* Destination unreachable about the packet m (starts at its IP header): protocol or port. */
-void icmp_refuse(struct ip *ip, uint32_t iface, const struct rte_mbuf *m, const struct ip_addr *src,
+void icmp_refuse(struct ip *ip, const struct rte_mbuf *m, const struct ip_addr *src,
                  const struct ip_addr *dst, uint8_t code);
+/* What is wrong in the packet m stands `pointer` bytes behind its start. IPv6 alone. */
+enum icmp_problem { ICMP_PROBLEM_FIELD, ICMP_PROBLEM_HEADER, ICMP_PROBLEM_OPTION };
+void icmp_problem(struct ip *ip, const struct rte_mbuf *m, const struct ip_addr *src,
+                  const struct ip_addr *dst, uint8_t code, uint32_t pointer);
+
+/* extension.c */
+struct upper {
+    uint32_t at;       /* where the upper protocol's header starts, or a fragment header */
+    uint32_t next_at;  /* where the header before it names it */
+    uint32_t pointer;  /* refused: icmp_problem's */
+    uint64_t *counter; /* of what is dropped */
+    uint8_t protocol;  /* next_fragment: a piece of a packet */
+    uint8_t code;
+    bool refused, tell; /* an extension header forbids to take the packet; its sender is told so */
+};
+/* Past the extension headers of a packet that starts m. False: they are broken or too many. */
+bool upper_find(struct ip *ip, const struct rte_mbuf *m, struct upper *out);
 
 /* route.c */
 int route_add(struct ip *ip, const struct ip_addr *prefix, uint32_t bits,

@@ -19,6 +19,12 @@
 #define proto_tcp    6
 #define proto_icmpv6 58
 
+#define extensions_max   8 /* IPv6 extension headers, as in dataplane/ip */
+#define next_hop_by_hop  0
+#define next_routing     43
+#define next_fragment    44
+#define next_destination 60
+
 void steer_key(uint8_t key[steer_key_bytes])
 {
     for (size_t i = 0; i < steer_key_bytes; i += 2)
@@ -91,16 +97,37 @@ static bool v4_owner(struct bytes_in in, bool quoted, uint32_t n, uint32_t *owne
     return v4_owner((struct bytes_in){next + 8, in.n - header - 8}, true, n, owner);
 }
 
+/* Past extension headers; fragments stay, but for those that are a whole packet. Bytes, or 0. */
+static size_t v6_upper(struct bytes_in in, uint8_t *protocol)
+{
+    size_t at = 40;
+    *protocol = in.p[6];
+    for (int i = 0; i <= extensions_max && in.n >= at + 8; i++) {
+        const uint8_t *p = in.p + at;
+        bool whole = *protocol == next_fragment && (bytes_get_u16(p + 2) & 0xfff9) == 0;
+        if (!whole && *protocol != next_hop_by_hop && *protocol != next_routing &&
+            *protocol != next_destination)
+            return at;
+        *protocol = p[0];
+        at += 8 + (whole ? 0 : p[1] * 8u);
+    }
+    return 0;
+}
+
 static bool v6_owner(struct bytes_in in, bool quoted, uint32_t n, uint32_t *owner)
 {
     if (in.n < 48 || in.p[0] >> 4 != 6)
         return false;
-    const uint8_t *next = in.p + 40;
-    if (in.p[6] == proto_tcp) {
+    uint8_t protocol;
+    size_t at = v6_upper(in, &protocol);
+    const uint8_t *next = in.p + at;
+    if (at == 0)
+        return false;
+    if (protocol == proto_tcp) {
         *owner = tuple_owner(in.p + 8, in.p + 24, 16, next, n);
         return true;
     }
-    if (in.p[6] != proto_icmpv6 || quoted)
+    if (protocol != proto_icmpv6 || quoted)
         return false;
     if (next[0] >= 133 && next[0] <= 137) { /* neighbour discovery (RFC 4861) */
         *owner = STEER_ALL;
@@ -108,7 +135,7 @@ static bool v6_owner(struct bytes_in in, bool quoted, uint32_t n, uint32_t *owne
     }
     if (next[0] >= 128)
         return false;
-    return v6_owner((struct bytes_in){next + 8, in.n - 48}, true, n, owner);
+    return v6_owner((struct bytes_in){next + 8, in.n - at - 8}, true, n, owner);
 }
 
 uint32_t steer_frame(const struct rte_mbuf *frame, uint32_t n)

@@ -266,6 +266,86 @@ static void extension_headers(void)
     rig_down(&r);
 }
 
+/* A TCP segment or what else `protocol` is, behind one extension header with these six bytes. */
+static enum ip_verdict behind(uint8_t header, const uint8_t six[6], const char *to,
+                              uint8_t protocol, uint8_t first)
+{
+    memset(p + 54, 0, 100);
+    p[54] = protocol;
+    memcpy(p + 56, six, 6);
+    p[62] = first;
+    uint32_t n = rig_v6(p, "fd00::9", to, header, 64, 8 + 30);
+    rig_clear(&r);
+    return rig_feed(&r, p, n, NULL, NULL);
+}
+
+/* The one frame that left is a parameter problem about p. */
+static void check_problem(uint8_t code, uint32_t pointer)
+{
+    uint32_t n;
+    const uint8_t *f = rig_only(&r, &n);
+    CU_ASSERT_EQUAL_FATAL(n, 54 + 8 + 40 + 38);
+    CU_ASSERT_EQUAL(f[20], 58);
+    CU_ASSERT_EQUAL(f[54], 4);
+    CU_ASSERT_EQUAL(f[55], code);
+    CU_ASSERT_EQUAL(bytes_get_u32(f + 58), pointer);
+    CU_ASSERT_EQUAL(memcmp(f + 62, p + 14, 78), 0);
+    check_sum(f, n);
+}
+
+/* RFC 8200, 4.2: what an unknown option's number asks for. */
+static void unknown_options(void)
+{
+    static const uint8_t headers[] = {0, 60};
+    rig_up(&r, &plain, true);
+    learn_peer("fd00::9");
+    for (uint32_t i = 0; i < 2; i++) {
+        uint8_t h = headers[i];
+        CU_ASSERT_EQUAL(behind(h, (uint8_t[6]){0x1e, 4}, "fd00::2", 6, 0), IP_TCP);
+        CU_ASSERT_EQUAL(behind(h, (uint8_t[6]){1, 1, 0, 0, 0x1e, 0}, "fd00::2", 6, 0), IP_TCP);
+        uint64_t dropped = ip_counters(r.ip)->drop_header;
+        CU_ASSERT_EQUAL(behind(h, (uint8_t[6]){0x5e, 4}, "fd00::2", 6, 0), IP_DONE);
+        CU_ASSERT_EQUAL(r.out_count, 0);
+        CU_ASSERT_EQUAL(behind(h, (uint8_t[6]){0x9e, 4}, "fd00::2", 6, 0), IP_DONE);
+        check_problem(2, 42);
+        CU_ASSERT_EQUAL(behind(h, (uint8_t[6]){0, 1, 0, 0xde, 1, 0}, "fd00::2", 6, 0), IP_DONE);
+        check_problem(2, 45);
+        CU_ASSERT_EQUAL(behind(h, (uint8_t[6]){0x9e, 5}, "fd00::2", 6, 0), IP_DONE); /* too long */
+        CU_ASSERT_EQUAL(r.out_count, 0);
+        CU_ASSERT_EQUAL(behind(h, (uint8_t[6]){1, 3, 0, 0, 0, 0x9e}, "fd00::2", 6, 0), IP_DONE);
+        CU_ASSERT_EQUAL(r.out_count, 0); /* its length is beyond the header */
+        CU_ASSERT_EQUAL(ip_counters(r.ip)->drop_header, dropped + 5);
+        /* not about errors, about other ICMP yes; nobody is told about what went to a group */
+        CU_ASSERT_EQUAL(behind(h, (uint8_t[6]){0x9e, 4}, "fd00::2", 58, 1), IP_DONE);
+        CU_ASSERT_EQUAL(r.out_count, 0);
+        CU_ASSERT_EQUAL(behind(h, (uint8_t[6]){0x9e, 4}, "fd00::2", 58, 128), IP_DONE);
+        check_problem(2, 42);
+        CU_ASSERT_EQUAL(behind(h, (uint8_t[6]){0x9e, 4}, "ff02::1", 58, 128), IP_DONE);
+        CU_ASSERT_EQUAL(r.out_count, 0);
+    }
+    rig_down(&r);
+}
+
+/* RFC 8200, 4 and 4.4: headers that we do not know, in the wrong place, or with hops to go. */
+static void unknown_headers(void)
+{
+    rig_up(&r, &plain, true);
+    learn_peer("fd00::9");
+    CU_ASSERT_EQUAL(behind(60, (uint8_t[6]){1, 4}, "fd00::2", 253, 0), IP_DONE);
+    check_problem(1, 40);
+    CU_ASSERT_EQUAL(behind(253, (uint8_t[6]){1, 4}, "fd00::2", 6, 0), IP_DONE);
+    check_problem(1, 6);
+    CU_ASSERT_EQUAL(behind(60, (uint8_t[6]){1, 4}, "fd00::2", 0, 6), IP_DONE); /* in front or not */
+    check_problem(1, 40);
+    CU_ASSERT_EQUAL(behind(43, (uint8_t[6]){0, 1}, "fd00::2", 6, 0), IP_DONE);
+    check_problem(0, 42);
+    CU_ASSERT_EQUAL(behind(43, (uint8_t[6]){0, 0}, "fd00::2", 6, 0), IP_TCP);
+    CU_ASSERT_EQUAL(behind(60, (uint8_t[6]){1, 4}, "fd00::2", 59, 0),
+                    IP_DONE); /* nothing follows */
+    CU_ASSERT_EQUAL(r.out_count, 0);
+    rig_down(&r);
+}
+
 /* Random changes to good frames of all kinds: nothing reads outside, nothing is lost. */
 static void random_frames(void)
 {
@@ -312,4 +392,5 @@ static void random_frames(void)
 
 UNIT_MAIN("ip/ip6", UNIT_CASE(answers_solicitations), UNIT_CASE(resolves),
           UNIT_CASE(detects_duplicates), UNIT_CASE(hears_routers), UNIT_CASE(echoes_and_errors),
-          UNIT_CASE(extension_headers), UNIT_CASE(random_frames))
+          UNIT_CASE(extension_headers), UNIT_CASE(unknown_options), UNIT_CASE(unknown_headers),
+          UNIT_CASE(random_frames))

@@ -110,6 +110,37 @@ static void frames(void)
     }
 }
 
+/* Behind extension headers a segment belongs where it would without them. */
+static void extensions(void)
+{
+    static const uint8_t kinds[] = {0, 60, 43, 44};
+    uint8_t p[160] = {0};
+    rng_seed(&rng, unit_seed());
+    for (int i = 0; i < 200; i++) {
+        memset(p, 0, sizeof(p));
+        bytes_put_u16(p + 12, 0x86dd);
+        p[14] = 0x60;
+        p[20] = 6;
+        rng_fill(&rng, p + 22, 32);
+        rng_fill(&rng, p + 54, 4);
+        uint32_t want = owner_of(p, 74, 7);
+        uint8_t kind = kinds[i % 4], words = (uint8_t)(kind == 44 ? 0 : i % 3);
+        size_t header = 8 * (1u + words);
+        memmove(p + 54 + header, p + 54, 20);
+        memset(p + 54, 0, header);
+        p[20] = kind;
+        p[54] = 6;
+        p[55] = words;
+        CU_ASSERT_EQUAL(owner_of(p, 74 + header, 7), want);
+        for (size_t cut = 0; cut < 74 + header; cut++)
+            CU_ASSERT_TRUE(owner_of(p, cut, 7) < 7);
+        if (kind == 44) { /* pieces meet on one shard */
+            p[57] = 1;
+            CU_ASSERT_EQUAL(owner_of(p, 74 + header, 7), 0);
+        }
+    }
+}
+
 static void others(void)
 {
     uint8_t p[160] = {0};
@@ -136,4 +167,4 @@ static void others(void)
 }
 
 UNIT_MAIN("nic/steer", UNIT_CASE(like_toeplitz), UNIT_CASE(spreads), UNIT_CASE(frames),
-          UNIT_CASE(others))
+          UNIT_CASE(extensions), UNIT_CASE(others))
