@@ -57,7 +57,7 @@ KNOWN = [
            why="the ACK number proves the peer; boxes rewrite timestamps"),
     *known("active_simultaneous", (ACK, ACK),
            where="simultaneous open: the SYN that comes again with an ACK", linux="reported by D-SACK", ours="plain ACK", why="a SYN is no text"),
-    *known("active_simultaneous_then_ack", (r"S\. .* sackok ws", r"S\. .* mss 1460"),
+    *known("active_simultaneous_then_ack", (r"S\. .* sackok ws", r"S\. .* mss 14[46]0"),
            where="simultaneous open with a peer that offers no options", linux="offers all once more", ours="offers the MSS alone",
            why="RFC 7323 2.2 and 3.2: on a SYN-ACK only what the SYN had"),
     *known("echo_of_an_old_segment", (ACK, ACK), (SENT, SENT),
@@ -77,6 +77,9 @@ KNOWN = [
            where="a smaller window with the same numbers", linux="not believed", ours="taken", why="RFC 9293 3.10.7.4: the newest segment's window counts"),
     *known("ecn_active_mirrored", (r"\.W .*", ACK), (SENT, SENT),
            where="a SYN-ACK with both ECE and CWR", linux="ECN is on", ours="ECN is off", why="RFC 3168 6.1.1.1: a peer that mirrors bits has not agreed"),
+    *known("extension_headers_long", (ACK, ACK), (READ, READ),
+           where="more than 7 bytes of padding in an IPv6 extension header", linux="dropped", ours="taken",
+           why="RFC 8200 4.2 sets no bound; RFC 4942 2.1.9.5 is for firewalls"),
     *known("fin_again", (ACK, ACK),
            where="a FIN that comes again", linux="reported by D-SACK", ours="plain ACK", why="a FIN is no text"),
 ]

@@ -27,7 +27,7 @@
 #include "core/mem.h"
 #include "dataplane/transport/dpdk_net.h"
 
-#define ends_max      1024
+#define ends_max      2048
 #define window_bytes  65536
 #define packets       8191
 #define pattern_cycle 251
@@ -173,15 +173,30 @@ static bool do_send(struct end *e, struct conn *c, uint32_t bytes)
     return true;
 }
 
+/* From the port's first address of the same IP. */
+static bool addrs_to(const struct end *e, const char *address, struct tcp_addrs *out)
+{
+    const struct dpdk_port *p = &e->ports.items[0];
+    struct in_addr v4;
+    bool is_v4 = inet_pton(AF_INET, address, &v4) == 1;
+    if (is_v4)
+        out->remote = tcp_addr_v4(ntohl(v4.s_addr));
+    else if (inet_pton(AF_INET6, address, out->remote.b) != 1)
+        return false;
+    for (uint32_t i = 0; i < p->address_count; i++) {
+        memcpy(out->local.b, p->addresses[i].addr.b, sizeof(out->local.b));
+        if (tcp_addr_is_v4(&out->local) == is_v4)
+            return true;
+    }
+    return false;
+}
+
 static bool do_connect(struct end *e, uint32_t local, uint32_t remote, const char *address)
 {
-    struct in_addr to;
+    struct tcp_addrs addrs;
     struct conn *c = add(e, (uint16_t)remote);
-    if (c == NULL || inet_pton(AF_INET, address, &to) != 1)
+    if (c == NULL || !addrs_to(e, address, &addrs))
         return false;
-    const struct dpdk_port *p = &e->ports.items[0];
-    struct tcp_addrs addrs = {.remote = tcp_addr_v4(ntohl(to.s_addr))};
-    memcpy(addrs.local.b, p->addresses[0].addr.b, sizeof(addrs.local.b));
     if (tcp_connect(dpdk_net_tcp(e->net), &addrs, (uint16_t)local, (uint16_t)remote, c, now(),
                     &c->c) < 0)
         return false;

@@ -51,20 +51,22 @@ class Conn:
 
 class End:
     def __init__(self, port):
-        self.listener = socket.create_server(("", port), backlog=1024)
-        self.listener.setblocking(False)
+        self.listeners = [socket.create_server(("", port), family=family, backlog=1024)
+                          for family in (socket.AF_INET, socket.AF_INET6)]
+        for listener in self.listeners:
+            listener.setblocking(False)
         self.conns = {}
 
-    def accept(self):
+    def accept(self, listener):
         while True:
             try:
-                sock, (_, remote) = self.listener.accept()
+                sock, (_, remote, *_) = listener.accept()
             except BlockingIOError:
                 return
             self.conns[remote] = Conn(sock, "open")
 
     def connect(self, local, remote, address):
-        sock = socket.socket()
+        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
         sock.bind(("", local))
         conn = self.conns[remote] = Conn(sock, "opening")
         try:
@@ -74,7 +76,8 @@ class End:
         return "ok"
 
     def command(self, what, *args):
-        self.accept()
+        for listener in self.listeners:
+            self.accept(listener)
         if what == "connect":
             return self.connect(int(args[0]), int(args[1]), args[2])
         conn = self.conns.get(int(args[0]))

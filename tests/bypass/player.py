@@ -15,12 +15,18 @@ import time
 import zlib
 
 from lab import Failed
-from packets import (ETH_ARP, ETH_IP, ICMP, MASK, TCP, Segment, pack_arp, pack_echo, pack_ip, pack_tcp, take_tcp)
+from packets import (ADVERTISE, ECHO6_REPLY, ECHO_REPLY, ETH_ARP, ETH_IP, ETH_IP6, ICMP, ICMP6, MASK, SOLICIT, TCP, Segment,
+                     pack_arp, pack_echo, pack_neighbour, pack_packet, pack_pieces, pack_tcp, solicited, take_tcp)
 
 PATIENCE_S = 60
 PATTERN = bytes(range(251))
 ETH_P_ALL, PACKET_OUTGOING, CLONE_NEWNET = 3, 4, 0x40000000
 BROADCAST = b"\xff" * 6
+LINK = 14  # bytes of an Ethernet header
+
+
+def address_of(text):
+    return socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
 
 
 def pattern(at, n):
@@ -49,12 +55,13 @@ def packet_socket(namespace, interface):
 
 
 class Station:
-    """An address with its own MAC on an interface, opposite the host that is looked at."""
+    """An address, IPv4 or IPv6, with its own MAC on an interface, opposite the host that is looked at."""
 
     def __init__(self, namespace, interface, address, host):
         self.sock = packet_socket(namespace, interface)
-        self.address, self.host = socket.inet_aton(address), socket.inet_aton(host)
-        self.mac, self.host_mac = b"\x02\x00\x00\x00\x00" + self.address[3:], None
+        self.name, self.text, self.address, self.host = host, address, address_of(address), address_of(host)
+        self.six = len(self.address) == 16
+        self.mac, self.host_mac = bytes([2, 0, 0, 0, len(self.address), self.address[-1]]), None
         self.echoes, self.echo_number = set(), 0
         self.inbox = []  # segments that nobody has looked at
 
@@ -69,7 +76,22 @@ class Station:
         self.send_packet(pack_tcp(segment, self.address, self.host), ecn=segment.ecn, **ip)
 
     def send_packet(self, body, protocol=TCP, **ip):
-        self.send_frame(ETH_IP, pack_ip(protocol, self.address, self.host, body, **ip))
+        self.send_frame(ETH_IP6 if self.six else ETH_IP, pack_packet(protocol, self.address, self.host, body, **ip))
+
+    def send_pieces(self, body, at, ident, order):
+        """The packet in two fragments, in the order given."""
+        pieces = pack_pieces(TCP, self.address, self.host, body, at, ident)
+        for i in order:
+            self.send_frame(ETH_IP6 if self.six else ETH_IP, pieces[i])
+
+    def ask(self):
+        """Who has the host's address?"""
+        if not self.six:
+            self.send_frame(ETH_ARP, pack_arp(1, self.mac, self.address, bytes(6), self.host), BROADCAST)
+            return
+        group, mac = solicited(self.host)
+        body = pack_neighbour(self.address, group, SOLICIT, self.host, self.mac)
+        self.send_frame(ETH_IP6, pack_packet(ICMP6, self.address, group, body, hops=255), mac)
 
     def take_arp(self, body):
         operation, mac, source, target = struct.unpack("!6xH6s4s6x4s", body[:28])
@@ -79,13 +101,26 @@ class Station:
             self.host_mac = mac
 
     def take_ip(self, body):
-        if body[12:16] != self.host or body[16:20] != self.address:
-            return
         text = body[(body[0] & 15) * 4:struct.unpack("!H", body[2:4])[0]]
-        if body[9] == ICMP and text[0] == 0:
+        if (body[12:16], body[16:20]) == (self.host, self.address):
+            self.take_text(body[9], text, body[1] & 3)
+
+    def take_ip6(self, body):
+        text = body[40:40 + struct.unpack("!H", body[4:6])[0]]
+        if body[6] == ICMP6 and text[0] == SOLICIT and text[8:24] == self.address:
+            source, mac = body[8:24], text[26:32]
+            answer = pack_neighbour(self.address, source, ADVERTISE, self.address, self.mac)
+            self.send_frame(ETH_IP6, pack_packet(ICMP6, self.address, source, answer, hops=255), mac)
+        elif body[6] == ICMP6 and text[0] == ADVERTISE and text[8:24] == self.host:
+            self.host_mac = text[26:32]
+        elif (body[8:24], body[24:40]) == (self.host, self.address):
+            self.take_text(body[6], text, body[1] >> 4 & 3)
+
+    def take_text(self, protocol, text, ecn):
+        if (protocol, text[0]) in ((ICMP, ECHO_REPLY), (ICMP6, ECHO6_REPLY)):
             self.echoes.add(struct.unpack("!HH", text[4:8]))
-        elif body[9] == TCP:
-            self.inbox.append(take_tcp(text, body[1] & 3, self.host, self.address))
+        elif protocol == TCP:
+            self.inbox.append(take_tcp(text, ecn, self.host, self.address))
 
     def receive(self, end):
         """Takes what is there; waits for it until the time `end`."""
@@ -98,11 +133,13 @@ class Station:
                 return
             if address[2] == PACKET_OUTGOING:
                 continue
-            kind = struct.unpack("!H", frame[12:14])[0]
-            if kind == ETH_ARP:
-                self.take_arp(frame[14:])
+            kind = struct.unpack("!H", frame[12:LINK])[0]
+            if kind == ETH_ARP and not self.six:
+                self.take_arp(frame[LINK:])
             elif kind == ETH_IP and frame[:6] == self.mac:
-                self.take_ip(frame[14:])
+                self.take_ip(frame[LINK:])
+            elif kind == ETH_IP6 and self.six:
+                self.take_ip6(frame[LINK:])
 
     def until(self, ask, come, each=1.0):
         """Asks again each second until `come`; a frame may be lost while an interface comes up."""
@@ -117,17 +154,17 @@ class Station:
         return True
 
     def resolve(self):
-        if not self.until(lambda: self.send_frame(ETH_ARP, pack_arp(1, self.mac, self.address, bytes(6), self.host), BROADCAST),
-                          lambda: self.host_mac):
-            raise Failed(f"{socket.inet_ntoa(self.host)} does not say where it is")
+        if not self.until(self.ask, lambda: self.host_mac):
+            raise Failed(f"{self.name} does not say where it is")
 
     def settle(self):
         """What was sent before has been answered, as far as it is answered at once."""
         for _ in range(2):
             self.echo_number += 1
             echo = (os.getpid() & 0xFFFF, self.echo_number & 0xFFFF)
-            if not self.until(lambda: self.send_packet(pack_echo(*echo), ICMP), lambda: echo in self.echoes):
-                raise Failed(f"{socket.inet_ntoa(self.host)} does not answer echoes")
+            protocol, request = pack_echo(self.address, self.host, *echo)
+            if not self.until(lambda: self.send_packet(request, protocol), lambda: echo in self.echoes):
+                raise Failed(f"{self.name} does not answer echoes")
             self.echoes.clear()
 
 
@@ -135,14 +172,15 @@ class Application:
     """end.c or linux_end.py behind two pipes."""
 
     def __init__(self, process):
-        self.process = process
+        self.process, self.lock = process, threading.Lock()
 
     def say(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        if not select.select([self.process.stdout], [], [], PATIENCE_S)[0]:
-            raise Failed(f"no answer to {line}")
-        return self.process.stdout.readline().strip()
+        with self.lock:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+            if not select.select([self.process.stdout], [], [], PATIENCE_S)[0]:
+                raise Failed(f"no answer to {line}")
+            return self.process.stdout.readline().strip()
 
 
 class Play:
@@ -154,6 +192,7 @@ class Play:
 
     def __init__(self, station, application, name, port, listening):
         self.station, self.application, self.port, self.listening = station, application, port, listening
+        self.full = 1500 - (60 if station.six else 40)  # text of the largest segment, without options
         self.iss = zlib.crc32(name.encode())
         self.steps, self.seen = [], set()
         self.nxt, self.rcv, self.acked = 0, 0, 0  # next of ours, next of theirs, what they have acknowledged
@@ -312,18 +351,20 @@ class Play:
 
     def connect(self, local):
         """The application's active open; the SYN tells where numbers begin."""
-        said = self.application.say(f"connect {local} {self.port} {socket.inet_ntoa(self.station.address)}")
+        said = self.application.say(f"connect {local} {self.port} {self.station.text}")
         self.listening = local
         self.ws_offered, self.sent_ack = True, 0
         self.station.settle()
         return self.step("app connect", [said, *self.take()])
 
     def await_again(self, what="retransmitted", seq=None):
-        """The first thing that is sent again; seq: the one that begins there."""
+        """The first thing that is sent again; seq: the one that begins there. Which of several ACKs made it leave, and so
+        the timestamp that it echoes, depends on the time between them."""
         def wanted(lines):
             return [line for line in lines if seq is None or f" {seq}:" in line]
         lines = self.wait(what, wanted, again=True)
-        return self.step(f"until {what}", wanted(lines)[:1] or lines[-1:])
+        lines = [re.sub(r" ts \d+", "", line) for line in wanted(lines)[:1] or lines[-1:]]
+        return self.step(f"until {what}", lines)
 
     def renew(self, iss):
         """A new connection of the same ports: our SYN will be `iss` of the old numbers."""

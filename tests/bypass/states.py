@@ -3,6 +3,7 @@ of a Play (player.py); its name is the function's, with what it was made for."""
 from packets import TCP, pack_tcp, Segment
 
 TRACES = {}
+FAMILY = {}  # of traces that are for IPv4 (4) or IPv6 (6) alone
 FULL = {"mss": 1460, "sackok": True, "ts": (1000, 0), "ws": 7}
 SYN_OPTIONS = {
     "none": {}, "mss": {"mss": 1460}, "ws": {"mss": 1460, "ws": 7}, "sack": {"mss": 1460, "sackok": True},
@@ -20,11 +21,14 @@ def trace(function):
     return function
 
 
-def each(**kinds):
+def each(family=None, **kinds):
     """One trace for each, named function_kind, called with its value."""
     def register(function):
         for kind, value in kinds.items():
-            TRACES[f"{function.__name__}_{kind}"] = lambda p, value=value: function(p, value)
+            name = f"{function.__name__}_{kind}"
+            TRACES[name] = lambda p, value=value: function(p, value)
+            if family:
+                FAMILY[name] = family
         return function
     return register
 

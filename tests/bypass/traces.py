@@ -1,6 +1,6 @@
 """The traces that tell a story: what is played against Linux's TCP and ours, besides each kind of segment in each
 state (states.py)."""
-from packets import TCP, pack_ip, pack_tcp, Segment
+from packets import FRAGMENT, pack_tcp, Segment
 from player import pattern
 from states import FULL, ODD_MSS, SYN_OPTIONS, close_wait, closing, each, fin_wait_2_closed, last_ack, opened, syn, time_wait, trace
 
@@ -120,8 +120,10 @@ def handshake_with_a_strange_echo(p):
 @trace
 def handshake_with_an_old_timestamp(p):
     syn(p)
-    p.inject(".", options={"ts": (900, p.peer_ts)})
-    p.inject(".")
+    echo = p.peer_ts  # of the SYN-ACK: Linux refuses an echo of its own challenge ACK, if that is a tick younger
+    p.inject(".", options={"ts": (900, echo)})
+    p.inject(".", options={"ts": (1001, echo)})
+    p.ts = 1001
     p.data(10)
 
 
@@ -344,10 +346,35 @@ def padded_frame(p):
     p.read()
 
 
-@each(no_operation=b"\1\1\1\1", record_route=b"\7\7\4\0\0\0\0\0", router_alert=b"\x94\4\0\0", unknown=b"\x5e\4\0\0")
+@each(family=4, no_operation=b"\1\1\1\1", record_route=b"\7\7\4\0\0\0\0\0", router_alert=b"\x94\4\0\0", unknown=b"\x5e\4\0\0")
 def ip_options(p, value):
     opened(p)
     p.data(10, ip={"options": value})
+    p.read()
+
+
+HOP_BY_HOP, ROUTING, DESTINATION = 0, 43, 60
+PADDING = b"\0\1\4\0\0\0\0"
+EXTENSIONS = {
+    "hop_by_hop": [(HOP_BY_HOP, PADDING)], "destination": [(DESTINATION, PADDING)], "both": [(HOP_BY_HOP, PADDING), (DESTINATION, PADDING)],
+    "pad1": [(DESTINATION, b"\0" * 7)], "two_destinations": [(DESTINATION, PADDING)] * 2, "long": [(DESTINATION, b"\1\1\x0c" + b"\0" * 12)],
+    "whole_in_a_fragment": [(FRAGMENT, b"\0\0\0\0\0\0\7")], "routing_done": [(ROUTING, b"\0\0\0\0\0\0\0")],
+    "routing_type_0": [(ROUTING, b"\2\0\1\0\0\0\0" + b"\xfd\x99" + b"\0" * 13 + b"\7")],
+    "routing_unknown": [(ROUTING, b"\0\x63\1\0\0\0\0")], "routing_unknown_done": [(ROUTING, b"\0\x63\0\0\0\0\0")],
+    "hop_by_hop_late": [(DESTINATION, PADDING), (HOP_BY_HOP, PADDING)], "length_beyond": [(DESTINATION, b"\x20\1\4\0\0\0\0")],
+    "unknown_header": [(253, PADDING)],
+    **{f"{name}_{action}": [(kind, bytes([0, bits << 6 | 0x1E, 4, 0, 0, 0, 0]))]
+       for name, kind in (("hop_by_hop", HOP_BY_HOP), ("destination", DESTINATION))
+       for bits, action in enumerate(("skip", "drop", "drop_and_tell", "drop_and_tell_one"))},
+    "option_beyond": [(DESTINATION, b"\0\1\x10\0\0\0\0")],
+}
+
+
+@each(family=6, **EXTENSIONS)
+def extension_headers(p, value):
+    """Text behind IPv6 extension headers: taken, or dropped with all it carries."""
+    opened(p)
+    p.offer("P.", 10, ip={"extensions": value})
     p.read()
 
 
@@ -356,11 +383,7 @@ def fragments(p, order):
     opened(p)
     text = Segment("P.", p.iss + 1, p.peer_iss + 1, pattern(0, 600), sport=p.port, dport=p.listening,
                    options={"ts": (p.ts + 1, p.peer_ts)})
-    whole = pack_tcp(text, p.station.address, p.station.host)
-    pieces = ((whole[:320], 0x2000), (whole[320:], 320 // 8))
-    for i in order:
-        body, fragment = pieces[i]
-        p.station.send_frame(0x0800, pack_ip(TCP, p.station.address, p.station.host, body, ident=p.port, fragment=fragment))
+    p.station.send_pieces(pack_tcp(text, p.station.address, p.station.host), 320, p.port, order)
     p.nxt, p.ts = 601, p.ts + 1
     p.station.settle()
     p.step("two fragments", [x for x in p.wait("acknowledged", lambda lines: p.acked >= 601)][-1:])
@@ -436,7 +459,7 @@ def text_beyond_the_window(p, off):
 def window_limits(p):
     opened(p, SYN_OPTIONS["mss"], window=3000)
     p.app("send", 8000)
-    p.inject(".", window=1460)
+    p.inject(".", window=p.full)
     p.inject(".", window=5000)
     p.inject(".", window=5000)
 
@@ -445,9 +468,9 @@ def window_limits(p):
 def window_shrinks(p):
     opened(p, SYN_OPTIONS["mss"], window=5000)
     p.app("send", 3000)
-    p.inject(".", ack=1461, window=0)
+    p.inject(".", ack=1 + p.full, window=0)
     p.app("send", 1000)
-    p.inject(".", ack=1461, window=5000)
+    p.inject(".", ack=1 + p.full, window=5000)
     p.inject(".", ack=p.rcv, window=5000)
 
 
@@ -483,7 +506,7 @@ def fast_retransmit(p, value):
     """The first segment is lost; three others are reported."""
     opened(p, value)
     p.app("send", 7000)
-    mss = 1448 if "ts" in value else 1460
+    mss = p.full - (12 if "ts" in value else 0)
     for last in (2, 3, 4):
         p.send(".", ack=1, options={"sack": [(1 + mss, 1 + last * mss)]})
     p.await_again(seq=1)
@@ -504,8 +527,9 @@ def fast_retransmit_without_sack(p):
 def two_holes(p):
     opened(p)
     p.app("send", 10000)
-    for block in ((1449, 2897), (1449, 4345), (1449, 5793)):
-        p.send(".", ack=1, options={"sack": [block]})
+    mss = p.full - 12
+    for last in (2, 3, 4):
+        p.send(".", ack=1, options={"sack": [(1 + mss, 1 + last * mss)]})
     p.await_again(seq=1)
     p.inject(".", ack=10001)
 
