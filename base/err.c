@@ -72,6 +72,9 @@ int err_from_errno(int errnum)
     case ENOSYS:
     case EOPNOTSUPP:
         return ERR_UNSUPPORTED;
+    case EMFILE:
+    case ENFILE:
+        return ERR_FULL;
     case EIO:
         return ERR_IO;
     default:

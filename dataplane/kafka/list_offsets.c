@@ -124,6 +124,9 @@ static void lookup_done(struct plog_time_lookup *l)
 {
     struct part *p = container_of(l, struct part, list.lookup);
     p->error = l->error;
+    if (l->error == KERR_OFFSET_NOT_AVAILABLE && p->r->api_version < 5)
+        p->error =
+            KERR_LEADER_NOT_AVAILABLE; /* as Kafka tells clients before KIP-207 to ask again */
     if (l->error == 0 && l->offset >= 0 && l->offset < fetchable_end(p)) {
         p->list.offset = l->offset;
         p->list.found_ms = l->found_timestamp_ms;

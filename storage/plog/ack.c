@@ -70,7 +70,7 @@ void plog_fail(struct plog *p, int err, const char *what)
     bool before = p->failed;
     plog_fail_alone(p, err, what);
     /* damage in its own files is the partition's alone: the disk does what it is told */
-    if (!before && p->env->disk_error && err != ERR_CORRUPT)
+    if (!before && p->env->disk_error && err != ERR_CORRUPT && !plog_err_is_want(err))
         p->env->disk_error(p->env, p, err);
 }
 

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "storage/plant.h"
 #include "storage/plog/checkpoint.h"
 #include "storage/plog/plog_internal.h"
@@ -49,6 +50,15 @@ void job_start(struct plog *p, struct segment *s, struct job *job, job_fn *run, 
     agent_call(p->env->self, p->env->worker, &job->call);
 }
 
+void plog_want_tell(struct plog *p, int err, const char *what)
+{
+    struct plog_env *env = p->env;
+    if (log_limit_pass(&env->shard->want_told, *env->now_ns, NULL))
+        log_warn("storage", "%s/%s: %s: %s; it is tried again", p->log_dir, p->name, what,
+                 err == ERR_FULL ? "too many open files (ulimit -n)"
+                                 : "the system has no memory left");
+}
+
 /* --- the file of a new segment ---------------------------------------------------------------- */
 
 static void create_run(struct job *job)
@@ -76,8 +86,10 @@ static void openers_resume(struct segment *s, int err)
     while (op) {
         struct read_op *next = op->next;
         op->next = NULL;
-        if (err || s->plog->failed) {
+        if (s->plog->failed) {
             read_op_fail(op, KERR_KAFKA_STORAGE_ERROR);
+        } else if (err) {
+            read_op_defer(op);
         } else {
             s->pins++;
             read_op_resume(op);
@@ -291,7 +303,9 @@ static void open_run(struct job *job)
 static void open_done(struct job *job)
 {
     struct segment *s = job->segment;
-    if (job->err)
+    if (plog_err_is_want(job->err))
+        plog_want_tell(s->plog, job->err, "opening a segment");
+    else if (job->err)
         plog_fail(s->plog, job->err, "opening a segment");
     else {
         s->file = job->file;

@@ -18,6 +18,7 @@ struct lookup {
     int64_t limit;       /* first offset that may not */
     uint32_t at, end;    /* positions: where to begin, what may be read */
     bool indexed;        /* `at` is known: the indexes were in memory */
+    uint8_t *piece;      /* lookup_read_bytes, while it runs */
     /* result */
     int64_t offset, timestamp_ms;
     int32_t epoch;
@@ -33,23 +34,44 @@ static int read_at(struct job *job, uint32_t at, void *buf, size_t n)
     return (size_t)got == n ? 0 : ERR_CORRUPT;
 }
 
+/* The file's bytes, piece by piece: a batch may be larger than any buffer. */
+struct file_reader {
+    struct reader r;
+    struct lookup *k;
+    uint32_t at, left; /* what is behind the piece at hand */
+    int err;           /* of the file */
+};
+
+static bool file_more(struct reader *r)
+{
+    struct file_reader *f = (struct file_reader *)r;
+    uint32_t n = f->left < lookup_read_bytes ? f->left : (uint32_t)lookup_read_bytes;
+    if (n == 0 || f->err)
+        return false;
+    f->err = read_at(&f->k->job, f->at, f->k->piece, n);
+    if (f->err)
+        return false;
+    r->p = f->k->piece;
+    r->end = r->p + n;
+    f->at += n;
+    f->left -= n;
+    return true;
+}
+
 /* Walks the records of the batch at `at`. 1: found. */
 static int search_batch(struct lookup *k, const struct batch_header *h, uint32_t at)
 {
-    struct reader plain, *r = &plain;
+    struct file_reader file = {.r = {.p = k->piece, .end = k->piece, .more = file_more},
+                               .k = k,
+                               .at = at + batch_header_bytes,
+                               .left = h->bytes - batch_header_bytes};
+    struct reader *r = &file.r;
     struct unzip *unzip = NULL;
     struct record_info info;
-    size_t n = h->bytes - batch_header_bytes;
-    uint8_t *bytes = malloc(n ? n : 1);
-    if (bytes == NULL)
-        return ERR_NO_MEMORY;
-    int err = read_at(&k->job, at + batch_header_bytes, bytes, n), found = 0;
-    if (err == 0 && batch_codec(h) != CODEC_NONE)
-        err = unzip_new(&unzip);
+    int err = batch_codec(h) != CODEC_NONE ? unzip_new(&unzip) : 0, found = 0;
     if (err == 0) {
-        reader_init(&plain, bytes, n);
         if (unzip)
-            r = unzip_open(unzip, batch_codec(h), &plain);
+            r = unzip_open(unzip, batch_codec(h), &file.r);
         for (int32_t i = 0; i < h->count && record_next(r, h, &info) == 0; i++) {
             int64_t offset = h->base_offset + info.offset_delta;
             bool hit = k->newest ? info.timestamp_ms == k->target : info.timestamp_ms >= k->target;
@@ -63,7 +85,8 @@ static int search_batch(struct lookup *k, const struct batch_header *h, uint32_t
         }
     }
     unzip_free(unzip);
-    free(bytes);
+    if (err == 0)
+        err = file.err;
     return err ? err : found;
 }
 
@@ -121,12 +144,15 @@ static void lookup_run(struct job *job)
             k->at = start_position(k, k->s, &offsets, &times);
         free(memory);
     }
+    if (job->err == 0 && (k->piece = malloc(lookup_read_bytes)) == NULL)
+        job->err = ERR_NO_MEMORY;
     if (job->err == 0)
         job->err = search(k, k->at);
     if (job->err == ERR_CORRUPT && k->at > 0) {
         segment_distrust(k->s, "an entry names a byte where no batch begins");
         job->err = search(k, 0);
     }
+    free(k->piece);
     fs->ops->close(fs, job->file);
 }
 
@@ -142,8 +168,12 @@ static void lookup_done(struct job *job)
     struct lookup *k = (struct lookup *)job;
     struct plog *p = job->plog;
     struct plog_time_lookup *l = k->l;
+    int16_t error = 0;
     segment_unpin(k->s);
-    if (job->err)
+    if (plog_err_is_want(job->err)) {
+        plog_want_tell(p, job->err, "looking up a timestamp");
+        error = KERR_OFFSET_NOT_AVAILABLE; /* clients ask again */
+    } else if (job->err)
         plog_fail(p, job->err, "looking up a timestamp");
     else if (k->offset >= 0 && k->offset < k->limit) {
         l->offset = k->offset;
@@ -151,7 +181,7 @@ static void lookup_done(struct job *job)
         l->leader_epoch = k->epoch;
     }
     free(k);
-    lookup_answer(p, l, p->failed ? KERR_KAFKA_STORAGE_ERROR : 0);
+    lookup_answer(p, l, p->failed ? KERR_KAFKA_STORAGE_ERROR : error);
 }
 
 void plog_lookups_go(struct plog *p)
@@ -205,7 +235,8 @@ void plog_time_lookup(struct plog *p, struct plog_time_lookup *l)
     }
     struct lookup *k = calloc(1, sizeof(*k));
     if (k == NULL) {
-        lookup_answer(p, l, KERR_UNKNOWN_SERVER_ERROR);
+        plog_want_tell(p, ERR_NO_MEMORY, "looking up a timestamp");
+        lookup_answer(p, l, KERR_OFFSET_NOT_AVAILABLE);
         return;
     }
     k->l = l;

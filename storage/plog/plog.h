@@ -26,7 +26,8 @@
  * system, or stored where the log memory has a name: survives the death of the process.
  * Failure: a failing disk moves the plog to FAILED and is reported through env->disk_error, once;
  * damage in its files (ERR_CORRUPT), or bytes that cannot be read, move it to FAILED alone. A damaged
- * index only costs time.
+ * index only costs time. Where memory or file descriptors are short, reads are empty, look-ups are
+ * answered OFFSET_NOT_AVAILABLE, and both are asked again.
  */
 #ifndef STORAGE_PLOG_PLOG_H
 #define STORAGE_PLOG_PLOG_H

@@ -195,6 +195,8 @@ int plog_add_segment(struct plog *p, struct segment *s);
 uint32_t segment_visible(const struct segment *s);
 
 /* --- jobs.c --- */
+/* A line, sometimes: `what` failed with plog_err_is_want, and its asker asks again. */
+void plog_want_tell(struct plog *p, int err, const char *what);
 void job_start(struct plog *p, struct segment *s, struct job *job, job_fn *run, job_fn *done);
 void segment_create(struct segment *s);
 /* Gives a segment that grows room ahead of its writes. */
@@ -222,6 +224,11 @@ int plog_roll(struct plog *p);
 /* --- ack.c --- */
 void plog_fire(struct plog *p);
 void plog_fail(struct plog *p, int err, const char *what);
+/* True: memory or files of the process are short; the disk is as good as before. */
+static inline bool plog_err_is_want(int err)
+{
+    return err == ERR_NO_MEMORY || err == ERR_FULL;
+}
 /* The same for what is this partition's alone: its log dir stays. */
 void plog_fail_alone(struct plog *p, int err, const char *what);
 void plog_move_stable(struct plog *p);
@@ -264,15 +271,15 @@ bool space_refuses(const struct plog *p, bool from_client);
 void plog_flush_check(struct plog *p);
 void plog_flush_timer(struct wheel_timer *timer, int64_t now_ns);
 
-/* --- lookup.c --- */
-/* Begins or ends the look-ups that waited for writes. */
+/* --- lookup.c: begins or ends the look-ups that waited for writes. --- */
 void plog_lookups_go(struct plog *p);
 
 /* --- read.c --- */
-/* The stream has more, or an error. */
-void read_op_arrived(struct read_op *op);
+void read_op_arrived(struct read_op *op); /* the stream has more, or an error */
 void read_op_resume(struct read_op *op);
 void read_op_fail(struct read_op *op, int16_t error);
+/* Its segment cannot be opened now: an empty answer, and the reader asks again. */
+void read_op_defer(struct read_op *op);
 /* Answers the reads that wait for log memory: the plog failed or is being detached. */
 void plog_reads_give_up(struct plog *p);
 

@@ -99,6 +99,7 @@ static struct read_op *op_take(struct plog *p, struct plog_read *r)
 }
 
 static void op_again(struct read_op *op);
+static void op_answer_empty(struct read_op *op);
 
 /* The next large batch may be read. */
 static void large_give(struct read_op *op)
@@ -184,6 +185,12 @@ void read_op_fail(struct read_op *op, int16_t error)
 {
     op->segment = NULL;
     op_answer(op, error);
+}
+
+void read_op_defer(struct read_op *op)
+{
+    op->segment = NULL;
+    op_answer_empty(op);
 }
 
 /* No bytes now; the reader asks again. */

@@ -87,7 +87,7 @@ struct plog_shard {
     struct read_op *ops, *ops_free;
     struct streams streams;
     struct read_op *large; /* who reads a large batch */
-    struct log_limit large_told;
+    struct log_limit large_told, want_told;
     struct read_op *large_waiting, **large_tail;
     int64_t wrote_ns;                         /* when the last write or commit began */
     struct plog_read *waiting, *waiting_tail; /* for a read_op */

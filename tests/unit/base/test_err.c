@@ -13,6 +13,7 @@ static void names_and_texts(void)
     CU_ASSERT(err_from_errno(ENOSPC) == ERR_NO_SPACE && err_from_errno(-ENOSPC) == ERR_NO_SPACE);
     CU_ASSERT(err_from_errno(0) == 0);
     CU_ASSERT(err_from_errno(EROFS) == ERR_PERMISSION);
+    CU_ASSERT(err_from_errno(EMFILE) == ERR_FULL);
     for (int i = 1; i < 200; i++)
         CU_ASSERT(err_from_errno(i) < 0);
 }

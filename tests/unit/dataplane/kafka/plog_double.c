@@ -209,7 +209,7 @@ void plog_wait_cancel(struct plog_waiter *w)
 
 void plog_time_lookup(struct plog *p, struct plog_time_lookup *l)
 {
-    l->error = p->failed ? KERR_KAFKA_STORAGE_ERROR : 0;
+    l->error = p->failed ? KERR_KAFKA_STORAGE_ERROR : p->lookup_error;
     l->offset = l->found_timestamp_ms = -1;
     l->leader_epoch = -1;
     const struct double_batch *found = NULL;

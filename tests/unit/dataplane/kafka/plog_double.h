@@ -40,6 +40,7 @@ struct plog {
     bool hold_reads; /* reads answer in plog_double_release_reads */
     bool failed;
     int16_t append_error; /* answered to every append */
+    int16_t lookup_error; /* and to every look-up by time */
     const char *append_message;
     uint32_t append_record_errors;
     int64_t append_time_ms;

@@ -1,7 +1,11 @@
-/* Offsets by timestamp, against a plain search over what was appended. */
+/*
+ * Offsets by timestamp, against a plain search over what was appended. Allocations of the look-up are wrapped by
+ * the linker, so that they fail when a test says so.
+ */
 #include <string.h>
 
 #include "base/check.h"
+#include "storage/plog/plog_internal.h"
 #include "tests/unit/storage/plog/rig.h"
 
 #define records_max 4000
@@ -133,6 +137,104 @@ static void test_not_before_it_is_visible(void)
     rig_down(&r);
 }
 
+/* ---- want of memory ---- */
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t count, size_t n);
+int __real_unzip_new(struct unzip **out);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t count, size_t n);
+int __wrap_unzip_new(struct unzip **out);
+
+static size_t denied_bytes; /* 0: nothing is; allocations of so many bytes are refused */
+static bool calloc_denied;  /* the next one */
+static bool unzip_denied;
+
+void *__wrap_malloc(size_t n)
+{
+    return n == denied_bytes && n > 0 ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t count, size_t n)
+{
+    if (calloc_denied) {
+        calloc_denied = false;
+        return NULL;
+    }
+    return __real_calloc(count, n);
+}
+
+int __wrap_unzip_new(struct unzip **out)
+{
+    return unzip_denied ? ERR_NO_MEMORY : __real_unzip_new(out);
+}
+
+/* Neither the log nor its disk is to blame: who asks again gets the answer. */
+static void expect_again(void)
+{
+    int64_t t = timestamps[end / 2];
+    struct plog_time_lookup l = find(t);
+    CU_ASSERT_EQUAL(l.error, KERR_OFFSET_NOT_AVAILABLE);
+    CU_ASSERT_EQUAL(l.offset, -1);
+    CU_ASSERT_EQUAL(r.disk_errors, 0);
+    CU_ASSERT_FALSE(p->failed);
+    denied_bytes = 0;
+    unzip_denied = false;
+    l = find(t);
+    CU_ASSERT_EQUAL(l.error, 0);
+    CU_ASSERT_EQUAL(l.offset, expected(t));
+}
+
+static void test_want_of_memory(void)
+{
+    end = start = 0;
+    rig_up(&r, unit_seed(), 64, PLOG_FSYNC);
+    p = rig_open(&r, true, NULL);
+    for (int i = 0; i < 20; i++)
+        append(10, CODEC_ZSTD);
+    denied_bytes = 64 * KIB; /* what of a batch is read at once */
+    expect_again();
+    unzip_denied = true;
+    expect_again();
+    io_sim_fail(&r.sim, SIM_OPEN, 1, ERR_FULL); /* too many open files */
+    expect_again();
+    io_sim_fail(&r.sim, SIM_PREAD, 1, ERR_NO_MEMORY);
+    expect_again();
+    calloc_denied = true; /* the look-up itself */
+    expect_again();
+    check_all();
+    CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+    rig_down(&r);
+}
+
+/* A batch of many pieces of the buffer that it is read through, plain and compressed. */
+static void test_large_batches(void)
+{
+    static const enum batch_codec codecs[] = {CODEC_NONE, CODEC_LZ4};
+    enum { n = 30 };
+    struct rig_record records[n];
+    struct rig_op op;
+    end = start = 0;
+    rig_up(&r, unit_seed(), 256, PLOG_FSYNC);
+    r.config.max_message_bytes = 8 * MIB;
+    p = rig_open(&r, true, NULL);
+    for (int c = 0; c < 2; c++) {
+        struct rig_batch_spec spec = rig_spec();
+        spec.codec = codecs[c];
+        for (int i = 0; i < n; i++) {
+            timestamps[end] = rig_wall_ms + end * 10;
+            records[i] = (struct rig_record){end++ * 10, "key", "value",
+                                             (uint32_t)rng_below(&r.rng, 50000), 0};
+        }
+        struct rig_batch b = rig_batch_make(&spec, records, n);
+        CU_ASSERT_EQUAL_FATAL(rig_append(&r, p, &b, &op), 0);
+        rig_batch_free(&b);
+    }
+    check_all();
+    CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+    rig_down(&r);
+}
+
 static void test_log_append_time(void)
 {
     end = start = 0;
@@ -153,4 +255,5 @@ static void test_log_append_time(void)
 }
 
 UNIT_MAIN("plog/lookup", UNIT_CASE(test_lookups), UNIT_CASE(test_not_before_it_is_visible),
-          UNIT_CASE(test_log_append_time))
+          UNIT_CASE(test_log_append_time), UNIT_CASE(test_want_of_memory),
+          UNIT_CASE(test_large_batches))

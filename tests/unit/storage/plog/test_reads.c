@@ -186,6 +186,31 @@ static void test_deleted_while_it_opens(void)
     down();
 }
 
+/* No memory or no file descriptor for a segment: the read is empty, and the next one has it. */
+static void test_cannot_open_now(void)
+{
+    static const int wants[] = {ERR_NO_MEMORY, ERR_FULL};
+    for (int i = 0; i < 2; i++) {
+        fill(64, 64, 40, 3000, 20000);
+        CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+        p = rig_open(&r, true, NULL); /* sealed segments are closed now */
+        CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+        struct rig_read read;
+        for (int first = 0; first < 2; first++) {
+            io_sim_fail(&r.sim, SIM_OPEN, 1, wants[i]);
+            CU_ASSERT_EQUAL(rig_read(&r, p, 0, 1000, first == 0, &read), 0);
+            CU_ASSERT_EQUAL(read.size, 0);
+            CU_ASSERT_FALSE(p->failed);
+            rig_read_free(&read);
+        }
+        CU_ASSERT_EQUAL(rig_read(&r, p, 0, 1000, true, &read), 0);
+        CU_ASSERT(read.size >= batch_size);
+        CU_ASSERT_EQUAL(r.disk_errors, 0);
+        rig_read_free(&read);
+        down();
+    }
+}
+
 /* A segment is deleted while it is closed, and a read wants it open again. */
 static void test_deleted_while_it_closes(void)
 {
@@ -425,8 +450,8 @@ static void test_cached_in_the_middle(void)
 
 UNIT_MAIN("plog/reads", UNIT_CASE(test_those_that_wait_end_at_once),
           UNIT_CASE(test_those_that_wait_fail), UNIT_CASE(test_very_many_wait),
-          UNIT_CASE(test_deleted_while_it_opens), UNIT_CASE(test_deleted_while_it_closes),
-          UNIT_CASE(test_gap_before_the_stable_end),
+          UNIT_CASE(test_deleted_while_it_opens), UNIT_CASE(test_cannot_open_now),
+          UNIT_CASE(test_deleted_while_it_closes), UNIT_CASE(test_gap_before_the_stable_end),
           UNIT_CASE(test_waiting_read_gets_what_others_leave),
           UNIT_CASE(test_leftovers_and_read_ahead), UNIT_CASE(test_batch_larger_than_memory),
           UNIT_CASE(test_read_ahead_across_segments), UNIT_CASE(test_cached_in_the_middle))
