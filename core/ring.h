@@ -47,6 +47,8 @@ struct ring {
     struct ring_req wake_req;
     uint64_t enters; /* io_uring_enter calls, for "system calls per request" */
     uint32_t queued; /* entries not submitted yet */
+    /* Requests under way that a thread of the kernel ends (a flush); who submits them counts them. */
+    uint32_t kernel_works;
 };
 
 /*

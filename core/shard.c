@@ -69,6 +69,15 @@ static void park(struct shard *s, int64_t now_ns, int64_t until)
     agent_park_end(&s->agent);
 }
 
+static void yield(struct shard *s)
+{
+    const struct shard_parking *p = &s->options.parking;
+    if (p->kernel_works == NULL || !p->kernel_works(p->ctx))
+        return;
+    s->yields++;
+    sched_yield();
+}
+
 static void loop(struct shard *s)
 {
     int64_t step_ns = clock_mono_ns(s->clock);
@@ -82,6 +91,8 @@ static void loop(struct shard *s)
                      step_ns - work_ns >= s->options.spin_ns && !busy;
         if (tired)
             park(s, step_ns, until);
+        else if (!busy)
+            yield(s);
 
         int64_t end_ns = clock_mono_ns(s->clock); /* the one reading: also the next step's time */
         if (busy)
@@ -233,7 +244,14 @@ static void wake_ring(void *ctx)
     ring_wake(ctx);
 }
 
+static bool ring_kernel_works(void *ctx)
+{
+    const struct ring *r = ctx;
+    return r->kernel_works > 0;
+}
+
 struct shard_parking shard_parking_ring(struct ring *ring)
 {
-    return (struct shard_parking){.park = park_ring, .wake = wake_ring, .ctx = ring};
+    return (struct shard_parking){
+        .park = park_ring, .wake = wake_ring, .kernel_works = ring_kernel_works, .ctx = ring};
 }

@@ -50,6 +50,12 @@ struct stage {
 struct shard_parking {
     void (*park)(void *ctx, int64_t timeout_ns); /* -1: until woken; returns early at any event */
     void (*wake)(void *ctx);                     /* from any thread */
+    /*
+     * True: the kernel has to run a thread for what this shard waits for, perhaps on this very core. Or NULL.
+     * A shard that polls then offers the core after each idle step: the scheduler by itself would let
+     * that thread wait for the next tick, 4 ms.
+     */
+    bool (*kernel_works)(void *ctx);
     void *ctx;
 };
 
@@ -79,7 +85,7 @@ struct shard {
     struct shard_options options;
     struct stage stages[shard_stages_max];
     uint32_t stage_count;
-    uint64_t steps, busy_steps, parks;
+    uint64_t steps, busy_steps, parks, yields;
     int64_t busy_ns, idle_ns; /* time in busy and in idle steps; parked time counts as neither */
     _Atomic bool stop;
     pthread_t thread;

@@ -301,9 +301,16 @@ static void wake(void *ctx)
     p->below.wake(p->below.ctx);
 }
 
+static bool kernel_works(void *ctx)
+{
+    const struct dpdk_parking *p = ctx;
+    return p->below.kernel_works != NULL && p->below.kernel_works(p->below.ctx);
+}
+
 struct shard_parking dpdk_parking(struct dpdk_parking *p)
 {
-    return (struct shard_parking){.park = park, .wake = wake, .ctx = p};
+    return (struct shard_parking){
+        .park = park, .wake = wake, .kernel_works = kernel_works, .ctx = p};
 }
 
 /* ---- the whole ---- */

@@ -17,6 +17,12 @@
 
 static void request_done(struct ring_req *ring, int32_t res, uint32_t cqe_flags);
 
+/* A flush is made by a thread of the kernel, also the one that follows a durable write. */
+static bool flushes(const struct io_req *req)
+{
+    return req->op == IO_FLUSH || (req->op == IO_WRITE && req->durable);
+}
+
 /* Puts what is left of the request into the submission queue: from byte `finished` on. */
 static void request_queue(struct io_req *req)
 {
@@ -61,6 +67,8 @@ static void request_finish(struct io_req *req, int64_t result)
 {
     struct io_uring_backend *b = (struct io_uring_backend *)req->io;
     b->in_flight--;
+    if (flushes(req))
+        b->ring->kernel_works--;
     if (result < 0)
         b->errors++;
     else if (req->op == IO_READ)
@@ -109,6 +117,8 @@ static void backend_submit(struct io *io, struct io_req *req)
     req->io = io;
     req->finished = 0;
     b->in_flight++;
+    if (flushes(req))
+        b->ring->kernel_works++;
     if (req->op == IO_READ)
         b->reads++;
     else if (req->op == IO_WRITE)

@@ -362,6 +362,29 @@ static void timers_wake_a_parked_shard(void)
     agent_fini(&tester);
 }
 
+/* While the kernel works for it a shard that polls offers its core; otherwise it never does. */
+static void a_polling_shard_yields(void)
+{
+    for (uint32_t works = 0; works < 2; works++) {
+        rig_up(&rigs[0], 0, NULL);
+        rigs[0].ring.kernel_works = works;
+        rigs[0].shard.options.poll = SHARD_POLL_ALWAYS;
+        CU_ASSERT_EQUAL_FATAL(agent_init(&tester, "tester", shard_count_max, 64, NULL, NULL), 0);
+        CU_ASSERT_EQUAL_FATAL(shard_start(&rigs[0].shard), 0);
+        struct hop hop = {.call = {.run = start_ticking, .done = hop_done}};
+        ticking =
+            (struct ticking){.timer.fire = tick, .shard = &rigs[0].shard, .left = 3, .last = &hop};
+        agent_call(&tester, &rigs[0].shard.agent, &hop.call);
+        agent_flush(&tester);
+        wait_for(&hop.done, 1);
+        shard_stop(&rigs[0].shard);
+        CU_ASSERT_EQUAL(rigs[0].shard.yields > 0, works > 0);
+        rigs[0].ring.kernel_works = 0;
+        rig_down(&rigs[0]);
+        agent_fini(&tester);
+    }
+}
+
 /* The shard's thread has an lcore, so that its mempools have caches; always polling, pinned. */
 static struct rte_mbuf *from_shard;
 static unsigned lcore_of_shard;
@@ -410,4 +433,5 @@ UNIT_MAIN("core/shard", UNIT_CASE(stages_run_in_order), UNIT_CASE(the_table_is_b
           UNIT_CASE(wall_time_follows), UNIT_CASE(stages_are_timed_on_request),
           UNIT_CASE(timers_give_the_next_step), UNIT_CASE(shards_in_a_simulator),
           UNIT_CASE(memory_of_a_shard), UNIT_CASE(parked_shards_answer),
-          UNIT_CASE(shards_wake_each_other), UNIT_CASE(timers_wake_a_parked_shard))
+          UNIT_CASE(shards_wake_each_other), UNIT_CASE(timers_wake_a_parked_shard),
+          UNIT_CASE(a_polling_shard_yields))

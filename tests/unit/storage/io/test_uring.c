@@ -55,6 +55,8 @@ static void run(struct waited *w)
     w->times = 0;
     io_submit(&backend.io, &w->req);
     CU_ASSERT_EQUAL(w->times, 0); /* never from inside */
+    bool flushes = w->req.op == IO_FLUSH || w->req.durable;
+    CU_ASSERT_EQUAL(ring.kernel_works, flushes ? 1 : 0);
     for (int i = 0; i < 12000 && w->times == 0; i++) {
         ring_submit(&ring);
         if (!ring_ready(&ring))
@@ -62,6 +64,7 @@ static void run(struct waited *w)
         ring_reap(&ring, 64);
     }
     CU_ASSERT_EQUAL(w->times, 1);
+    CU_ASSERT_EQUAL(ring.kernel_works, 0);
 }
 
 static void transfer(struct waited *w, enum io_op op, const struct iovec *iov, uint32_t count,
