@@ -215,7 +215,7 @@ static void write_port_drops(struct text *t, const struct metrics *m)
         [LANE_DROP_RX_HANDOVER] = "rx_handover", [LANE_DROP_RX_COPY] = "rx_copy",
         [LANE_DROP_TX_FULL] = "tx_full",         [LANE_DROP_TX_STUCK] = "tx_stuck",
         [LANE_DROP_TX_HANDOVER] = "tx_handover", [LANE_DROP_TX_NO_MBUF] = "tx_no_buffer",
-        [LANE_DROP_TX_LENGTH] = "tx_length",
+        [LANE_DROP_TX_LENGTH] = "tx_length",     [LANE_DROP_TX_REFUSED] = "tx_refused",
     };
     for (const struct metrics_lane *l = m->lanes; l < m->lanes + m->lane_count; l++)
         for (int i = 0; i < LANE_DROP_COUNT; i++)

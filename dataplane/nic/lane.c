@@ -20,10 +20,11 @@ struct lane {
     uint32_t shard, shards;
     int rx_queue, tx_queue; /* -1: none of its own */
     uint32_t tx_via;        /* the shard that sends for us, without a queue */
-    bool must_copy, steer, more;
+    bool must_copy, prepare, steer, more;
     bool eal_memory; /* the driver shows memory of EAL's alone to its peer */
     uint32_t frame_max;
     uint32_t pending_first, pending_count; /* ring of frames that wait for the driver */
+    uint32_t prepared;                     /* the first of them, which it has made ready */
     struct rte_mbuf *pending[lane_pending_max];
     struct guard *guard; /* NULL: the driver takes nothing away while it is polled */
     uint64_t woken;      /* shards given frames since the last flush */
@@ -41,6 +42,7 @@ static const char *const drop_texts[LANE_DROP_COUNT] = {
     [LANE_DROP_TX_HANDOVER] = "transmit hand-over full",
     [LANE_DROP_TX_NO_MBUF] = "no buffer to copy for the driver",
     [LANE_DROP_TX_LENGTH] = "over the port's length",
+    [LANE_DROP_TX_REFUSED] = "the driver refuses the frame",
 };
 
 const char *lane_drop_text(enum lane_drop reason)
@@ -65,6 +67,7 @@ int lane_new(struct lane **out, const struct lane_options *options)
     l->tx_queue = l->rx_queue;
     l->tx_via = l->shard % queues;
     l->must_copy = p->quirks->own_linear;
+    l->prepare = (p->report.negotiated & port_tx_checksum) != 0;
     if (p->quirks->close_races && l->rx_queue >= 0)
         l->guard = guard_of(p->id, (uint16_t)l->rx_queue);
     l->eal_memory = p->quirks->zero_copy_arg && strstr(p->report.device, "zero-copy=yes") != NULL;
@@ -238,6 +241,8 @@ static bool needs_copy(const struct lane *l, const struct rte_mbuf *frame)
 {
     if (l->eal_memory && has_foreign(frame))
         return true;
+    if (frame->nb_segs > l->port->report.segs_max && !(frame->ol_flags & RTE_MBUF_F_TX_TCP_SEG))
+        return true;
     return l->must_copy || (frame->nb_segs > 1 && !(l->port->report.negotiated & port_scatter));
 }
 
@@ -291,8 +296,29 @@ static void check_stuck(struct lane *l, uint32_t sent)
         for (uint32_t i = 0; i < l->pending_count; i++)
             drop(l, l->pending[(l->pending_first + i) % lane_pending_max], LANE_DROP_TX_STUCK);
         l->pending_count = 0;
+        l->prepared = 0;
         l->stuck_ns = 0;
     }
+}
+
+/*
+ * Drivers finish what a card is asked to do (rte_ethdev.h demands it before a burst), once for each
+ * frame, and say which they cannot. Returns how many of the first n are ready; a first one that is
+ * refused is dropped.
+ */
+static uint32_t made_ready(struct lane *l, struct rte_mbuf **frames, uint32_t n)
+{
+    if (!l->prepare)
+        return n;
+    if (l->prepared < n)
+        l->prepared += rte_eth_tx_prepare(l->port->id, (uint16_t)l->tx_queue, frames + l->prepared,
+                                          (uint16_t)(n - l->prepared));
+    if (l->prepared == 0) {
+        drop(l, frames[0], LANE_DROP_TX_REFUSED);
+        l->pending_first = (l->pending_first + 1) % lane_pending_max;
+        l->pending_count--;
+    }
+    return l->prepared < n ? l->prepared : n;
 }
 
 static uint16_t send_burst(struct lane *l, struct rte_mbuf **frames, uint16_t n)
@@ -316,8 +342,10 @@ uint32_t lane_flush(struct lane *l)
     uint32_t sent = 0;
     while (l->pending_count > 0) {
         uint32_t line = lane_pending_max - l->pending_first; /* up to the ring's end */
-        uint32_t n = l->pending_count < line ? l->pending_count : line;
-        uint16_t taken = send_burst(l, l->pending + l->pending_first, (uint16_t)n);
+        struct rte_mbuf **frames = l->pending + l->pending_first;
+        uint32_t n = made_ready(l, frames, l->pending_count < line ? l->pending_count : line);
+        uint16_t taken = n > 0 ? send_burst(l, frames, (uint16_t)n) : 0;
+        l->prepared -= l->prepare ? taken : 0;
         l->pending_first = (l->pending_first + taken) % lane_pending_max;
         l->pending_count -= taken;
         sent += taken;

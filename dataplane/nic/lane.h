@@ -35,6 +35,7 @@ enum lane_drop {
     LANE_DROP_TX_HANDOVER, /* the sending shard's ring is full */
     LANE_DROP_TX_NO_MBUF,  /* the driver wants a copy, and there is no buffer */
     LANE_DROP_TX_LENGTH,   /* longer than the port can send */
+    LANE_DROP_TX_REFUSED,  /* the driver finds something wrong with what it is asked to do */
     LANE_DROP_COUNT
 };
 

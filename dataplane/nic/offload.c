@@ -37,7 +37,7 @@ uint64_t offload_offered(const struct rte_eth_dev_info *info)
 
 uint64_t offload_negotiate(uint64_t asked, uint64_t offered, const struct quirks *q)
 {
-    uint64_t set = asked & offered & ~q->no_offloads;
+    uint64_t set = asked & offered & ~(q != NULL ? q->no_offloads : 0);
     if (!has(set, port_tx_checksum | port_scatter))
         set &= ~port_tso; /* large segments are chains, and their checksums the card's */
     return set;
@@ -74,6 +74,8 @@ struct rte_mbuf *offload_linear(const struct rte_mbuf *frame, struct rte_mempool
     }
     m->data_len = (uint16_t)frame->pkt_len;
     m->pkt_len = frame->pkt_len;
+    m->ol_flags |= frame->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK;
+    m->tx_offload = frame->tx_offload;
     return m;
 }
 

@@ -19,7 +19,7 @@ struct rte_mempool;
 /* What the device says that it can, in our words. */
 uint64_t offload_offered(const struct rte_eth_dev_info *info);
 
-/* Asked for, offered, and not spoilt by a quirk. */
+/* Asked for, offered, and not spoilt by a quirk. NULL: quirks do not matter. */
 uint64_t offload_negotiate(uint64_t asked, uint64_t offered, const struct quirks *q);
 
 /* Writes the negotiated set into a configuration. */
@@ -27,7 +27,7 @@ void offload_configure(uint64_t negotiated, const struct rte_eth_dev_info *info,
                        struct rte_eth_conf *conf);
 
 /*
- * One mbuf of `pool` with the frame's bytes and headers; NULL without memory or if it does not fit
+ * One mbuf of `pool` with the frame's bytes and what it asks of the card; NULL without memory or if it does not fit
  * one buffer (the frame stays with the caller either way).
  */
 struct rte_mbuf *offload_linear(const struct rte_mbuf *frame, struct rte_mempool *pool);

@@ -215,7 +215,10 @@ static int negotiate(struct port *p, const struct port_options *o,
     r->queues = smallest(o->shards, r->queues_max, r->queues_max);
     r->asked = o->offloads;
     r->offered = offload_offered(info);
-    r->negotiated = offload_negotiate(o->offloads, r->offered, q);
+    r->negotiated = offload_negotiate(o->offloads, r->offered, o->spoilt ? NULL : q);
+    r->segs_max = info->tx_desc_lim.nb_mtu_seg_max;
+    if (r->segs_max == 0) /* the driver does not say */
+        r->segs_max = UINT16_MAX;
     r->tso_max = (r->negotiated & port_tso) ? 60000 : 0;
     r->has_fd = q->has_fd;
     snprintf(r->driver, sizeof(r->driver), "%s", info->driver_name);

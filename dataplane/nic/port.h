@@ -45,6 +45,7 @@ struct port_options {
     uint16_t mtu;       /* of the IP packet; 0: port_mtu_default */
     uint32_t shards;    /* queues wanted: one for each */
     uint64_t offloads;  /* asked for */
+    bool spoilt;        /* offloads that quirks.h rules out are taken all the same: for tests */
     bool unshared;      /* ERR_BUSY rather than join an interface that somebody may use */
     uint32_t pool_bufs; /* packet buffers for each queue, at least 2 * port_rx_descriptors */
 };
@@ -56,9 +57,10 @@ struct port_report {
     uint16_t mtu, queues;
     uint16_t queues_max;                 /* that the device could have */
     uint64_t asked, offered, negotiated; /* offloads */
-    bool steered;     /* the card itself brings a connection's frames to its shard's queue */
-    bool has_fd;      /* idle shards wait on a file descriptor; else they sleep in steps */
-    uint32_t tso_max; /* payload bytes of one large segment */
+    bool steered;      /* the card itself brings a connection's frames to its shard's queue */
+    bool has_fd;       /* idle shards wait on a file descriptor; else they sleep in steps */
+    uint32_t tso_max;  /* payload bytes of one large segment */
+    uint16_t segs_max; /* mbufs of one frame that is not large */
 };
 
 struct port_link {

@@ -1,7 +1,10 @@
 /*
  * end: our TCP on a port, with an application that does what lines on standard input say.
  *
- *   bypass_end PORT TCP-PORT     PORT as sluice.dpdk.ports has it; prints "ready", ends with its input
+ *   bypass_end PORT TCP-PORT [spoilt]
+ *
+ * PORT as sluice.dpdk.ports has it; prints "ready", ends with its input. spoilt: with offloads that
+ * dataplane/nic/quirks.h rules out.
  *
  * One command a line, one line back when it is done and what it sends has left. Connections are
  * named by the peer's port. linux_end.py takes the same commands.
@@ -10,6 +13,7 @@
  *   send REMOTE N                  N more bytes of the stream 0, 1, ... 250, 0, ...  -> ok
  *   read REMOTE                    everything that came        -> read N CRC32 STATE
  *   shutdown | close | abort REMOTE                            -> ok
+ *   emitted 0                      what left on all connections        -> emitted SEGMENTS BYTES
  *
  * STATE: none, opening, open, eof, reset, refused, timeout or closed (by a command before).
  */
@@ -25,6 +29,7 @@
 #include "base/err.h"
 #include "core/eal.h"
 #include "core/mem.h"
+#include "dataplane/tcp/stats.h"
 #include "dataplane/transport/dpdk_net.h"
 
 #define ends_max      2048
@@ -52,6 +57,7 @@ struct end {
     struct conn conns[ends_max];
     uint32_t count;
     uint16_t port;
+    bool spoilt;
 };
 
 static int64_t now(void)
@@ -231,6 +237,12 @@ static void command(struct end *e, const char *line, char *out, size_t size)
         do_read(c, out, size);
         return;
     }
+    if (n == 2 && strcmp(what, "emitted") == 0) {
+        const struct tcp_stats *s = tcp_stats_of(dpdk_net_tcp(e->net));
+        snprintf(out, size, "emitted %llu %llu", (unsigned long long)s->segments_out,
+                 (unsigned long long)s->bytes_out);
+        return;
+    }
     if (n == 3 && strcmp(what, "send") == 0)
         ok = do_send(e, c, b);
     else if (n == 4 && strcmp(what, "connect") == 0)
@@ -279,6 +291,18 @@ static void serve(struct end *e)
     }
 }
 
+static int open_spoilt(struct dpdk_port *p, char *why, size_t why_size)
+{
+    struct port_options o = {.device = p->device,
+                             .netns = p->netns[0] ? p->netns : NULL,
+                             .mtu = p->mtu,
+                             .shards = 1,
+                             .offloads = port_offloads_all,
+                             .spoilt = true,
+                             .pool_bufs = packets};
+    return port_open(&p->port, &o, why, why_size);
+}
+
 static int net_up(struct end *e, char *why, size_t why_size)
 {
     struct dpdk_net_options o = {.ports = &e->ports,
@@ -295,7 +319,8 @@ static int net_up(struct end *e, char *why, size_t why_size)
                                             .sent = on_sent,
                                             .closed = on_closed,
                                             .ctx = e}};
-    int err = dpdk_ports_open(&e->ports, 1, packets, why, why_size);
+    int err = e->spoilt ? open_spoilt(&e->ports.items[0], why, why_size)
+                        : dpdk_ports_open(&e->ports, 1, packets, why, why_size);
     if (err)
         return err;
     rng_seed(&e->rng, rng_entropy());
@@ -312,8 +337,9 @@ int main(int argc, char **argv)
     static struct end e;
     struct mem_plan plan;
     struct eal_state state;
-    char why[512] = "usage: bypass_end PORT TCP-PORT";
-    int err = argc == 3 ? 0 : ERR_INVALID;
+    char why[512] = "usage: bypass_end PORT TCP-PORT [spoilt]";
+    e.spoilt = argc == 4 && strcmp(argv[3], "spoilt") == 0;
+    int err = argc == 3 || e.spoilt ? 0 : ERR_INVALID;
     if (!err)
         err = dpdk_ports_parse(&e.ports, argv[1], why, sizeof(why));
     if (!err)

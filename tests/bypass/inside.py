@@ -49,6 +49,24 @@ def tx_off(name):
         fcntl.ioctl(sock, SIOCETHTOOL, request)
 
 
+def stream(host, port, size, window):
+    """A client that takes `size` bytes of end.c's stream through a window; its port is said when it is connected."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, int(window))
+    sock.settimeout(60)
+    sock.connect((host, int(port)))
+    print(sock.getsockname()[1], flush=True)
+    got = bytearray()
+    while len(got) < int(size):
+        more = sock.recv(65536)
+        if not more:
+            sys.exit(f"the stream ends after {len(got)} bytes")
+        got += more
+    cycle = bytes(range(251))
+    if got != (cycle * (len(got) // 251 + 1))[:len(got)]:
+        sys.exit("other bytes came")
+
+
 def hold(host, port):
     """A client that waits for what does not come: it hears of the broker's end at once."""
     sock = socket.create_connection((host, int(port)), timeout=60)

@@ -16,6 +16,7 @@ import traceback
 
 from against import Linux
 from cable import Cable
+from large import through_large_segments
 from lab import Broker, Failed, Namespace, cannot, check, free_port, lines, round_trip, run
 from wired import WiredTap, WiredXdp
 
@@ -233,6 +234,10 @@ class Nic:
             ends = [f"net_memif{i},role={role},socket={folder}/s;mtu=9000" for i, role in enumerate(("server", "client"))]
             said = self.nic_test("--queues", "3", *ends)
         check(said.count(" ok ") == 9 and "60 to 9014 bytes" in said and "0 went astray" in said, said)
+
+    def test_large_segments(self):
+        end = os.path.join(os.path.dirname(self.tool), "tests/bypass/bypass_end")
+        through_large_segments(end, self.ns)
 
     def test_refused(self):
         said = self.nic_test("net_memif0,role=waiter", code=1)

@@ -247,6 +247,8 @@ void net_send(struct net *n, int host, struct rte_mbuf *m, const struct tcp_out 
     CHECK(bytes == total && segs == m->nb_segs);
     rte_pktmbuf_free(m);
     CHECK(out->mss == 0 || out->checksum_offload);
+    if (out->checksum_offload) /* the pseudo header's, without the length if it is to be cut */
+        CHECK(bytes_get_u16(flat + 16) == checksum_pseudo(&out->addrs, out->mss != 0 ? 0 : total));
     uint32_t payload = total - header, step = out->mss != 0 ? out->mss : payload, done = 0;
     struct tcp_addrs addrs = turned(&out->addrs);
     uint32_t seq = bytes_get_u32(flat + 4);

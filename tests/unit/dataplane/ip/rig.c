@@ -223,12 +223,30 @@ void rig_sum_v6(uint8_t *p, uint32_t at, uint32_t len)
     memcpy(p + at + 2, &field, 2);
 }
 
-void rig_output(struct rig *r, const char *from, const char *to, uint32_t n)
+static void output(struct rig *r, struct ip_segment s, uint32_t n)
 {
-    uint8_t bytes[2048];
+    uint8_t bytes[8192];
+    CU_ASSERT_TRUE_FATAL(n + 20 <= sizeof(bytes));
     for (uint32_t i = 0; i < n + 20; i++)
         bytes[i] = (uint8_t)(i * 7);
-    struct ip_segment s = {
-        .local = rig_addr(from), .remote = rig_addr(to), .ecn = 2, .tcp_header = 20};
     ip_output(r->ip, rig_mbuf(bytes, n + 20, n > 200 ? 3 : 1), &s, r->now);
+}
+
+void rig_output(struct rig *r, const char *from, const char *to, uint32_t n)
+{
+    output(r,
+           (struct ip_segment){
+               .local = rig_addr(from), .remote = rig_addr(to), .ecn = 2, .tcp_header = 20},
+           n);
+}
+
+void rig_output_card(struct rig *r, const char *from, const char *to, uint32_t n, uint16_t mss)
+{
+    output(r,
+           (struct ip_segment){.local = rig_addr(from),
+                               .remote = rig_addr(to),
+                               .tcp_header = 20,
+                               .mss = mss,
+                               .checksum_offload = true},
+           n);
 }

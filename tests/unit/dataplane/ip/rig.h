@@ -69,5 +69,7 @@ void rig_sum_v4(uint8_t *icmp, uint32_t len);
 
 /* Sends a bare TCP segment of n payload bytes through ip_output. */
 void rig_output(struct rig *r, const char *from, const char *to, uint32_t n);
+/* The same with the checksum, and the cutting if mss is not 0, left to the card. */
+void rig_output_card(struct rig *r, const char *from, const char *to, uint32_t n, uint16_t mss);
 
 #endif

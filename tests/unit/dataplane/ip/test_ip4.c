@@ -421,6 +421,42 @@ static void tagged(void)
     rig_down(&r);
 }
 
+/* What rte_mbuf_core.h demands of who sets RTE_MBUF_F_TX_TCP_SEG; ip6 has the same for IPv6. */
+static void asks_the_card(void)
+{
+    struct rig_options o = plain;
+    for (uint16_t vlan = 0; vlan < 2; vlan++) {
+        o.vlan = vlan;
+        rig_up(&r, &o, true);
+        uint32_t n, link = vlan ? 18 : 14;
+        for (uint16_t mss = 0; mss <= 1000; mss += 1000) {
+            rig_output_card(&r, "10.0.0.2", "10.0.0.9", 3000, mss);
+            if (mss == 0) { /* waits until it is known where the peer is */
+                uint32_t len = rig_arp(p, 2, peer_mac, "10.0.0.9", "10.0.0.2");
+                rig_clear(&r);
+                memmove(p + link - 2, p + 12, len - 12);
+                if (vlan)
+                    bytes_put_u32(p + 12, 0x81000001);
+                rig_feed(&r, p, len + link - 14, NULL, NULL);
+            }
+            const uint8_t *f = rig_only(&r, &n);
+            CU_ASSERT_EQUAL(n, link + 20 + 20 + 3000);
+            CU_ASSERT_EQUAL(bytes_get_u16(f + link + 2), 20 + 20 + 3000);
+            CU_ASSERT_EQUAL(bytes_get_u16(f + link + 10), 0); /* the card sums each piece */
+            const struct rte_mbuf *m = r.out[0];
+            CU_ASSERT_EQUAL(m->l2_len, link);
+            CU_ASSERT_EQUAL(m->l3_len, 20);
+            CU_ASSERT_EQUAL(m->l4_len, 20);
+            CU_ASSERT_EQUAL(m->tso_segsz, mss);
+            CU_ASSERT_EQUAL(m->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK,
+                            RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TCP_CKSUM |
+                                (mss != 0 ? RTE_MBUF_F_TX_TCP_SEG : 0));
+            rig_clear(&r);
+        }
+        rig_down(&r);
+    }
+}
+
 static void refused_interfaces(void)
 {
     struct ip_prefix one = {rig_addr("10.0.0.2"), 120};
@@ -450,5 +486,5 @@ UNIT_MAIN("ip/ip4", UNIT_CASE(announces_itself), UNIT_CASE(answers_arp),
           UNIT_CASE(resolves_and_sends), UNIT_CASE(gives_up_and_asks_again),
           UNIT_CASE(cache_is_bounded), UNIT_CASE(takes_segments), UNIT_CASE(skips_options),
           UNIT_CASE(drops_what_is_wrong), UNIT_CASE(echoes), UNIT_CASE(refuses_other_protocols),
-          UNIT_CASE(hears_errors), UNIT_CASE(routes), UNIT_CASE(tagged),
+          UNIT_CASE(hears_errors), UNIT_CASE(routes), UNIT_CASE(tagged), UNIT_CASE(asks_the_card),
           UNIT_CASE(refused_interfaces))

@@ -237,6 +237,30 @@ static void echoes_and_errors(void)
     rig_down(&r);
 }
 
+/* As in ip4; an IPv6 header has no checksum. */
+static void asks_the_card(void)
+{
+    uint32_t n;
+    rig_up(&r, &plain, true);
+    learn_peer("fd00::9");
+    for (uint16_t mss = 0; mss <= 1000; mss += 1000) {
+        rig_output_card(&r, "fd00::2", "fd00::9", 3000, mss);
+        const uint8_t *f = rig_only(&r, &n);
+        CU_ASSERT_EQUAL(n, 54 + 20 + 3000);
+        CU_ASSERT_EQUAL(bytes_get_u16(f + 18), 20 + 3000);
+        const struct rte_mbuf *m = r.out[0];
+        CU_ASSERT_EQUAL(m->l2_len, 14);
+        CU_ASSERT_EQUAL(m->l3_len, 40);
+        CU_ASSERT_EQUAL(m->l4_len, 20);
+        CU_ASSERT_EQUAL(m->tso_segsz, mss);
+        CU_ASSERT_EQUAL(m->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK,
+                        RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_TCP_CKSUM |
+                            (mss != 0 ? RTE_MBUF_F_TX_TCP_SEG : 0));
+        rig_clear(&r);
+    }
+    rig_down(&r);
+}
+
 static void extension_headers(void)
 {
     struct rte_mbuf *m = NULL;
@@ -392,5 +416,5 @@ static void random_frames(void)
 
 UNIT_MAIN("ip/ip6", UNIT_CASE(answers_solicitations), UNIT_CASE(resolves),
           UNIT_CASE(detects_duplicates), UNIT_CASE(hears_routers), UNIT_CASE(echoes_and_errors),
-          UNIT_CASE(extension_headers), UNIT_CASE(unknown_options), UNIT_CASE(unknown_headers),
-          UNIT_CASE(random_frames))
+          UNIT_CASE(asks_the_card), UNIT_CASE(extension_headers), UNIT_CASE(unknown_options),
+          UNIT_CASE(unknown_headers), UNIT_CASE(random_frames))
