@@ -134,6 +134,7 @@ static void start_read(struct part *p)
     fp->diverging_epoch = -1;
     fp->diverging_end = -1;
     fp->read.error = 0;
+    fp->read.reader = conn_number(p->r->conn);
     chain_init(&fp->read.data);
     if (topic_gone(p)) {
         fp->read.error = KERR_UNKNOWN_TOPIC_OR_PARTITION;

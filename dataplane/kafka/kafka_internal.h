@@ -125,6 +125,16 @@ struct kafka {
     struct stage_clocks clocks;
 };
 
+/* Another one for each conn there is, on any shard; never 0. NULL: 0. */
+static inline uint64_t conn_number(const struct conn *c)
+{
+    if (c == NULL)
+        return 0;
+    const struct pool *all = &c->k->conns;
+    uint64_t i = (uint64_t)((const uint8_t *)c - all->base) / all->stride;
+    return (uint64_t)(c->k->shard->index + 1) << 32 | i;
+}
+
 static inline int64_t kafka_clock(const struct kafka *k)
 {
     return clock_mono_ns(k->shard->clock);

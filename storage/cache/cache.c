@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "storage/cache/holder.h"
 #include "storage/plant.h"
 
 /* One per reply range (or per lend_chunks_max chunks of it): the holds that its mbufs share. */
@@ -14,6 +15,7 @@ struct lend {
     struct msg home;
     struct cache *cache;
     struct lend *next;
+    struct holder *holder; /* for whom it is counted; NULL: nobody */
     uint32_t count;
     struct chunk *held[lend_chunks_max];
 };
@@ -31,13 +33,16 @@ struct cache {
     struct chunk *lru, **lru_tail; /* oldest first */
     struct cache_waiter *waiters, **waiters_tail;
     uint32_t chunk_count, free_count, lru_count, dirty_count, lent_count, kept_count;
-    struct region *region; /* NULL: none */
-    uint64_t sequence;     /* of the last mark */
+    uint32_t lent_chunks;
+    struct holders holders; /* of read memory */
+    struct region *region;  /* NULL: none */
+    uint64_t sequence;      /* of the last mark */
     uint64_t evictions, waits;
 };
 
+/* reads: how many may count chunks (cache_hold) that are not lent yet; 0: no readers. */
 static int cache_over(struct cache **out, struct mem *mem, uint8_t *base, uint64_t bytes,
-                      struct agent *self, cache_evict_fn *evict)
+                      struct agent *self, cache_evict_fn *evict, uint32_t reads)
 {
     struct cache *c = calloc(1, sizeof(*c));
     if (c == NULL)
@@ -49,7 +54,8 @@ static int cache_over(struct cache **out, struct mem *mem, uint8_t *base, uint64
     uint32_t lends = c->chunk_count * 2 > lends_min ? c->chunk_count * 2 : lends_min;
     c->chunks = calloc(c->chunk_count ? c->chunk_count : 1, sizeof(*c->chunks));
     c->lends = calloc(lends, sizeof(*c->lends));
-    if (c->chunks == NULL || c->lends == NULL) {
+    if (c->chunks == NULL || c->lends == NULL ||
+        (reads > 0 && holders_init(&c->holders, lends + reads) != 0)) {
         cache_free(c);
         return ERR_NO_MEMORY;
     }
@@ -72,12 +78,12 @@ static int cache_over(struct cache **out, struct mem *mem, uint8_t *base, uint64
 
 int cache_new(struct cache **out, struct mem *mem, struct agent *self, cache_evict_fn *evict)
 {
-    return cache_over(out, mem, mem->log_base, mem->log_bytes, self, evict);
+    return cache_over(out, mem, mem->log_base, mem->log_bytes, self, evict, 0);
 }
 
-int cache_new_reads(struct cache **out, struct mem *mem, struct agent *self)
+int cache_new_reads(struct cache **out, struct mem *mem, struct agent *self, uint32_t reads)
 {
-    return cache_over(out, mem, mem->read_base, mem->read_bytes, self, NULL);
+    return cache_over(out, mem, mem->read_base, mem->read_bytes, self, NULL, reads);
 }
 
 void cache_free(struct cache *c)
@@ -86,6 +92,7 @@ void cache_free(struct cache *c)
         return;
     free(c->chunks);
     free(c->lends);
+    holders_fini(&c->holders);
     free(c);
 }
 
@@ -257,8 +264,13 @@ void chunk_dirty(struct cache *c, struct chunk *chunk)
 static void lend_done(struct lend *lend)
 {
     struct cache *c = lend->cache;
-    for (uint32_t i = 0; i < lend->count; i++)
+    for (uint32_t i = 0; i < lend->count; i++) {
+        c->lent_chunks -= --lend->held[i]->lends == 0;
         chunk_release(c, lend->held[i]);
+    }
+    if (lend->holder && lend->count > 0)
+        holders_drop(&c->holders, lend->holder, lend->count);
+    lend->holder = NULL;
     lend->count = 0;
     lend->next = c->lends_free;
     c->lends_free = lend;
@@ -321,16 +333,46 @@ static bool lend_piece(struct cache *c, struct lend *lend, const struct cache_pi
     return true;
 }
 
-static void lend_hold(struct cache *c, struct lend *lend, struct chunk *chunk)
+static void lend_hold(struct cache *c, struct lend *lend, struct chunk *chunk, uint64_t reader)
 {
     if (PLANT(BUFFER_REUSED))
         return;
     lend->held[lend->count++] = chunk;
     chunk->refs++;
+    c->lent_chunks += chunk->lends++ == 0;
+    if (reader != 0 && c->holders.all)
+        lend->holder = holders_add(&c->holders, reader, 1);
     lru_remove(c, chunk);
 }
 
 int cache_lend(struct cache *c, const struct cache_piece *pieces, uint32_t n, struct chain *out)
+{
+    return cache_lend_to(c, 0, pieces, n, out);
+}
+
+uint32_t cache_held(const struct cache *c, uint64_t reader)
+{
+    return reader && c->holders.all ? holders_chunks(&c->holders, reader) : 0;
+}
+
+uint32_t cache_lent_chunks(const struct cache *c)
+{
+    return c->lent_chunks;
+}
+
+struct holder *cache_hold(struct cache *c, uint64_t reader, uint32_t n)
+{
+    return reader && c->holders.all ? holders_add(&c->holders, reader, n) : NULL;
+}
+
+void cache_unhold(struct cache *c, struct holder *holder, uint32_t n)
+{
+    if (holder)
+        holders_drop(&c->holders, holder, n);
+}
+
+int cache_lend_to(struct cache *c, uint64_t reader, const struct cache_piece *pieces, uint32_t n,
+                  struct chain *out)
 {
     struct chain made;
     chain_init(&made);
@@ -343,7 +385,7 @@ int cache_lend(struct cache *c, const struct cache_piece *pieces, uint32_t n, st
             if (lend == NULL)
                 goto fail;
         }
-        lend_hold(c, lend, pieces[i].chunk);
+        lend_hold(c, lend, pieces[i].chunk, reader);
         if (!lend_piece(c, lend, &pieces[i], &made))
             goto fail;
     }

@@ -24,11 +24,13 @@
 #include "storage/cache/region.h"
 
 struct cache;
+struct holder;
 
 struct chunk {
     uint8_t *data;                      /* tail_chunk_bytes */
     uint32_t used;                      /* bytes filled */
     uint32_t refs;                      /* holders: owner + lent ranges */
+    uint32_t lends;                     /* of them lent ranges */
     int64_t file_pos;                   /* position of data[0] in its segment file */
     struct chunk *next;                 /* the owner's list */
     struct chunk *lru_next, **lru_prev; /* clean and evictable; private to the cache */
@@ -51,9 +53,10 @@ typedef void cache_evict_fn(struct chunk *chunk);
 int cache_new(struct cache **out, struct mem *mem, struct agent *self, cache_evict_fn *evict);
 /*
  * The same over mem's read memory: buffers of disk reads, which are lent to replies as tail buffers
- * are. Whoever takes a chunk gives it back; none is ever clean, so that none is evicted.
+ * are. Whoever takes a chunk gives it back; none is ever clean, so that none is evicted. At most so
+ * many reads count chunks (cache_hold) at once.
  */
-int cache_new_reads(struct cache **out, struct mem *mem, struct agent *self);
+int cache_new_reads(struct cache **out, struct mem *mem, struct agent *self, uint32_t reads);
 void cache_free(struct cache *c);
 
 /*
@@ -104,6 +107,19 @@ struct cache_piece {
  * are freed. ERR_NO_MEMORY (no mbufs or lend blocks left): out unchanged.
  */
 int cache_lend(struct cache *c, const struct cache_piece *pieces, uint32_t n, struct chain *out);
+
+/*
+ * The same; in a cache of read memory it is counted for the reader until it comes back (0: for
+ * nobody).
+ */
+int cache_lend_to(struct cache *c, uint64_t reader, const struct cache_piece *pieces, uint32_t n,
+                  struct chain *out);
+/* What a reader's answers hold (a chunk counts for each lend); chunks that are lent at all. */
+uint32_t cache_held(const struct cache *c, uint64_t reader);
+uint32_t cache_lent_chunks(const struct cache *c);
+/* Counts n chunks (at least 1) that a reader is about to be lent; NULL for nobody. */
+struct holder *cache_hold(struct cache *c, uint64_t reader, uint32_t n);
+void cache_unhold(struct cache *c, struct holder *holder, uint32_t n);
 
 /* Chunks that could be taken now, and all there are. */
 uint32_t cache_available(const struct cache *c);

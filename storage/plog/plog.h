@@ -214,8 +214,9 @@ int plog_append(struct plog *p, struct plog_append *a);
 struct plog_read {
     int64_t offset;
     uint32_t max_bytes;
-    bool min_one;                      /* at least the first batch, whatever its size (KIP-74) */
-    bool read_committed;               /* up to the last stable offset */
+    bool min_one;        /* at least the first batch, whatever its size (KIP-74) */
+    bool read_committed; /* up to the last stable offset */
+    uint64_t reader;     /* whose unsent answers may not hold all read memory; 0: not bounded */
     void (*done)(struct plog_read *r); /* exactly once, maybe from inside plog_read */
     /* answer */
     int16_t error;

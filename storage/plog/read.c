@@ -167,6 +167,8 @@ static void op_give(struct read_op *op)
         segment_unpin(op->segment);
     op->segment = NULL;
     large_give(op);
+    cache_unhold(shard->streams.memory, op->holder, op->holder_chunks);
+    op->holder = NULL;
     op->next = shard->ops_free;
     shard->ops_free = op;
     waiting_go(shard);
@@ -208,6 +210,39 @@ static void op_corrupt(struct read_op *op, uint32_t at)
     snprintf(what, sizeof(what), "%020" PRId64 ".log, byte %u: no batch", op->segment->base, at);
     plog_fail(op->plog, ERR_CORRUPT, what);
     op_answer(op, KERR_KAFKA_STORAGE_ERROR);
+}
+
+/* --- what one reader may hold ----------------------------------------------------------------- */
+
+/*
+ * Counts for op's reader what this read will take. False: its answers that were not sent hold so
+ * much that the read has to be empty. With n readers that take nothing each holds an (n + 2)th of
+ * the memory, and two of these parts stay for the others.
+ */
+static bool op_hold(struct read_op *op, uint32_t bytes)
+{
+    struct cache *memory = op->plog->env->shard->streams.memory;
+    uint64_t reader = op->read->reader;
+    if (reader == 0 || op->holder)
+        return true;
+    uint32_t most = (cache_size(memory) - cache_lent_chunks(memory)) / plog_held_share;
+    uint32_t held = cache_held(memory, reader);
+    uint32_t want = (bytes + tail_chunk_bytes - 1) / tail_chunk_bytes;
+    if (held > 0 && held >= most)
+        return false;
+    if (want > most - held)
+        want = most > held ? most - held : 1;
+    op->holder = cache_hold(memory, reader, want);
+    op->holder_chunks = want;
+    return true;
+}
+
+/* A first batch that is larger than what is left to the reader comes when it has taken the others. */
+static bool op_holds_too_much(const struct read_op *op, uint32_t bytes)
+{
+    struct cache *memory = op->plog->env->shard->streams.memory;
+    return op->holder && (bytes - 1) / tail_chunk_bytes >= op->holder_chunks &&
+           cache_held(memory, op->read->reader) > op->holder_chunks;
 }
 
 /* --- waiting for memory ----------------------------------------------------------------------- */
@@ -385,7 +420,7 @@ static void op_lend(struct read_op *op)
     uint32_t from = op->position, to = sp.end < op->end ? sp.end : op->end;
     if (to >= op->batch_end && !op->large)
         to = stable_end(p, op->segment, op->read, &sp, op->batch_end, to);
-    if (span_lend(&sp, from, to, &op->read->data) != 0) {
+    if (span_lend(&sp, from, to, op->read->reader, &op->read->data) != 0) {
         op_wait(op, p->env->cache, 0); /* no mbufs or lend blocks now */
         return;
     }
@@ -442,8 +477,14 @@ static void op_found(struct read_op *op, const struct span *sp, uint32_t bytes)
         op_answer(op, KERR_UNKNOWN_SERVER_ERROR);
         return;
     }
+    if (op_holds_too_much(op, bytes)) {
+        op_answer_empty(op);
+        return;
+    }
     uint32_t budget =
         r->max_bytes < plog_read_disk_bytes_max ? r->max_bytes : (uint32_t)plog_read_disk_bytes_max;
+    if (op->holder && budget > op->holder_chunks * (uint64_t)tail_chunk_bytes)
+        budget = op->holder_chunks * (uint32_t)tail_chunk_bytes;
     if (budget < bytes)
         budget = bytes;
     op->found = true;
@@ -569,6 +610,8 @@ static uint32_t op_want(const struct read_op *op)
         want += (uint64_t)op->plog->config.index_interval_bytes;
     if (want > plog_read_disk_bytes_max)
         want = plog_read_disk_bytes_max;
+    if (op->holder && op->holder_chunks < share)
+        share = op->holder_chunks;
     if (want > (uint64_t)share * tail_chunk_bytes) /* others want some, too */
         want = (uint64_t)share * tail_chunk_bytes;
     if (want < batch_header_bytes)
@@ -579,6 +622,10 @@ static uint32_t op_want(const struct read_op *op)
 static void op_read(struct read_op *op)
 {
     struct stream *st = op->stream;
+    if (!op_hold(op, op_want(op))) {
+        op_answer_empty(op);
+        return;
+    }
     uint32_t to = op->position + op_want(op);
     if (op->followed && st->ahead && st->have >= to)
         op->plog->env->reads.ahead_hits++;
@@ -677,7 +724,7 @@ static enum cached read_cached(struct plog *p, struct plog_read *r, struct segme
     if (sp.end < at + bytes)
         return CACHED_NO;
     uint32_t to = stable_end(p, s, r, &sp, at, sp.end);
-    if (span_lend(&sp, at, to, &r->data) != 0)
+    if (span_lend(&sp, at, to, 0, &r->data) != 0)
         return CACHED_WAIT;
     p->env->reads.tail++;
     return CACHED_DONE;

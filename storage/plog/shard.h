@@ -27,6 +27,7 @@
 #define plog_read_batch_bytes_max (4 * MIB) /* a larger batch is read into log memory; also one */
 #define plog_read_batch_share     4         /* that is larger than this part of the read memory */
 #define plog_read_share           8 /* of the read memory: what a read takes at first, at most */
+#define plog_held_share           2 /* a reader may hold this part of what no reader holds */
 #define plog_ahead_bytes_min                                                                       \
     (256 * KIB) /* read ahead of a sequential reader: from this, doubling */
 #define plog_ahead_bytes_max   (4 * MIB) /* up to this */
@@ -38,20 +39,22 @@
 struct read_op {
     struct plog *plog;
     struct plog_read *read;
-    struct segment *segment;    /* pinned */
-    struct stream *stream;      /* NULL: before the segment is open, or while it is changed */
-    uint32_t position;          /* next byte to look at (searching) or to hand out (found) */
-    uint32_t reach;             /* goes on when the stream has the bytes up to here */
-    uint32_t limit;             /* position that may not be passed */
-    bool indexed;               /* position is an index entry's, and was not looked at */
-    bool followed;              /* position is where the stream's last answer ended; likewise */
-    bool found;                 /* position is in the answer's range */
-    bool large;                 /* its batch is read into log memory, piece by piece */
-    bool fetching;              /* waits for the stream */
-    bool waiting;               /* for memory, mbufs, or its turn with a large batch */
-    uint32_t batch_end;         /* end of the answer's first batch */
-    uint32_t end;               /* where the answer ends at the latest */
-    uint32_t restarts;          /* of the stream, without a step forward */
+    struct segment *segment; /* pinned */
+    struct stream *stream;   /* NULL: before the segment is open, or while it is changed */
+    uint32_t position;       /* next byte to look at (searching) or to hand out (found) */
+    uint32_t reach;          /* goes on when the stream has the bytes up to here */
+    uint32_t limit;          /* position that may not be passed */
+    bool indexed;            /* position is an index entry's, and was not looked at */
+    bool followed;           /* position is where the stream's last answer ended; likewise */
+    bool found;              /* position is in the answer's range */
+    bool large;              /* its batch is read into log memory, piece by piece */
+    bool fetching;           /* waits for the stream */
+    bool waiting;            /* for memory, mbufs, or its turn with a large batch */
+    uint32_t batch_end;      /* end of the answer's first batch */
+    uint32_t end;            /* where the answer ends at the latest */
+    uint32_t restarts;       /* of the stream, without a step forward */
+    struct holder *holder;   /* its reader has so many chunks counted for this read */
+    uint32_t holder_chunks;
     struct cache_waiter waiter; /* for chunks of wait_cache, or mbufs */
     struct cache *wait_cache;
     struct wheel_timer timer; /* the wait ends with an empty answer */

@@ -136,7 +136,7 @@ int64_t span_base_offset(const struct span *sp, const struct segment *s, uint32_
     return batch_look(sp, s, at, &bytes, &base, &last) && last >= 0 ? base : -1;
 }
 
-int span_lend(const struct span *sp, uint32_t from, uint32_t to, struct chain *out)
+int span_lend(const struct span *sp, uint32_t from, uint32_t to, uint64_t reader, struct chain *out)
 {
     struct chain lent;
     int err = 0;
@@ -152,7 +152,7 @@ int span_lend(const struct span *sp, uint32_t from, uint32_t to, struct chain *o
             cache = other;
             from += pieces[n++].len;
         }
-        err = cache_lend(cache, pieces, n, &lent);
+        err = cache_lend_to(cache, reader, pieces, n, &lent);
     }
     if (err)
         chain_free(&lent);

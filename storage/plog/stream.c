@@ -46,7 +46,7 @@ int streams_init(struct streams *all, struct plog_env *env)
     all->all = calloc(plog_streams_max, sizeof(*all->all));
     all->blocks = calloc(plog_shard_reads_max, sizeof(*all->blocks));
     if (all->all == NULL || all->blocks == NULL ||
-        cache_new_reads(&all->memory, env->mem, env->self) != 0) {
+        cache_new_reads(&all->memory, env->mem, env->self, plog_reads_max) != 0) {
         streams_fini(all);
         return ERR_NO_MEMORY;
     }

@@ -279,6 +279,45 @@ def test_bad_slow_readers(context):
         close_all(held)
 
 
+@needs("sluice", "slow")
+def test_bad_slow_readers_of_old_data(context):
+    """Clients that ask for what is on the disk alone and take no answer: they do not hold all memory that it is
+    read into, so that another one reads everything meanwhile."""
+    count, size = 64, 100_000
+    broker = context.fresh(overrides={"sluice.shards": "1", "sluice.read.bytes": str(1 << 20)})
+    with broker.connect() as raw:
+        client.create_topic(raw, "old", 1)
+        for i in range(count):
+            value = b"%8d" % i + b"o" * (size - 8)
+            raw.request("Produce", 9, client.produce_body("old", {0: records.batch([value])}))
+    broker.stop()
+    broker.start()  # nothing is in memory now
+    with contextlib.ExitStack() as held, broker.connect() as raw:
+        client.wait_topic(raw, "old", 1)
+        for i in range(3):
+            s = held.enter_context(socket.socket())
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            s.settimeout(0.2)
+            s.connect(client.endpoint(broker.address))
+            with contextlib.suppress(OSError):
+                for ask in range(300):
+                    s.sendall(framed(raw.protocol.frame("Fetch", 12, client.fetch_body(
+                        "old", 0, (ask * 7 + i) % count, max_wait=0, max_bytes=1 << 22), ask, "slow")))
+        time.sleep(1.0)
+        offset, empty = 0, 0
+        while offset < count:
+            answer = raw.request("Fetch", 12, client.fetch_body("old", 0, offset, max_wait=100))
+            part = answer["responses"][0]["partitions"][0]
+            equal(part["errorCode"], 0, "fetch error")
+            for batch in records.parse(part["records"] or b""):
+                if batch.base_offset == offset:
+                    equal(batch.records[0].value[:8], b"%8d" % offset, "value")
+                    offset += 1
+            empty += not part["records"]
+            check(empty < 10, f"{empty} empty answers, {offset} of {count} records")
+    check(broker.running(), "the broker ended")
+
+
 def test_bad_reset_while_answering(context):
     """Connections reset in the middle of a large answer."""
     topic = context.name("reset")

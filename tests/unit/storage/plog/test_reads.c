@@ -186,6 +186,85 @@ static void test_deleted_while_it_opens(void)
     down();
 }
 
+/*
+ * Readers that ask for more and more and take nothing: each gets its part of the memory, then nothing, and who
+ * takes its answers reads on all the while.
+ */
+static void test_slow_readers_hold_their_part(void)
+{
+    enum { slow = 4, asks = 200, memory = 96, batches = 400 };
+    static struct plog_read held[slow][asks];
+    up(64, memory, batches, 30000, 100 * MIB);
+    for (uint32_t i = 0; i < slow; i++) {
+        uint64_t got = 0, last = 1;
+        uint32_t n = 0;
+        for (; n < asks && last > 0; n++) {
+            struct plog_read *read = &held[i][n];
+            int64_t offset = (int64_t)rng_below(&r.rng, batches);
+            /* some ask for little, which holds whole chunks too */
+            *read = (struct plog_read){.offset = offset,
+                                       .max_bytes = n % 2 ? 100 : 1 * MIB,
+                                       .min_one = true,
+                                       .reader = 7 + i,
+                                       .done = on_read};
+            plog_read(p, read);
+            rig_settle(&r);
+            CU_ASSERT_EQUAL(read->error, 0);
+            last = read->data.bytes;
+            got += last;
+        }
+        CU_ASSERT(n < asks);
+        CU_ASSERT(got >= batch_size);
+        CU_ASSERT(got <= memory * (uint64_t)tail_chunk_bytes / 2);
+        uint64_t waits = r.env.reads.waits;
+        for (int64_t offset = 0; offset < batches;) {
+            struct rig_read read = {0};
+            CU_ASSERT_EQUAL(rig_read(&r, p, offset, 500000, true, &read), 0);
+            CU_ASSERT_FATAL(read.size >= batch_size);
+            offset += read.size / batch_size;
+            rig_read_free(&read);
+        }
+        CU_ASSERT_EQUAL(r.env.reads.waits, waits);
+        /* one that took everything has room again; this one never does */
+        for (uint32_t j = 0; i == 0 && j < n; j++)
+            chain_free(&held[i][j].data);
+    }
+    rig_settle(&r);
+    struct plog_read again = {.offset = 5, .max_bytes = 1 * MIB, .reader = 7, .done = on_read};
+    plog_read(p, &again);
+    rig_settle(&r);
+    CU_ASSERT(again.data.bytes >= batch_size);
+    chain_free(&again.data);
+    for (uint32_t i = 1; i < slow; i++)
+        for (uint32_t j = 0; j < asks; j++)
+            chain_free(&held[i][j].data);
+    down();
+}
+
+/* The first batch of who holds nothing comes, whatever its size; the next one waits until it was taken. */
+static void test_large_batch_of_a_slow_reader(void)
+{
+    struct plog_read first = {
+        .offset = 0, .max_bytes = 1, .min_one = true, .reader = 3, .done = on_read};
+    struct plog_read second = first;
+    second.offset = 1;
+    up(64, 32, 3, 500000, 100 * MIB);
+    plog_read(p, &first);
+    rig_settle(&r);
+    CU_ASSERT(first.data.bytes >= batch_size);
+    plog_read(p, &second);
+    rig_settle(&r);
+    CU_ASSERT_EQUAL(second.error, 0);
+    CU_ASSERT_EQUAL(second.data.bytes, 0);
+    chain_free(&first.data);
+    rig_settle(&r);
+    plog_read(p, &second);
+    rig_settle(&r);
+    CU_ASSERT(second.data.bytes >= batch_size);
+    chain_free(&second.data);
+    down();
+}
+
 /* No memory or no file descriptor for a segment: the read is empty, and the next one has it. */
 static void test_cannot_open_now(void)
 {
@@ -451,7 +530,9 @@ static void test_cached_in_the_middle(void)
 UNIT_MAIN("plog/reads", UNIT_CASE(test_those_that_wait_end_at_once),
           UNIT_CASE(test_those_that_wait_fail), UNIT_CASE(test_very_many_wait),
           UNIT_CASE(test_deleted_while_it_opens), UNIT_CASE(test_cannot_open_now),
-          UNIT_CASE(test_deleted_while_it_closes), UNIT_CASE(test_gap_before_the_stable_end),
+          UNIT_CASE(test_slow_readers_hold_their_part),
+          UNIT_CASE(test_large_batch_of_a_slow_reader), UNIT_CASE(test_deleted_while_it_closes),
+          UNIT_CASE(test_gap_before_the_stable_end),
           UNIT_CASE(test_waiting_read_gets_what_others_leave),
           UNIT_CASE(test_leftovers_and_read_ahead), UNIT_CASE(test_batch_larger_than_memory),
           UNIT_CASE(test_read_ahead_across_segments), UNIT_CASE(test_cached_in_the_middle))
