@@ -4,8 +4,9 @@
 Both brokers make the same promise: with --durability os (the default) for the death of the process, which is what
 stock Kafka promises as it comes; with fsync both flush before they answer. Sluice runs one shard, stock Kafka may use
 every core; the load is one thread. Each turn has a fresh topic. The report (bench/results/compare.html, .md and .json)
-shows the median and the range of the rounds, and names each row in which Sluice loses. A run that ends early (Ctrl-C, a
-broker that died, an answer with an error) leaves a report of what it had, marked partial, and exits with 130 or 1.
+shows the median, the range of the rounds and how far a repeat may be from it, and names each row in which Sluice loses. A run
+that ends early (Ctrl-C, a broker that died, an answer with an error) leaves a report of what it had, marked partial, and
+exits with 130 or 1.
 """
 import argparse
 import contextlib
@@ -33,8 +34,10 @@ FREE_DISK_SHARE = 4  # a turn is not started with less than four times what the 
 LEADERS_WAIT_S = 60
 PARTITIONS_AT_ONCE = 1000
 GONE_WAIT_S = 1
+WARMUP_S = 0.5
 BENCH_INTERRUPTED = 130  # sluice-bench, after SIGINT
-QUICK = {"rounds": 3, "seconds": 1.5, "warmup": 0.5, "names": ["P16K", "P1", "L1", "E2E"]}
+RESTARTS = ("start", "memory")  # each turn of theirs is a new process
+QUICK = {"rounds": 4, "seconds": 1, "names": ["P16K", "P1", "L1", "E2E"]}
 
 
 def scenarios():
@@ -48,21 +51,21 @@ def scenarios():
 def arguments():
     p = argparse.ArgumentParser(prog="./dev compare", description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--rounds", type=int, default=3, help="at least 3 for a figure (default 3)")
-    p.add_argument("--seconds", type=float, default=3, help="of each turn (default 3)")
+    p.add_argument("--rounds", type=int, default=5, help="at least 3 for a figure (default 5)")
+    p.add_argument("--seconds", type=float, default=1.5, help="of each turn (default 1.5)")
     p.add_argument("--durability", choices=("os", "fsync"), default="os")
     p.add_argument("--against", default="kafka,null",
                    help=f"peers, comma-separated, of {', '.join(peers.NAMES)} (default kafka,null)")
-    p.add_argument("--quick", action="store_true", help="four scenarios of 1.5 s, under three minutes")
+    p.add_argument("--quick", action="store_true", help="four scenarios of 1 s, under three minutes")
     p.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (default bench/results)")
     p.add_argument("scenario", nargs="*", help="default: those of goals.toml; a file's name: all of it (linkedin-2014, clients)")
     o = p.parse_args()
-    o.all, o.warmup = scenarios(), 1
+    o.all, o.warmup = scenarios(), WARMUP_S
     files = {r["file"] for r in o.all.values()}
     o.names = [n for s in o.scenario for n in ([k for k, r in o.all.items() if r["file"] == s] if s in files else [s])]
     o.names = o.names or (QUICK["names"] if o.quick else [n for n, r in o.all.items() if r["file"] == "goals"])
     if o.quick:
-        o.rounds, o.seconds, o.warmup = QUICK["rounds"], QUICK["seconds"], QUICK["warmup"]
+        o.rounds, o.seconds = QUICK["rounds"], QUICK["seconds"]
     for name in o.names:
         if name not in o.all:
             raise SystemExit(f"compare: unknown scenario {name}; there are {', '.join(o.all)}, and all of {', '.join(files)}")
@@ -144,7 +147,7 @@ def wait_served(broker, topic, partitions):
 
 def measured(broker, row, options, seconds, topic, warmup):
     """The load of a row on its topic, with the stage clocks of the time between."""
-    if row["load"] in ("start", "memory"):
+    if row["load"] in RESTARTS:
         r = starts.restart(broker, topic, options["partitions"])
         return r if row["load"] == "start" else starts.after_load(
             broker, r, lambda: bench("produce", broker, options, seconds))
@@ -218,7 +221,7 @@ def usable(row, name):
 def scenario(options, name, started, folder, entry, say):
     row, results = options.all[name], entry["rounds"]
     for k in results:
-        if getattr(started.get(k), "warm", False):
+        if getattr(started.get(k), "warm", False) and row["load"] not in RESTARTS:
             say(f"{name}: warming {started[k].title}")
             turn(started[k], row, options.seconds, f"warm-{name.lower()}", options.warmup)
     for i in range(options.rounds):
@@ -283,7 +286,7 @@ def without_results(words):
 
 
 def estimate(options):
-    each = options.seconds + 4
+    each = options.seconds + 3
     return 25 + sum(each * (options.rounds + 1) * len([k for k in options.peers if usable(options.all[n], k)])
                for n in options.names)
 

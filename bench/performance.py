@@ -83,7 +83,7 @@ def compared(title, data):
     about, scenarios = data["about"], data["scenarios"]
     out = [f"## {title}", "", f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB, Linux {about['kernel']}, "
            f"loopback. Median of {about['rounds']} rounds of {about['seconds']} s in turns, range in brackets. "
-           + report.noise(about), ""]
+           f"{report.REPEAT_SAID}. {report.noise(about)}", ""]
     if about.get("busy_before", 0) > BUSY_SHARE:
         out += ["**The machine was busy with other work in this run: look at the ranges; the figures show little.**", ""]
     if data.get("partial"):
@@ -97,8 +97,7 @@ def compared(title, data):
         out += ["| | | " + " | ".join(t for t, _, _ in columns) + " |", "|---|---|" + "---:|" * len(columns)]
         for name, entry in entries:
             for peer, m in report.medians(entry).items():
-                cells = ["-" if m[key] is None else report.number(m[key][0]) +
-                         f" ({report.number(m[key][1])}-{report.number(m[key][2])})" for _, key, _ in columns]
+                cells = [report.cell(m[key]) for _, key, _ in columns]
                 out.append(f"| {name} | {peer} | " + " | ".join(cells) + " |")
         out.append("")
     out += [f"- {name}: {entry['what']}" for name, entry in scenarios.items()] + [""]

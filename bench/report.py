@@ -1,19 +1,26 @@
 """report: the results of a comparison as text, Markdown, JSON, and one self-contained HTML page."""
 import html
 import json
+import math
 import statistics
+
+import spread as expectation
 
 NOT_BROKERS = ("sluice", "null", "null_write", "disk")  # ourselves, and what has no promise
 PERCENTILES = ("p50", "p90", "p99", "p99.9", "p99.99", "max")
 COLOURS = {"sluice": "var(--a)", "kafka": "var(--b)", "null": "var(--c)", "tansu": "var(--d)", "null_write": "var(--d)", "disk": "var(--c)"}
 
 
+REPEAT_SAID = ("±: an equal run gives a median within that in 95 % of cases (×÷3: between a third and three times), if the "
+               "machine does not change meanwhile")
+
+
 def spread(rounds, key):
-    """Median, least, most of a figure over the rounds; None if a round lacks it."""
+    """Median, least, most of a figure over the rounds, and what a repeat may give (None: one round); None if a round lacks it."""
     values = [value(r, key) for r in rounds]
     if not values or any(v is None for v in values):
         return None
-    return statistics.median(values), min(values), max(values)
+    return statistics.median(values), min(values), max(values), expectation.expected(values)
 
 
 def value(r, key):
@@ -30,6 +37,26 @@ def number(v):
     if v >= 100:
         return f"{v:,.0f}"
     return f"{v:.2f}" if v < 10 else f"{v:.1f}"
+
+
+def repeat(s):
+    """How far the median of a repeat may be from that of a spread; empty: one round does not say."""
+    if s[3] is None:
+        return ""
+    middle, (least, most) = s[0], s[3]
+    if least <= 0:
+        return f"±{number(most - middle)}"
+    times = most / middle
+    return f"±{(times - 1) * 100:.0f} %" if times < 1.5 else f"×÷{times:.1f}" if times < 100 else "×÷>100"
+
+
+def seen(s):
+    return f"{number(s[1])}-{number(s[2])}"
+
+
+def cell(s):
+    """Median, what a repeat may give, range."""
+    return "-" if s is None else " ".join(w for w in (number(s[0]), repeat(s), f"({seen(s)})") if w)
 
 
 # (title, key, better when) for each kind of load
@@ -96,13 +123,9 @@ def nothing_lost(everything):
 
 def text_rows(name, entry):
     columns = COLUMNS[entry["load"]]
-    lines = [f"\n{name}: {entry['what']}", f"  {'':8}" + "".join(f"{t:>34}" for t, _, _ in columns)]
+    lines = [f"\n{name}: {entry['what']}", f"  {'':8}" + "".join(f"{t:>38}" for t, _, _ in columns)]
     for peer, m in medians(entry).items():
-        cells = []
-        for _, key, _ in columns:
-            s = m[key]
-            cells.append("-" if s is None else f"{number(s[0])} ({number(s[1])}-{number(s[2])})")
-        lines.append(f"  {peer:8}" + "".join(f"{c:>34}" for c in cells))
+        lines.append(f"  {peer:8}" + "".join(f"{cell(m[key]):>38}" for _, key, _ in columns))
     lines += [f"  sluice {line}" for line in ratios(entry)]
     return "\n".join(lines)
 
@@ -120,7 +143,7 @@ def markdown(about, everything, failure):
         out += [f"**Partial: not everything was measured ({failure}).**", ""]
     out += [f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB, Linux {about['kernel']}; loopback; load: one "
             f"thread of sluice-bench. Durability `{about['durability']}`. Median of {about['rounds']} rounds of "
-            f"{about['seconds']} s in turns, range in brackets. {noise(about)}", ""]
+            f"{about['seconds']} s in turns, range in brackets. {REPEAT_SAID}. {noise(about)}", ""]
     out += [f"- {p['title']}: {p['promise']}; {p['start_s']} s to start" for p in about["peers"].values()]
     out += ["", f"Repeat: `{about['command'].strip()}`", ""]
     for name, entry in everything.items():
@@ -128,9 +151,7 @@ def markdown(about, everything, failure):
         out += [f"## {name}", "", entry["what"], "",
                 "| | " + " | ".join(t for t, _, _ in columns) + " |", "|---|" + "---:|" * len(columns)]
         for peer, m in medians(entry).items():
-            cells = ["-" if m[key] is None else f"{number(m[key][0])} ({number(m[key][1])}-{number(m[key][2])})"
-                     for _, key, _ in columns]
-            out.append(f"| {peer} | " + " | ".join(cells) + " |")
+            out.append(f"| {peer} | " + " | ".join(cell(m[key]) for _, key, _ in columns) + " |")
         out += [""] + [f"Sluice {line}" for line in ratios(entry)] + [""]
         if limits(entry):
             out += [f"The load's thread was busy all the time against {', '.join(limits(entry))}: there it is the limit.", ""]
@@ -142,25 +163,34 @@ def markdown(about, everything, failure):
 
 # ---- pictures ----
 
+BAR = 350  # of 600; behind it the figure
+
+
+def far(s):
+    """The most that a bar's lines show."""
+    return max(s[2], s[3][1]) if s[3] else s[2]
+
+
 def bars(entry):
     title, key, better = main_column(entry)
     m = {k: v[key] for k, v in medians(entry).items() if v[key]}
-    top = max((s[2] for s in m.values()), default=0) or 1
+    top = max((max(s[2], min(far(s), 1.3 * s[2])) for s in m.values()), default=0) or 1
     rows = []
     for i, (peer, s) in enumerate(m.items()):
-        y, w, low, high = 8 + i * 30, 420 * s[0] / top, 420 * s[1] / top, 420 * s[2] / top
+        y, w, low, high = 8 + i * 30, BAR * s[0] / top, BAR * s[1] / top, BAR * s[2] / top
+        near, end = BAR * (s[3] or s[1:])[0] / top, min(BAR, BAR * far(s) / top)
         rows.append(f'<text x="62" y="{y + 15}" text-anchor="end">{peer}</text>'
                     f'<rect x="70" y="{y}" width="{max(w, 1):.1f}" height="20" rx="2" fill="{COLOURS.get(peer, "var(--d)")}"/>'
-                    f'<path d="M{70 + low:.1f} {y + 10}H{70 + high:.1f}" stroke="var(--ink)" stroke-width="1.5"/>'
-                    f'<text x="{78 + high:.1f}" y="{y + 15}">{number(s[0])}</text>')
+                    f'<path d="M{70 + near:.1f} {y + 10}H{70 + end:.1f}" stroke="var(--ink)" stroke-width="1" stroke-dasharray="2 2"/>'
+                    f'<path d="M{70 + low:.1f} {y + 10}H{70 + high:.1f}" stroke="var(--ink)" stroke-width="3"/>'
+                    f'<text x="{78 + max(high, end):.1f}" y="{y + 15}">{number(s[0])} {repeat(s)}</text>')
     height = 12 + 30 * len(m)
-    return (f'<figure><figcaption>{title} ({better} is better; line: range of the rounds)</figcaption>'
+    return (f'<figure><figcaption>{title} ({better} is better; line: range of the rounds; dotted: of a repeat\'s median)</figcaption>'
             f'<svg viewBox="0 0 600 {height}" role="img" aria-label="{title}">{"".join(rows)}</svg></figure>')
 
 
 def curves(entry):
     """Latency by percentile, logarithmic."""
-    import math
     data = {}
     for peer, rounds in entry["rounds"].items():
         points = [spread(rounds, f"latency_us/{p}") for p in PERCENTILES]
@@ -187,12 +217,11 @@ def curves(entry):
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
         parts.append(f'<rect x="{70 + k * 110}" y="4" width="12" height="12" fill="{colour}"/><text x="{86 + k * 110}" y="14">{peer}</text>')
     return ('<figure><figcaption>latency in us by percentile (median of the rounds)</figcaption>'
-            f'<svg viewBox="0 0 600 216" role="img" aria-label="latency by percentile">{"".join(parts)}</svg></figure>')
+            f'<svg viewBox="-14 0 614 216" role="img" aria-label="latency by percentile">{"".join(parts)}</svg></figure>')
 
 
 def over_time(entry):
     """p99 of each piece of the measured time, of the round in the middle; logarithmic."""
-    import math
     data = {}
     for peer, rounds in entry["rounds"].items():
         rounds = [r for r in rounds if len(r.get("timeline") or []) > 1]
@@ -217,7 +246,7 @@ def over_time(entry):
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts.append(f'<rect x="{70 + k * 110}" y="4" width="12" height="12" fill="{colour}"/><text x="{86 + k * 110}" y="14">{peer}</text>')
     return ('<figure><figcaption>p99 in us over the time of a turn (the round in the middle)</figcaption>'
-            f'<svg viewBox="0 0 600 216" role="img" aria-label="latency over time">{"".join(parts)}</svg></figure>')
+            f'<svg viewBox="-14 0 614 216" role="img" aria-label="latency over time">{"".join(parts)}</svg></figure>')
 
 
 def stage_rows(entry):
@@ -264,7 +293,7 @@ def table(entry):
     rows = ["<tr><th></th>" + "".join(f"<th>{t}</th>" for t, _, _ in columns) + "</tr>"]
     for peer, m in medians(entry).items():
         cells = ["<td>-</td>" if m[key] is None else
-                 f"<td>{number(m[key][0])}<small>{number(m[key][1])} - {number(m[key][2])}</small></td>"
+                 f"<td>{number(m[key][0])}<small>{repeat(m[key])}</small><small>{seen(m[key])}</small></td>"
                  for _, key, _ in columns]
         rows.append(f"<tr><td>{peer}</td>{''.join(cells)}</tr>")
     return f'<div class="wide"><table>{"".join(rows)}</table></div>'
@@ -278,7 +307,7 @@ def page(about, everything, failure):
         out.append(f"<p class=partial>Partial: not everything was measured ({e(failure)}).</p>")
     out.append(f"<p>{e(about['cpu'])}, {about['cores']} cores, {about['memory_gib']} GiB, Linux {e(about['kernel'])}; loopback; "
                f"load: one thread of sluice-bench. Durability <code>{about['durability']}</code>. Median of {about['rounds']} "
-               f"rounds of {about['seconds']} s, in turns. {noise(about)}</p><ul>")
+               f"rounds of {about['seconds']} s, in turns; below it what a repeat may give and the range. {REPEAT_SAID}. {noise(about)}</p><ul>")
     out += [f"<li>{e(p['title'])}: {e(p['promise'])}; {p['start_s']} s to start</li>" for p in about["peers"].values()]
     out.append(f"</ul><p>Repeat: <code>{e(about['command'].strip())}</code></p><h2>Where Sluice loses</h2>")
     lost = losses(everything)

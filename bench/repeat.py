@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""repeat: do equal runs agree within the spread that they print?
+
+    python3 bench/repeat.py --run 3 P1 L1 --against null     runs that comparison three times, then judges (options: compare's)
+    python3 bench/repeat.py A/compare.json B/compare.json    judges runs of another hour, in this order
+
+Each pair of runs is a check for each figure: is the later median within what the earlier run told of a repeat (the ± of its
+tables)? That is a promise of 95 %, so one check in twenty may fail. Status 1: more failed than chance explains (at most 1 % of
+cases if the checks were independent; a rate and its latency are not, so look at what failed, too). Writes repeat.json.
+"""
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import report
+import spread
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "bench" / "results"
+
+
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--run", type=int, metavar="N", help="run the comparison N times; what follows is for compare.py")
+    p.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (default bench/results)")
+    o, o.rest = p.parse_known_args()
+    if o.run is not None and o.run < 2:
+        p.error("--run wants 2 or more")
+    if o.run is None and len(o.rest) < 2:
+        p.error("two or more results of compare, or --run N")
+    return o
+
+
+def run(o):
+    paths = []
+    for i in range(o.run):
+        folder = o.results / f"repeat-{i + 1}"
+        print(f"repeat: run {i + 1} of {o.run}", file=sys.stderr, flush=True)
+        done = subprocess.run([sys.executable, ROOT / "bench" / "compare.py", "--results", folder, *o.rest], check=False,
+                              stdout=subprocess.DEVNULL)
+        if done.returncode:
+            raise SystemExit(f"repeat: run {i + 1} ended with {done.returncode}")
+        paths.append(folder / "compare.json")
+    return paths
+
+
+def load(paths):
+    runs = []
+    for path in paths:
+        try:
+            runs.append(json.loads(Path(path).read_text()))
+            shape = [runs[-1]["about"][k] for k in ("rounds", "seconds", "durability")]
+        except (OSError, ValueError, KeyError, TypeError) as e:
+            raise SystemExit(f"repeat: {path} is no result of compare: {e}") from e
+        if shape[0] < 2:
+            raise SystemExit(f"repeat: {path}: one round does not tell what a repeat may give")
+        if shape != [runs[0]["about"][k] for k in ("rounds", "seconds", "durability")]:
+            raise SystemExit(f"repeat: {path} is no repeat: other rounds, seconds or durability than {paths[0]}")
+    return runs
+
+
+def rows(runs):
+    """[{"scenario", "peer", "figure", "runs": [[median, least, most, what a repeat may give]], "misses": [[i, j]]}]."""
+    found = []
+    for name in (n for n in runs[0]["scenarios"] if all(n in r["scenarios"] for r in runs)):
+        entries = [r["scenarios"][name] for r in runs]
+        told = [report.medians(e) for e in entries]
+        for peer in (p for p in told[0] if all(p in t for t in told)):
+            for title, key, _ in report.COLUMNS[entries[0]["load"]]:
+                spreads = [t[peer][key] for t in told]
+                if any(s is None for s in spreads):
+                    continue
+                misses = [[i + 1, j + 1] for j in range(len(runs)) for i in range(j)
+                          if not spreads[i][3][0] <= spreads[j][0] <= spreads[i][3][1]]
+                found.append({"scenario": name, "peer": peer, "figure": title, "runs": spreads, "misses": misses})
+    return found
+
+
+def judge(found, runs):
+    checks = len(found) * runs * (runs - 1) // 2
+    return checks, sum(len(r["misses"]) for r in found), spread.misses_allowed(checks)
+
+
+def verdict(r):
+    return "agree" if not r["misses"] else "apart: " + ", ".join(f"{i} and {j}" for i, j in r["misses"])
+
+
+def main():
+    o = arguments()
+    paths = run(o) if o.run else o.rest
+    runs = load(paths)
+    found = rows(runs)
+    if not found:
+        raise SystemExit("repeat: these runs have no scenario in common")
+    for r in found:
+        told = "  ".join(f"{report.number(s[0])} {report.repeat(s)}" for s in r["runs"])
+        print(f"{r['scenario']:8} {r['peer']:7} {r['figure']:20} {told}  {verdict(r)}")
+    checks, missed, allowed = judge(found, len(runs))
+    print(f"{checks} checks, {missed} apart; 5 % are expected, {allowed} may be chance: "
+          f"{'the runs agree' if missed <= allowed else 'the runs do NOT agree'}")
+    o.results.mkdir(parents=True, exist_ok=True)
+    (o.results / "repeat.json").write_text(json.dumps(
+        {"about": runs[0]["about"], "runs": len(runs), "checks": checks, "missed": missed, "allowed": allowed, "rows": found}))
+    return 0 if missed <= allowed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
