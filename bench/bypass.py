@@ -111,10 +111,11 @@ class Turn:
             self.admin = next(w.rsplit(":", 1)[1] for w in line.split() if "127.0.0.1" in w)
 
     def realtime(self, pid):
-        """The threads that poll; those that write to disk or answer the cable's other end stay as they are."""
+        """The threads that poll. All others stay as they are: one above its peers that waits for another of
+        them (libuv's main loop spins until a sender is done) would keep that one off the core."""
         for task in Path(f"/proc/{pid}/task").iterdir() if self.o.realtime else ():
             with contextlib.suppress(OSError):  # a short load may have ended
-                if not (task / "comm").read_text().startswith(("eal-", "iou-", "control", "worker")):
+                if not (task / "comm").read_text().startswith(("eal-", "iou-", "control", "worker", "sluiced")):
                     subprocess.run(["chrt", "-r", "-p", "1", task.name], capture_output=True)
 
     def run_load(self, load, options, timed=True):
