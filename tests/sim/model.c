@@ -302,6 +302,15 @@ void model_read_all(struct world *w, struct sim_part *p)
         at = read_step(w, p, at, m.high_watermark, false);
 }
 
+/* Where the last batch ends that was acknowledged; those behind it are under way. */
+static int64_t acked_last(const struct sim_part *p)
+{
+    for (uint32_t i = p->count; i-- > 0;)
+        if (p->log[i]->base + p->log[i]->records <= p->acked)
+            return p->log[i]->base + p->log[i]->records;
+    return 0;
+}
+
 void model_recovered(struct world *w, struct sim_part *p)
 {
     struct plog_marks m;
@@ -310,7 +319,7 @@ void model_recovered(struct world *w, struct sim_part *p)
     plog_marks(p->plog, &m);
     if (!w->lossy) {
         /* offsets that a lossy crash left empty at the end may be given out again */
-        int64_t last = p->count ? p->log[p->count - 1]->base + p->log[p->count - 1]->records : 0;
+        int64_t last = acked_last(p);
         if (w->gaps && p->acked > last)
             p->acked = last;
         if (w->gaps && p->seen > last)
