@@ -158,6 +158,20 @@ uint32_t cable_flush(struct cable *c, int64_t now_ns, uint32_t budget)
     return work;
 }
 
+struct cable_wire cable_wire(const struct cable *c)
+{
+    struct cable_wire sum = {0};
+    for (uint32_t i = 0; c->dpdk != NULL && i < c->ports.count; i++) {
+        const struct lane_counters *n =
+            lane_counters(dpdk_net_lane(dpdk_transport_net(c->dpdk), i));
+        sum.frames_in += n->rx_frames;
+        sum.frames_out += n->tx_frames;
+        sum.bytes_in += n->rx_bytes;
+        sum.bytes_out += n->tx_bytes;
+    }
+    return sum;
+}
+
 int cable_address(const char *host, uint16_t port, struct sockaddr_storage *out)
 {
     struct sockaddr_in *v4 = (struct sockaddr_in *)out;

@@ -64,6 +64,12 @@ int cable_listen(struct cable *c, const struct sockaddr *address, uint16_t *port
 uint32_t cable_receive(struct cable *c, int64_t now_ns, uint32_t budget);
 uint32_t cable_flush(struct cable *c, int64_t now_ns, uint32_t budget);
 
+/* What passed the ports since they were opened; nothing on kernel sockets. */
+struct cable_wire {
+    uint64_t frames_in, frames_out, bytes_in, bytes_out;
+};
+struct cable_wire cable_wire(const struct cable *c);
+
 /* A numeric IPv4 or IPv6 address. ERR_INVALID. */
 int cable_address(const char *host, uint16_t port, struct sockaddr_storage *out);
 

@@ -126,6 +126,7 @@ static void step(struct client *c)
         c->busy_s += (double)(now - c->now_ns) / 1e9;
     c->now_ns = now;
     uint32_t work = cable_receive(&c->cable, now, client_events_budget);
+    c->bursts += work > 0;
     if (c->o.work.turn && !c->opening)
         c->o.work.turn(c->o.work.ctx, NULL, c->now_ns);
     work += cable_flush(&c->cable, now, client_events_budget);
@@ -216,6 +217,8 @@ void client_meter_begin(struct client_meter *m, const struct client *c, int brok
     *m = (struct client_meter){.start_ns = clock_mono_ns(clock_system()),
                                .cpu_s = cpu_s(),
                                .busy_s = c->busy_s,
+                               .wire = cable_wire(&c->cable),
+                               .bursts = c->bursts,
                                .broker_cpu_s = process_cpu_s(broker_pid)};
     result_window(r, m->start_ns, seconds);
 }
@@ -227,6 +230,11 @@ int64_t client_meter_end(const struct client_meter *m, const struct client *c, i
     r->seconds = (double)(end - m->start_ns) / 1e9;
     r->client_cpu_s = cpu_s() - m->cpu_s;
     r->client_busy_s = c->busy_s - m->busy_s;
+    struct cable_wire wire = cable_wire(&c->cable);
+    r->frames_in = wire.frames_in - m->wire.frames_in;
+    r->frames_out = wire.frames_out - m->wire.frames_out;
+    r->wire_bytes = wire.bytes_in - m->wire.bytes_in + wire.bytes_out - m->wire.bytes_out;
+    r->bursts = c->bursts - m->bursts;
     if (m->broker_cpu_s >= 0)
         r->broker_cpu_s = process_cpu_s(broker_pid) - m->broker_cpu_s;
     r->broker_rss_kb = process_rss_kb(broker_pid);

@@ -60,8 +60,9 @@ struct client {
     uint32_t opening, open, broken;
     bool stopping;
     bool worked;
-    int64_t now_ns; /* of this pass */
-    double busy_s;  /* spent in passes that found something to do (the loop spins otherwise) */
+    int64_t now_ns;  /* of this pass */
+    double busy_s;   /* spent in passes that found something to do (the loop spins otherwise) */
+    uint64_t bursts; /* passes in which something was received */
 };
 
 /* Memory and transport; EAL must be up with cable_eal_mb. On an error nothing is kept. */
@@ -85,6 +86,8 @@ void client_close(struct client *c);
 struct client_meter {
     int64_t start_ns;
     double cpu_s, busy_s, broker_cpu_s;
+    struct cable_wire wire;
+    uint64_t bursts;
 };
 
 /* The stretch should take that long; r's latency over time begins here. */

@@ -71,6 +71,10 @@ void result_merge(struct result *into, const struct result *from)
     into->rate += from->rate;
     into->client_cpu_s += from->client_cpu_s;
     into->client_busy_s += from->client_busy_s;
+    into->frames_in += from->frames_in;
+    into->frames_out += from->frames_out;
+    into->wire_bytes += from->wire_bytes;
+    into->bursts += from->bursts;
     if (from->busiest_s > into->busiest_s)
         into->busiest_s = from->busiest_s;
     hist_merge(&into->latency, &from->latency);
@@ -128,6 +132,11 @@ static void fields_json(const struct result *r)
            (unsigned long long)r->errors, (unsigned long long)r->faults,
            (unsigned long long)r->unsent, r->rate, (double)r->requests / s, (double)r->records / s,
            r->client_cpu_s, r->client_busy_s, result_load_is_limit(r) ? "true" : "false");
+    if (r->frames_in)
+        printf(
+            ", \"frames_in\": %llu, \"frames_out\": %llu, \"wire_bytes\": %llu, \"bursts\": %llu",
+            (unsigned long long)r->frames_in, (unsigned long long)r->frames_out,
+            (unsigned long long)r->wire_bytes, (unsigned long long)r->bursts);
     if (r->partial)
         printf(", \"partial\": \"%s\"", r->partial);
     if (r->errors)

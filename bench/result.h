@@ -37,7 +37,9 @@ struct result {
     double busiest_s;                   /* client_busy_s of the busiest thread */
     double broker_cpu_s;                /* -1: unknown */
     uint64_t broker_rss_kb;             /* 0: unknown */
-    const char *partial;                /* why it ended early, else NULL */
+    /* of the load's own stack; all 0 on kernel sockets: frames, their bytes both ways, bursts received */
+    uint64_t frames_in, frames_out, wire_bytes, bursts;
+    const char *partial; /* why it ended early, else NULL */
     /* latency over time; latency above is their sum once result_close was called */
     struct result_slot slot[result_slots_max];
     int64_t slot_ns, slot_end_ns, start_ns;
