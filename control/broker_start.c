@@ -213,8 +213,9 @@ static int metrics_make(struct broker *b, char *why, size_t why_size)
     m->started_ns = clock_mono_ns(m->clock);
     m->shard_count = b->shard_count;
     for (uint32_t i = 0; i < b->shard_count; i++)
-        m->shards[i] = (struct metrics_shard){&b->shards[i].shard, b->shards[i].kafka,
-                                              b->shards[i].cache, &b->shards[i].plogs};
+        m->shards[i] =
+            (struct metrics_shard){&b->shards[i].shard, b->shards[i].kafka, b->shards[i].cache,
+                                   &b->shards[i].plogs, &b->shards[i].io};
     for (uint32_t i = 0; i < b->shard_count; i++)
         for (uint32_t k = 0; b->shards[i].dpdk && k < b->ports.count; k++)
             metrics_lane_add(m,

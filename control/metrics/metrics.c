@@ -19,6 +19,7 @@
 #include "dataplane/nic/lane.h"
 #include "dataplane/proto/apis.h"
 #include "storage/cache/cache.h"
+#include "storage/io/io.h"
 #include "storage/plog/plog.h"
 
 #define label_bytes_max 128
@@ -94,6 +95,7 @@ PER_SHARD(shard_busy, (double)s->shard->busy_ns / 1e9)
 PER_SHARD(shard_idle, (double)s->shard->idle_ns / 1e9)
 PER_SHARD(shard_steps, s->shard->steps)
 PER_SHARD(shard_parks, s->shard->parks)
+PER_SHARD(shard_yields, s->shard->yields)
 
 /* The shards see the errors in what they answer themselves; the others' answers come to them whole. */
 static bool tells_errors(int16_t key)
@@ -249,6 +251,12 @@ static void write_cache_chunks(struct text *t, const struct metrics *m)
 
 PER_SHARD(cache_evictions, stats_of(s).evictions)
 PER_SHARD(cache_waits, stats_of(s).waits)
+
+/* ---- the disk ---- */
+
+PER_SHARD(disk_writes, s->disk->writes)
+PER_SHARD(disk_write_bytes, s->disk->write_bytes)
+PER_SHARD(disk_flushes, s->disk->flushes)
 
 /* ---- reads of old data ---- */
 

@@ -35,6 +35,7 @@ struct metrics_shard {
     const struct kafka *kafka;
     const struct cache *cache;
     const struct plog_env *plogs;
+    const struct io_uring_backend *disk;
 };
 
 #define metrics_lanes_max     (shard_count_max * 8) /* of every shard one for each port */
