@@ -86,11 +86,21 @@ void ip_learn_mtu(struct ip *ip, const struct ip_addr *remote, uint32_t mtu, int
         .remote = *remote, .mtu = (uint16_t)mtu, .until_ns = now_ns + path_mtu_ns};
 }
 
+/* Of the subnet that r leads to directly; one of two addresses has none (RFC 3021). */
+static bool is_broadcast(const struct ip_route_entry *r, const struct ip_addr *remote)
+{
+    if (!ip_addr_is_v4(remote) || !ip_addr_is_any(&r->gateway) || r->bits < 96 || r->bits > 126)
+        return false;
+    uint32_t hosts = UINT32_MAX >> (r->bits - 96);
+    return (bytes_get_u32(remote->b + 12) & hosts) == hosts;
+}
+
 int ip_route(const struct ip *ip, const struct ip_addr *local, const struct ip_addr *remote,
              struct ip_way *out)
 {
     const struct ip_route_entry *r = best(ip, local, remote);
-    if (r == NULL || ip_addr_is_multicast(remote) || ip_addr_is_any(remote))
+    if (r == NULL || ip_addr_is_multicast(remote) || ip_addr_is_any(remote) ||
+        is_broadcast(r, remote))
         return ERR_NOT_FOUND;
     *out = (struct ip_way){
         .iface = r->iface,

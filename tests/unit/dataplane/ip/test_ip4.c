@@ -105,7 +105,8 @@ static void check_segment(uint32_t i, const char *to, uint32_t payload)
     CU_ASSERT_EQUAL(f[14], 0x45);
     CU_ASSERT_EQUAL(f[15], 2); /* ECT(0) */
     CU_ASSERT_EQUAL(bytes_get_u16(f + 16), 40 + payload);
-    CU_ASSERT_EQUAL(bytes_get_u16(f + 20), 0x4000);
+    CU_ASSERT_EQUAL(bytes_get_u32(f + 18), 0x4000); /* identification 0, not to be fragmented */
+    CU_ASSERT_EQUAL(f[22], 64);
     CU_ASSERT_EQUAL(f[23], 6);
     CU_ASSERT_EQUAL(checksum_fold(checksum_add_portable(0, f + 14, 20)), 0xffff);
     CU_ASSERT_EQUAL(memcmp(f + 30, dst.b + 12, 4), 0);
@@ -383,6 +384,14 @@ static void routes(void)
     CU_ASSERT_EQUAL(ip_route(r.ip, &not_ours, &a, &way), ERR_NOT_FOUND);
     CU_ASSERT_EQUAL(ip_source(r.ip, &b, &got), 0);
     CU_ASSERT_TRUE(ip_addr_eq(&got, &local));
+    /* to one host alone: not to a group, a subnet, everybody; another subnet's broadcast is unknown */
+    static const char *const many[] = {"10.0.0.255", "224.0.0.1", "255.255.255.255", "0.0.0.0"};
+    for (uint32_t i = 0; i < 4; i++) {
+        struct ip_addr to = rig_addr(many[i]);
+        CU_ASSERT_EQUAL(ip_route(r.ip, &local, &to, &way), ERR_NOT_FOUND);
+    }
+    struct ip_addr far = rig_addr("10.0.1.255");
+    CU_ASSERT_EQUAL(ip_route(r.ip, &local, &far, &way), 0);
     /* a path's MTU, its floor, and its end */
     ip_learn_mtu(r.ip, &b, 1300, r.now);
     ip_route(r.ip, &local, &b, &way);
@@ -395,6 +404,19 @@ static void routes(void)
     CU_ASSERT_EQUAL(way.mtu, 1500);
     rig_output(&r, "10.0.0.3", "10.0.0.9", 1);
     CU_ASSERT_EQUAL(ip_counters(r.ip)->drop_no_route, 1);
+    rig_down(&r);
+}
+
+/* RFC 3021: where a subnet has two addresses, both are hosts. */
+static void pairs(void)
+{
+    struct rig_options o = {.addresses = {"10.0.0.2/31", "10.0.1.1/30"}};
+    struct ip_addr local = rig_addr("10.0.0.2"), peer = rig_addr("10.0.0.3"),
+                   other = rig_addr("10.0.1.1"), last = rig_addr("10.0.1.3");
+    struct ip_way way;
+    rig_up(&r, &o, true);
+    CU_ASSERT_EQUAL(ip_route(r.ip, &local, &peer, &way), 0);
+    CU_ASSERT_EQUAL(ip_route(r.ip, &other, &last, &way), ERR_NOT_FOUND);
     rig_down(&r);
 }
 
@@ -486,5 +508,5 @@ UNIT_MAIN("ip/ip4", UNIT_CASE(announces_itself), UNIT_CASE(answers_arp),
           UNIT_CASE(resolves_and_sends), UNIT_CASE(gives_up_and_asks_again),
           UNIT_CASE(cache_is_bounded), UNIT_CASE(takes_segments), UNIT_CASE(skips_options),
           UNIT_CASE(drops_what_is_wrong), UNIT_CASE(echoes), UNIT_CASE(refuses_other_protocols),
-          UNIT_CASE(hears_errors), UNIT_CASE(routes), UNIT_CASE(tagged), UNIT_CASE(asks_the_card),
-          UNIT_CASE(refused_interfaces))
+          UNIT_CASE(hears_errors), UNIT_CASE(routes), UNIT_CASE(pairs), UNIT_CASE(tagged),
+          UNIT_CASE(asks_the_card), UNIT_CASE(refused_interfaces))

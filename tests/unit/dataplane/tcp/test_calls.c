@@ -1,6 +1,7 @@
 /* calls: OPEN as RFC 9293 3.9.1.1 wants it, the choice of ports (RFC 6056) and of ISNs (RFC 6528). */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "dataplane/tcp/tcp.h"
 #include "dataplane/tcp/wire.h"
@@ -158,4 +159,17 @@ static void isns(void)
     CU_ASSERT_NOT_EQUAL(isn(2, 2, 1000, at), one);
 }
 
-UNIT_MAIN("dataplane/tcp/calls", UNIT_CASE(passive_opens), UNIT_CASE(ports), UNIT_CASE(isns))
+/* What RFC 9293 says about the defaults: MUST-23, SHLD-11, MUST-40, MUST-25 and MUST-29. */
+static void defaults(void)
+{
+    struct tcp_options o = {0};
+    tcp_options_default(&o);
+    CU_ASSERT_TRUE(o.syn_timeout >= 180 * CLOCK_NS_PER_S);
+    CU_ASSERT_TRUE(o.user_timeout >= 100 * CLOCK_NS_PER_S);
+    CU_ASSERT_TRUE(o.delayed_ack < CLOCK_NS_PER_S / 2);
+    CU_ASSERT_TRUE(o.keepalive_probes > 1);
+    CU_ASSERT_TRUE(o.ecn && o.sack && o.timestamps && o.window_scaling && o.syn_cookies);
+}
+
+UNIT_MAIN("dataplane/tcp/calls", UNIT_CASE(passive_opens), UNIT_CASE(ports), UNIT_CASE(isns),
+          UNIT_CASE(defaults))
