@@ -153,13 +153,25 @@ def differences(linux, ours, played):
     return {run: found for run, found in all_of.items() if found}
 
 
+def answers(end, played):
+    """play_all, and once more what differed in a new way. On a busy machine a timer may run out between two segments: what is
+    sent again is passed over, and an answer that went with it, too. What differs twice does not depend on that."""
+    linux, ours = play_all(end, played)
+    again = [run for run, found in differences(linux, ours, played).items() if any(reason is None for *_, reason in found)]
+    if again:
+        print(f"note: played again: {', '.join(map(title, again))}")
+        more = play_all(end, again)
+        linux, ours = linux | more[0], ours | more[1]
+    return linux, ours
+
+
 class Linux:
     """For run.py."""
 
     def __init__(self, binary):
         end = os.path.join(os.path.dirname(os.path.abspath(binary)), "tests/bypass/bypass_end")
         self.runs = runs()
-        self.linux, self.ours = play_all(end, self.runs)
+        self.linux, self.ours = answers(end, self.runs)
 
     def close(self):
         return 0
@@ -217,7 +229,7 @@ def main():
     if missing:
         sys.exit(f"needs root and /dev/net/tun ({missing})")
     played = runs(args.pattern, [args.ip] if args.ip else FAMILIES)
-    linux, ours = play_all(args.end, played)
+    linux, ours = answers(args.end, played)
     found = differences(linux, ours, played)
     for run in played:
         if args.all or any(reason is None for *_, reason in found.get(run, [])):
