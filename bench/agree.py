@@ -4,13 +4,18 @@
 A second client that shares no line with sluice-bench (Python, one socket, its own encoding of batch and request) puts
 three scenarios on the same broker in turns with it, and the best turns' rate and median latency are compared (the least disturbed ones). Both have one
 request in flight, and both are scenarios in which the broker's part is much longer than the client's: a flush before
-each answer (then the disk is what both see), and records of 100,000 and 500,000 bytes. Prints one line a scenario and writes agree.json to the results' folder.
+each answer (then the disk is what both see), and records of 100,000 and 500,000 bytes.
+
+And is sluice-bench the limit? Against the null broker the produce load and the barest client there can be (sluice-bench raw:
+sockets, epoll, encoded requests, nothing else) in turns: the produce load should reach 90 % of its rate. Python could not
+load that broker. Prints one line a scenario and writes agree.json to the results' folder.
 """
 import argparse
 import json
 import os
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +26,7 @@ import peers
 ROOT = Path(__file__).resolve().parents[1]
 TOPIC = "agree"
 SCENARIOS = {"durable-4k": ("fsync", 4000), "large-records": ("os", 100000), "huge-records": ("os", 500000)}
+NULL = {"null P16K": (150, 4, 5), "null P1": (1, 4, 16), "null P1x256": (1, 256, 1), "null L1": (1, 1, 1)}
 
 
 class Simple:
@@ -89,6 +95,10 @@ def measure(name, rounds, warmup, seconds):
                 seen["simple"].append(Simple(broker.port, size).run(warmup, seconds))
         finally:
             broker.destroy()
+    return best(seen)
+
+
+def best(seen):
     row = {who: {"records_per_s": max(r["records_per_s"] for r in runs), "p50_us": min(r["p50_us"] for r in runs)}
            for who, runs in seen.items()}
     row["rate_ratio"] = row["ours"]["records_per_s"] / row["simple"]["records_per_s"]
@@ -96,14 +106,41 @@ def measure(name, rounds, warmup, seconds):
     return row
 
 
+def against_null(name, rounds, warmup, seconds):
+    """As measure(): "simple" is sluice-bench raw."""
+    records, connections, in_flight = NULL[name]
+    broker = peers.load("null")(None, None)
+    try:
+        broker.start()
+        seen = {"ours": [], "simple": []}
+        for _ in range(rounds):
+            for who, load in (("ours", "produce"), ("simple", "raw")):
+                done = subprocess.run([peers.BENCH, load, "--port", str(broker.port), "--json", "1", "--seconds", str(seconds), "--warmup",
+                                       str(warmup), "--records", str(records), "--connections", str(connections), "--in-flight",
+                                       str(in_flight), *(("--setup", "0") if who == "ours" else ())],
+                                      capture_output=True, text=True, timeout=seconds * 4 + 120, check=False)
+                if done.returncode:
+                    raise SystemExit(f"agree: {load} against the null broker: {done.stderr.strip()}")
+                r = json.loads(done.stdout)
+                seen[who].append({"records_per_s": r["records_per_s"], "p50_us": r["latency_us"]["p50"]})
+    finally:
+        broker.destroy()
+    return best(seen)
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--seconds", type=float, default=2)
     p.add_argument("--results", type=Path, default=ROOT / "bench" / "results")
+    p.add_argument("scenario", nargs="*", help=f"default: all of {', '.join([*SCENARIOS, *NULL])}")
     o = p.parse_args()
+    for name in o.scenario:
+        if name not in SCENARIOS and name not in NULL:
+            p.error(f"no such scenario: {name}")
     load = " ".join(f"{x:.1f}" for x in os.getloadavg())
-    rows = {name: measure(name, o.rounds, 0.5, o.seconds) for name in SCENARIOS}
+    names = o.scenario or [*SCENARIOS, *NULL]
+    rows = {name: (measure if name in SCENARIOS else against_null)(name, o.rounds, 0.5, o.seconds) for name in names}
     for name, row in rows.items():
         print(f"{name}: sluice-bench {row['ours']['records_per_s']:,.0f} records/s, p50 {row['ours']['p50_us']:.0f} us; "
               f"simple client {row['simple']['records_per_s']:,.0f}, {row['simple']['p50_us']:.0f} us; "

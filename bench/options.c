@@ -26,6 +26,7 @@ enum {
     D = LOAD_DISK,
     FRAMES = LOAD_FRAMES,
     LOOP = LOAD_LOOP,
+    RAW = LOAD_RAW,
     ALL = P | F | E | I | ECHO | M, /* that speak to a broker */
 };
 
@@ -49,9 +50,9 @@ struct option_row {
     }
 
 static const struct option_row option_rows[] = {
-    TEXT("host", ALL | N | LOOP, host, "127.0.0.1", NULL,
+    TEXT("host", ALL | N | LOOP | RAW, host, "127.0.0.1", NULL,
          "numeric address of the broker, IPv4 or IPv6"),
-    NUM("port", ALL | N, port, 9092, 0, 65535, "its port"),
+    NUM("port", ALL | N | RAW, port, 9092, 0, 65535, "its port"),
     TEXT("ports", ALL | N | FRAMES | LOOP, ports, "", NULL,
          "our own TCP on these, as sluice.dpdk.ports; empty: kernel sockets"),
     TEXT("peer-ports", LOOP, peer_ports, "", NULL, "the cable's other end"),
@@ -59,18 +60,19 @@ static const struct option_row option_rows[] = {
          "with --ports: a listener of the broker on kernel sockets, where topics are made"),
     NUM("admin-port", P | F | E | M, admin_port, 9092, 1, 65535, "its port"),
     NUM("outstanding", FRAMES, outstanding, 32, 1, frames_outstanding_max, "frames under way"),
-    TEXT("topic", P | F | E | M, topic, "bench", NULL, "made if it is not there (not by fetch)"),
+    TEXT("topic", P | F | E | M | RAW, topic, "bench", NULL,
+         "made if it is not there (not by fetch)"),
     NUM("threads", P | F | ECHO, threads, 1, 1, crew_threads_max,
         "each with its part of the connections and of the rate"),
-    NUM("partitions", P | F | M, partitions, 4, 1, produce_partitions_max, ""),
+    NUM("partitions", P | F | M | RAW, partitions, 4, 1, produce_partitions_max, ""),
     TEXT("spread", P | M, spread, "round", "round keyed",
          "round: one partition after the other; keyed: random"),
-    NUM("connections", P | F | I | ECHO | M | LOOP, connections, 4, 1, client_conns_max, ""),
-    NUM("in-flight", P | ECHO | M, in_flight, 5, 1, flow_in_flight_max - 1,
+    NUM("connections", P | F | I | ECHO | M | LOOP | RAW, connections, 4, 1, client_conns_max, ""),
+    NUM("in-flight", P | ECHO | M | RAW, in_flight, 5, 1, flow_in_flight_max - 1,
         "requests a connection keeps outstanding"),
-    NUM("records", P | M, records, 150, 1, 100000, "in a batch"),
+    NUM("records", P | M | RAW, records, 150, 1, 100000, "in a batch"),
     TEXT("batch-spread", P | M, batch_spread, "fixed", options_spreads, "of records around that"),
-    NUM("record-bytes", P | E | M, record_bytes, 100, 0, 1000000, "of a value"),
+    NUM("record-bytes", P | E | M | RAW, record_bytes, 100, 0, 1000000, "of a value"),
     TEXT("record-spread", P | M, record_spread, "fixed", options_spreads, "of bytes around that"),
     TEXT("compression", P | M, compression, "none", options_codecs, ""),
     NUM("random-pct", P | M, random_pct, 100, 1, 100, "of a value is random, the rest one letter"),
@@ -100,13 +102,14 @@ static const struct option_row option_rows[] = {
     TEXT("way", D, way, "write", "write read", "write: each on the medium before it counts"),
     NUM("block", D, block, 4096, 4096, 16777216, "bytes of a request, a multiple of 4096"),
     NUM("depth", D, depth, 1, 1, disk_depth_max, "requests under way"),
-    NUM("warmup", (ALL & ~I) | D | FRAMES, warmup, 1, 0, 600, "seconds that do not count"),
-    NUM("seconds", ALL | N | D | FRAMES | LOOP, seconds, 5, 0, 86400, ""),
+    NUM("warmup", (ALL & ~I) | D | FRAMES | RAW, warmup, 1, 0, 600, "seconds that do not count"),
+    NUM("seconds", ALL | N | D | FRAMES | LOOP | RAW, seconds, 5, 0, 86400, ""),
     NUM("bytes", P, bytes, 0, 0, 1e15, "ends when so many are acknowledged; 0: by time"),
     NUM("setup", P, setup, 1, 0, 1, "0: do not make the topic (the null broker has none)"),
     NUM("broker-pid", ALL | D, broker_pid, 0, 0, 1e9, "reports CPU and memory of that process too"),
-    NUM("seed", P | E | ECHO | M, seed, 1, 0, 1e15, "of bytes, sizes, keys and arrivals"),
-    NUM("json", ALL | D | FRAMES | LOOP, json, 0, 0, 1, "1: one line of JSON instead of a table"),
+    NUM("seed", P | E | ECHO | M | RAW, seed, 1, 0, 1e15, "of bytes, sizes, keys and arrivals"),
+    NUM("json", ALL | D | FRAMES | LOOP | RAW, json, 0, 0, 1,
+        "1: one line of JSON instead of a table"),
     TEXT("progress", ALL | D, progress, "auto", "auto always never",
          "a live line on stderr; auto: on a terminal"),
 };
@@ -124,6 +127,7 @@ static const struct {
     {"idle", LOAD_IDLE, "connections that do nothing"},
     {"echo", LOAD_ECHO, "bare frames to an echo server (null --echo 1) and back"},
     {"disk", LOAD_DISK, "durable writes (or reads) of the disk alone: the yardstick"},
+    {"raw", LOAD_RAW, "the barest produce client: the yardstick of produce itself"},
     {"frames", LOAD_FRAMES, "Ethernet frames to an echo (--echo 1) and back, no TCP: the cable"},
     {"loop", LOAD_LOOP, "both ends of a TCP echo in one thread: what a round trip costs each"},
     {"null", LOAD_NULL, "a broker that copies, checksums and answers: the limit"},
@@ -230,7 +234,7 @@ static bool sensible(const struct settings *s, enum load load)
         return refuse("--ports is wanted");
     if (s->ports[0] && s->threads > 1)
         return refuse("--ports takes one thread");
-    if ((load & (ALL | D)) && (s->port == 0 || s->seconds < 0.1))
+    if ((load & (ALL | D | RAW)) && (s->port == 0 || s->seconds < 0.1))
         return refuse("--port must be at least 1 and --seconds at least 0.1");
     return true;
 }

@@ -21,6 +21,7 @@ enum load {
     LOAD_DISK = 128,
     LOAD_FRAMES = 256,
     LOAD_LOOP = 512,
+    LOAD_RAW = 1024,
 };
 
 /* Everything that can be asked for, over all loads. */

@@ -19,6 +19,7 @@
 #include "bench/options.h"
 #include "bench/produce.h"
 #include "bench/ramp.h"
+#include "bench/raw.h"
 #include "bench/serve.h"
 #include "core/eal.h"
 
@@ -141,6 +142,25 @@ static int e2e_job(const struct run *run, struct crew_member *m)
     return e2e_run(&o, m->result, m->why, sizeof(m->why));
 }
 
+static int raw_job(const struct run *run, struct crew_member *m)
+{
+    const struct settings *s = &run->s;
+    struct raw_options o = {.host = s->host,
+                            .port = (uint16_t)s->port,
+                            .topic = s->topic,
+                            .partitions = (uint32_t)s->partitions,
+                            .connections = (uint32_t)s->connections,
+                            .in_flight = (uint32_t)s->in_flight,
+                            .batch = {.records = (uint32_t)s->records,
+                                      .value_bytes = (uint32_t)s->record_bytes,
+                                      .random_pct = 100},
+                            .warmup_s = s->warmup,
+                            .seconds = s->seconds,
+                            .seed = (uint64_t)s->seed,
+                            .member = m};
+    return raw_run(&o, m->result, m->why, sizeof(m->why));
+}
+
 static int job(void *ctx, struct crew_member *m)
 {
     const struct run *run = ctx;
@@ -169,6 +189,8 @@ static int job(void *ctx, struct crew_member *m)
                                  m};
         return disk_run(&o, m->result, m->why, sizeof(m->why));
     }
+    case LOAD_RAW:
+        return raw_job(run, m);
     case LOAD_MIXED:
         return m->index < producing_threads(run) ? produce_job(run, m) : fetch_job(run, m);
     default:

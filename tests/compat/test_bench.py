@@ -58,6 +58,23 @@ def test_bench_ends_at_its_bytes(context):
     check(500000 <= made["bytes"] < 5000000 and made["seconds"] < 60, f"bytes: {made}")
 
 
+def test_bench_raw(context):
+    """The barest client: its counts are the broker's, and a refused request or a broken connection is no figure."""
+    topic, at = context.name("bench-raw"), ("--port", context.broker.port)
+    with context.broker.connect() as raw:
+        client.create_topic(raw, topic, 4)
+    made = bench("raw", *at, "--json", 1, "--topic", topic, "--records", 20, "--warmup", 0, "--seconds", 1)
+    check(made["records"] > 0 and made["errors"] == 0, f"nothing was produced: {made}")
+    there = sum(end_offsets(context.broker, topic, 4))
+    check(made["records"] <= there <= made["records"] + 20 * 4 * 5 * 2, f"{there} in the log, {made['records']} counted")
+    read = bench("fetch", *at, "--json", 1, "--topic", topic, "--verify", 2, "--warmup", 0, "--seconds", 1)
+    check(read["records"] > 0 and read["faults"] == 0, f"fetch: {read}")
+    check("was refused" in bench("raw", *at, "--topic", "never-made-raw", "--seconds", 1, ok=False), "a missing topic")
+    with socket.socket() as s:  # a port where nobody listens
+        s.bind(("127.0.0.1", 0))
+        check("no broker answers" in bench("raw", "--port", s.getsockname()[1], ok=False), "a missing broker is not named")
+
+
 def test_bench_end_to_end(context):
     r = bench("e2e", "--port", context.broker.port, "--json", 1, "--topic", context.name("e2e"),
               "--rate", 200, "--arrival", "poisson", "--warmup", 0.2, "--seconds", 2)

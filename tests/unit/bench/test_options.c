@@ -12,8 +12,8 @@ static bool takes(enum load load, const char *name, const char *value, struct se
 
 static void test_defaults(void)
 {
-    static const char *const names[] = {"produce", "fetch", "e2e",   "idle",
-                                        "null",    "echo",  "mixed", "disk"};
+    static const char *const names[] = {"produce", "fetch", "e2e",  "idle", "null",
+                                        "echo",    "mixed", "disk", "raw"};
     struct settings s;
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         enum load load = load_by_name(names[i]);
@@ -41,6 +41,8 @@ static void test_bounds(void)
     CU_ASSERT_FALSE(takes(LOAD_PRODUCE, "--ramp", "1", &s));
     CU_ASSERT_FALSE(takes(LOAD_PRODUCE, "--topic", "", &s));
     CU_ASSERT_FALSE(takes(LOAD_PRODUCE, "--seconds", "0", &s));
+    CU_ASSERT_FALSE(takes(LOAD_RAW, "--seconds", "0", &s));
+    CU_ASSERT_FALSE(takes(LOAD_RAW, "--rate", "5", &s)); /* a closed loop */
     CU_ASSERT_FALSE(options_parse(&s, LOAD_PRODUCE, 1, (char *[]){"--seconds"}));
 }
 
