@@ -9,6 +9,7 @@ both as ratios in the same round. GOALS: p99 at most 1.2 times, 80 % of the disk
 """
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -17,6 +18,7 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
+import compare
 import peers
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,7 +38,7 @@ def arguments():
     p.add_argument("--readers", type=int, default=1, help="connections of the reader (default 1)")
     p.add_argument("--binary", type=Path, help="another sluiced")
     p.add_argument("--folder", type=Path, help="for the data (default: a temporary one in build/)")
-    p.add_argument("--json", type=Path, help="write every run there")
+    p.add_argument("--results", type=Path, default=ROOT / "bench" / "results", help="folder for the results (default bench/results)")
     return p.parse_args()
 
 
@@ -103,24 +105,23 @@ def rate_of(result):
     return result["bytes"] / result["seconds"] / 1e6
 
 
-def show(name, values, form="{:.2f}"):
-    middle = form.format(statistics.median(values))
-    print(f"{name:46} {middle:>10}   ({form.format(min(values))} ... {form.format(max(values))})")
+def summary(rounds):
+    """[what, its figure in each round, how it is written]: what producers see, what the reader gets, both as ratios."""
+    rows = [[f"produce {turn}: {q}, us", [r[turn]["latency_us"][q] for r in rounds], "{:,.0f}"]
+            for turn in ("alone", "beside") for q in ("p50", "p99")]
+    rows.append(["p99 beside the reader, times alone (aim: at most 1.2)",
+                 [r["beside"]["latency_us"]["p99"] / r["alone"]["latency_us"]["p99"] for r in rounds], "{:.2f}"])
+    rows += [[f"{turn}, MB/s", [rate_of(r[turn]) for r in rounds], "{:,.0f}"] for turn in ("reader", "reader alone", "disk")]
+    rows += [[f"{who}, of the disk{aim}", [rate_of(r[turn]) / rate_of(r["disk"]) for r in rounds], "{:.2f}"] for who, turn, aim in
+             (("reader beside producers", "reader", " (aim: at least 0.8)"), ("reader alone", "reader alone", ""))]
+    return rows
 
 
 def report(rounds):
-    for turn in ("alone", "beside"):
-        for q in ("p50", "p99"):
-            show(f"produce {turn}: {q}, us", [r[turn]["latency_us"][q] for r in rounds], "{:.0f}")
-    show("p99 beside the reader, times alone (goal 1.2)",
-         [r["beside"]["latency_us"]["p99"] / r["alone"]["latency_us"]["p99"] for r in rounds])
-    for turn in ("reader", "reader alone", "disk"):
-        show(f"{turn}, MB/s", [rate_of(r[turn]) for r in rounds], "{:.0f}")
-    show("reader beside producers, of the disk (goal 0.8)", [rate_of(r["reader"]) / rate_of(r["disk"]) for r in rounds])
-    show("reader alone, of the disk", [rate_of(r["reader alone"]) / rate_of(r["disk"]) for r in rounds])
-    for name in COUNTERS:
-        if rounds[-1]["counters"].get(name):
-            show(name, [r["counters"][name] for r in rounds], "{:.0f}")
+    counted = [[name, [r["counters"][name] for r in rounds], "{:,.0f}"] for name in COUNTERS if rounds[-1]["counters"].get(name)]
+    for name, values, form in summary(rounds) + counted:
+        middle, least, most = (form.format(v) for v in (statistics.median(values), min(values), max(values)))
+        print(f"{name:54} {middle:>10}   ({least} ... {most})")
 
 
 def main():
@@ -133,7 +134,7 @@ def main():
     broker.inner.overrides["sluice.memory"] = o.memory
     if o.binary:
         sys.modules["brokers"].SLUICED = o.binary.resolve()
-    rounds = []
+    rounds, others = [], compare.busy_with_others()
     try:
         broker.start()
         fill(broker.port, "old", o.gb)
@@ -148,9 +149,12 @@ def main():
         broker.destroy()
         if not o.folder:
             shutil.rmtree(folder, ignore_errors=True)
-    if o.json:
-        o.json.write_text(json.dumps(rounds, indent=1))
+    o.results.mkdir(parents=True, exist_ok=True)
+    (o.results / "catchup.json").write_text(json.dumps({
+        "gb": o.gb, "seconds": o.seconds, "durability": o.durability, "memory": o.memory, "readers": o.readers,
+        "busy_before": others, "batches_per_s": rate, "rounds": rounds}, indent=1))
     report(rounds)
+    print(f"others used {others:.0%} of the processors before; every run: {os.path.relpath(o.results / 'catchup.json')}")
 
 
 if __name__ == "__main__":

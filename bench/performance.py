@@ -1,47 +1,61 @@
 #!/usr/bin/env python3
 """performance: docs/performance.md from results of real runs. Nothing in that document is written by hand.
 
-    python3 bench/performance.py --run             measures all parts (about an hour), then writes the document
+    python3 bench/performance.py --run             measures all parts (about 55 minutes), then writes the document
     python3 bench/performance.py --run os agree    measures these parts anew, then writes the document
     python3 bench/performance.py                   writes the document from the results that are there
+
+Minutes on the two cores of docs/performance.md: {minutes}.
 
 The parts' results lie in bench/performance/, committed beside the document that they make.
 """
 import argparse
 import json
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import agree
 import bypass
+import catchup
 import compare
+import repeat
 import report
+import spread
 
 ROOT = Path(__file__).resolve().parents[1]
 BUSY_SHARE = 0.2  # of the processors, used by others before a run: then its figures show little
 KEPT = ROOT / "bench" / "performance"
 DOCUMENT = ROOT / "docs" / "performance.md"
-# part: (title, script, arguments, file that the script writes)
+# part: (title, script, arguments, file that the script writes, rounds, seconds of a turn, minutes that it takes)
 PARTS = {
-    "os": ("Kernel sockets, one shard, `sluice.durability=os`", "compare.py", [], "compare.json"),
+    "os": ("Kernel sockets, one shard, `sluice.durability=os`", "compare.py", [], "compare.json", 5, 1.5, 12),
     "fsync": ("Durable: both flush before they answer", "compare.py",
-              ["--durability", "fsync", "--against", "kafka", "durable"], "compare.json"),
-    "bypass": ("Our own TCP over a memif cable: broker on one core, load on the other", "bypass.py", [], "bypass.json"),
-    "linkedin": ("LinkedIn's table of 2014", "compare.py", ["linkedin-2014"], "compare.json"),
-    "clients": ("Clients that people have", "compare.py", ["--against", "kafka", "clients"], "compare.json"),
-    "agree": ("Does another program see the same?", "agree.py", [], "agree.json"),
-    "bench": ("Operations, one by one", "bench.py", ["none"], "bench.json"),
+              ["--durability", "fsync", "--against", "kafka", "durable"], "compare.json", 5, 1.5, 6),
+    "catchup": ("An old reader beside producers", "catchup.py", ["--gb", "12"], "catchup.json", 3, 5, 3),
+    "bypass": ("Our own TCP over a memif cable: broker on one core, load on the other", "bypass.py", [], "bypass.json", 4, 1.5, 7),
+    "linkedin": ("LinkedIn's table of 2014", "compare.py", ["linkedin-2014"], "compare.json", 4, 1.5, 12),
+    "clients": ("Clients that people have", "compare.py", ["--against", "kafka", "clients"], "compare.json", 4, 1.5, 6),
+    "repeat": ("Does a repeat agree?", "repeat.py", ["--run", "3", "--against", "null", "P16K", "P1", "L1", "E2E"], "repeat.json",
+               5, 1.5, 7),
+    "agree": ("Does another program see the same?", "agree.py", [], "agree.json", 5, 2, 3),
+    "bench": ("Operations, one by one", "bench.py", ["none"], "bench.json", 3, 1.5, 1),
 }
+__doc__ = __doc__.format(minutes=", ".join(f"{part} {row[-1]}" for part, row in PARTS.items()))
 
 
-def measure(part, extra):
-    _, script, arguments, name = PARTS[part]
+def measure(part, o):
+    _, script, arguments, name, rounds, seconds, minutes = PARTS[part]
+    print(f"performance: {part}, about {minutes} min", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([sys.executable, ROOT / "bench" / script, "--results", folder, *extra, *arguments], check=False)
+        done = subprocess.run([sys.executable, ROOT / "bench" / script, "--results", folder, "--rounds", str(o.rounds or rounds),
+                               "--seconds", str(o.seconds or seconds), *arguments, *(o.more or "").split()], check=False)
         made = Path(folder) / name
-        if done.returncode or not made.exists():
+        judged = script == "repeat.py"  # runs that do not agree are a result, too
+        if not made.exists() or done.returncode and not judged:
             raise SystemExit(f"performance: {part} ended with {done.returncode}; the document is as it was")
         KEPT.mkdir(exist_ok=True)
         data = json.loads(made.read_text())
@@ -58,6 +72,12 @@ def slim(data):
         for rounds in data["rows"].values():
             for r in rounds:
                 r[:] = [{k: v for k, v in r[-1].items() if k in ("requests_per_s", "records_per_s", "latency_us", "overload_share")}]
+    elif "gb" in data:  # what catchup.summary() reads
+        for r in data["rounds"]:
+            r.pop("counters", None)
+            for turn, row in r.items():
+                r[turn] = {k: row[k] for k in ("bytes", "seconds", "records_per_s") if k in row} | {
+                    "latency_us": {q: row["latency_us"][q] for q in ("p50", "p99")} if "latency_us" in row else {}}
     elif "about" not in data:
         data.pop("rounds", None)
     return data
@@ -130,16 +150,43 @@ def cabled(title, data):
     return out + ["", "Repeat: `./dev compare --bypass`", ""]
 
 
+def caught(title, data):
+    out = [f"## {title}", "", f"Durability `{data['durability']}`, {data['memory']} of memory for the broker, {data['gb']:g} GB of old "
+           f"data, none of it in memory. Producers as in P16K at half of what they reached alone ({data['batches_per_s']:,.0f} batches a "
+           f"second), {data['readers']} consumer; median of {len(data['rounds'])} rounds of {data['seconds']:g} s in turns. "
+           f"{report.REPEAT_SAID}. Others used {data['busy_before']:.0%} of the processors before the run.", "",
+           "| | median | a repeat | least | most |", "|---|---:|---:|---:|---:|"]
+    for name, values, form in catchup.summary(data["rounds"]):
+        s = (statistics.median(values), min(values), max(values), spread.expected(values))
+        out.append(f"| {name} | {form.format(s[0])} | {report.repeat(s)} | {form.format(s[1])} | {form.format(s[2])} |")
+    return out + ["", f"Repeat: `python3 bench/catchup.py --gb {data['gb']:g} --seconds {data['seconds']:g}`", ""]
+
+
+def repeated(title, data):
+    about, runs = data["about"], data["runs"]
+    out = [f"## {title}", "", f"The same comparison {runs} times, one after the other, each with fresh brokers: medians of {about['rounds']} "
+           f"rounds of {about['seconds']} s. Each pair of runs is a check: is the later median within what the earlier run told of a "
+           f"repeat? {data['checks']} checks, {data['missed']} apart; 5 % are expected, up to {data['allowed']} may be chance: the runs "
+           + ("agree." if data["missed"] <= data["allowed"] else "**do not agree.**"), "",
+           "| | | figure | " + " | ".join(f"run {i + 1}" for i in range(runs)) + " | |", "|---|---|---|" + "---:|" * runs + "---|"]
+    for r in data["rows"]:
+        cells = " | ".join(f"{report.number(s[0])} {report.repeat(s)}" for s in r["runs"])
+        out.append(f"| {r['scenario']} | {r['peer']} | {r['figure']} | {cells} | {repeat.verdict(r)} |")
+    return out + ["", f"Repeat: `python3 bench/repeat.py --run {runs} {' '.join(about['command'].split()[2:])}`", ""]
+
+
 def agreed(title, data):
     out = [f"## {title}", "", "A simple client that shares no code with sluice-bench, in turns with it on one broker, one "
-           f"request in flight; the least disturbed turns of each. Load average when it began: {data['load_average']}.", "",
+           f"request in flight; the least disturbed turns of each. Rows `null`: the produce load and the barest client "
+           "there can be (`sluice-bench raw`) against the null broker; with 90 % of its rate or more the load is not what limits. "
+           f"Load average when it began: {data['load_average']}.", "",
            "| scenario | sluice-bench: records/s, p50 us | simple client: records/s, p50 us | rate, p50: ours to the other's |",
            "|---|---:|---:|---:|"]
     for name, r in data["scenarios"].items():
         cells = [f"{r[w]['records_per_s']:,.0f}, {r[w]['p50_us']:.0f}" for w in ("ours", "simple")]
         out.append(f"| {name} | {cells[0]} | {cells[1]} | {r['rate_ratio']:.3f}, {r['p50_ratio']:.3f} |")
-    worst = max(max(abs(r["rate_ratio"] - 1), abs(r["p50_ratio"] - 1)) for r in data["scenarios"].values())
-    return out + ["", f"The largest difference is {worst:.0%}. Repeat: `python3 bench/agree.py`", ""]
+    worst = max(max(abs(r["rate_ratio"] - 1), abs(r["p50_ratio"] - 1)) for n, r in data["scenarios"].items() if n in agree.SCENARIOS)
+    return out + ["", f"The largest difference to the other program is {worst:.0%}. Repeat: `python3 bench/agree.py`", ""]
 
 
 def operations(title, data):
@@ -156,10 +203,11 @@ def write():
            "Measured tables, losses included. Ratios within one run hold; absolute figures belong to the machine, and on a "
            "virtual one to its neighbours. [benchmarking.md](benchmarking.md) says what the columns mean and how to measure "
            "on hardware of your own.", ""]
-    for part, (title, script, _, _) in PARTS.items():
+    for part, (title, script, *_) in PARTS.items():
         path = KEPT / f"{part}.json"
         if path.exists():
-            make = {"compare.py": compared, "bypass.py": cabled, "agree.py": agreed, "bench.py": operations}[script]
+            make = {"compare.py": compared, "bypass.py": cabled, "catchup.py": caught, "repeat.py": repeated, "agree.py": agreed,
+                    "bench.py": operations}[script]
             out += make(title, json.loads(path.read_text()))
     DOCUMENT.write_text("\n".join(out).rstrip() + "\n")
     print(f"written: {DOCUMENT.relative_to(ROOT)}")
@@ -168,14 +216,15 @@ def write():
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--run", nargs="*", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}; none named: all")
-    p.add_argument("--rounds", type=int, default=3)
-    p.add_argument("--seconds", type=float, default=3)
+    p.add_argument("--rounds", type=int, help="default: each part's own")
+    p.add_argument("--seconds", type=float, help="of each turn (default: each part's own)")
+    p.add_argument("--more", metavar="WORDS", help="more words for the part's script, as one: --more='--realtime'")
     o = p.parse_args()
     if o.run is not None:
         if shutil.disk_usage(ROOT).free < 20 << 30:
             raise SystemExit("performance: less than 20 GB of free disk")
         for part in o.run or PARTS:
-            measure(part, ["--rounds", str(o.rounds), "--seconds", str(o.seconds)])
+            measure(part, o)
     write()
 
 
