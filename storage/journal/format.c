@@ -57,6 +57,21 @@ bool journal_name_parse(const char *name, uint32_t *shard)
     return strcmp(name, back) == 0;
 }
 
+void journal_name_unfinished(uint32_t shard, char out[journal_name_bytes_max])
+{
+    snprintf(out, journal_name_bytes_max, journal_name_prefix "%u.tmp", shard);
+}
+
+bool journal_is_unfinished(const char *name)
+{
+    char back[journal_name_bytes_max];
+    size_t n = strlen(journal_name_prefix);
+    if (strncmp(name, journal_name_prefix, n) != 0 || strlen(name) >= journal_name_bytes_max)
+        return false;
+    journal_name_unfinished((uint32_t)strtoul(name + n, NULL, 10), back);
+    return strcmp(name, back) == 0;
+}
+
 void journal_head_put(uint8_t p[journal_head_bytes], const struct journal_head *h)
 {
     struct disk_head d = {
@@ -74,11 +89,8 @@ void journal_head_put(uint8_t p[journal_head_bytes], const struct journal_head *
 
 int journal_head_get(const uint8_t p[journal_head_bytes], struct journal_head *out)
 {
-    static const uint8_t zeros[journal_head_bytes];
     struct disk_head d;
     memcpy(&d, p, sizeof(d));
-    if (memcmp(p, zeros, sizeof(zeros)) == 0)
-        return ERR_NOT_FOUND;
     if (d.magic != head_magic || d.check != XXH3_64bits(&d, offsetof(struct disk_head, check)))
         return ERR_CORRUPT;
     if (d.version != journal_version || d.block_bytes != journal_block_bytes)

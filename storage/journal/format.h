@@ -27,7 +27,6 @@
 #define journal_blocks_min      16
 #define journal_blocks_max      (1 << 20) /* 4 GiB */
 #define journal_name_prefix     "sluice-journal-"
-#define journal_new_suffix      ".new" /* of one that is being made: no journal yet */
 #define journal_name_bytes_max  32
 #define journal_commit_frames   1024 /* of one commit, at most */
 #define journal_commit_size_max (512 * KIB)
@@ -58,10 +57,14 @@ struct journal_frame {
 void journal_name(uint32_t shard, char out[journal_name_bytes_max]);
 /* False if the name is none. */
 bool journal_name_parse(const char *name, uint32_t *shard);
+/* The same with ".tmp": what it is called while it is made. */
+void journal_name_unfinished(uint32_t shard, char out[journal_name_bytes_max]);
+bool journal_is_unfinished(const char *name);
 
 void journal_head_put(uint8_t p[journal_head_bytes], const struct journal_head *h);
 /*
- * ERR_NOT_FOUND: zeros, it was never finished; ERR_UNSUPPORTED: another format version; ERR_CORRUPT.
+ * ERR_UNSUPPORTED: another format version; ERR_CORRUPT, zeros as well: a journal gets its name when it
+ * is finished.
  */
 int journal_head_get(const uint8_t p[journal_head_bytes], struct journal_head *out);
 

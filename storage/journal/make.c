@@ -68,11 +68,12 @@ static int file_make(const struct journal_options *o, const char *path, uint32_t
 {
     struct fs *fs = o->fs;
     struct io_file *file;
-    char fresh[io_path_bytes_max];
-    if (snprintf(fresh, sizeof(fresh), "%s%s", path, journal_new_suffix) >= (int)sizeof(fresh))
-        return ERR_TOO_LARGE;
-    bool old = PLANT(STALE_LAP) && fs->ops->rename(fs, path, fresh) == 0;
-    int err = file_open(fs, fresh, old ? 0 : IO_OPEN_CREATE | IO_OPEN_TRUNCATE, &file);
+    char name[journal_name_bytes_max], made[io_path_bytes_max];
+    journal_name_unfinished(o->shard, name);
+    int err = path_of(made, o->log_dir, name);
+    bool old = PLANT(STALE_LAP) && err == 0 && fs->ops->rename(fs, path, made) == 0;
+    if (err == 0)
+        err = file_open(fs, made, old ? 0 : IO_OPEN_CREATE | IO_OPEN_TRUNCATE, &file);
     if (err)
         return err;
     if (!old)
@@ -80,12 +81,13 @@ static int file_make(const struct journal_options *o, const char *path, uint32_t
     if (err == 0)
         err = head_write(fs, file, o, blocks);
     if (err == 0)
-        err = fs->ops->rename(fs, fresh, path);
-    if (err == 0)
+        err = fs->ops->rename(fs, made, path);
+    if (err)
+        fs->ops->unlink(fs, made); /* it only takes room */
+    else
         err = fs->ops->sync_dir(fs, o->log_dir);
     if (err) {
         fs->ops->close(fs, file);
-        fs->ops->unlink(fs, fresh); /* what is there of it only takes room */
         return err;
     }
     *out = file;
@@ -117,7 +119,7 @@ int journal_make(struct journal **out, const struct journal_options *o)
 /* ---- removal ---- */
 
 struct removal {
-    char name[journal_name_bytes_max + sizeof(journal_new_suffix)];
+    char name[journal_name_bytes_max];
     bool found;
 };
 
@@ -126,11 +128,7 @@ static int removal_name(void *ctx, const char *name, bool is_dir)
 {
     struct removal *r = ctx;
     uint32_t shard;
-    char stem[journal_name_bytes_max];
-    const char *suffix = strstr(name, journal_new_suffix);
-    bool fresh = suffix && suffix[strlen(journal_new_suffix)] == 0;
-    snprintf(stem, sizeof(stem), "%.*s", fresh ? (int)(suffix - name) : (int)strlen(name), name);
-    if (is_dir || !journal_name_parse(stem, &shard))
+    if (is_dir || !(journal_name_parse(name, &shard) || journal_is_unfinished(name)))
         return 0;
     snprintf(r->name, sizeof(r->name), "%s", name);
     r->found = true;

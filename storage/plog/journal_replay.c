@@ -135,8 +135,6 @@ static int load(struct one *x, const struct uuid *dir)
     if (err)
         return fail(x, err, "reading the journal");
     err = journal_head_get(x->image, &x->head);
-    if (err == ERR_NOT_FOUND)
-        return err;
     if (err) {
         fail(x, err,
              err == ERR_UNSUPPORTED
@@ -144,6 +142,14 @@ static int load(struct one *x, const struct uuid *dir)
                    "records up)"
                  : "byte 0: the journal's header cannot be used (remove the file to give its "
                    "records up)");
+        return ERR_INVALID;
+    }
+    if (x->bytes < (uint64_t)x->head.blocks * journal_block_bytes) {
+        snprintf(x->why, x->why_size,
+                 "%s: byte %zu: the file ends, and had %" PRIu64
+                 " bytes: what was acknowledged may "
+                 "be missing (remove the file to give its records up)",
+                 x->path, x->bytes, (uint64_t)x->head.blocks * journal_block_bytes);
         return ERR_INVALID;
     }
     if (!uuid_eq(&x->head.dir, dir)) {
@@ -191,8 +197,6 @@ static int replay_one(struct one *x, const char *log_dir, const struct uuid *dir
     struct restore_options o = {.fs = x->fs, .source = x->path, .dirs = &log_dir, .dir_count = 1};
     x->scan = (struct journal_scan){.frame = on_frame, .damage = on_damage};
     int err = load(x, dir);
-    if (err == ERR_NOT_FOUND)
-        return 0;
     if (err == 0 && !PLANT(JOURNAL_FORGOTTEN)) {
         err = journal_scan(&x->scan, x->image, x->bytes, &x->head);
         if (err)

@@ -179,13 +179,17 @@ static void test_names(void)
                                          "sluice-journal-99999999999999999999999"};
     for (uint32_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         CU_ASSERT_FALSE(journal_name_parse(others[i], &shard));
+    for (uint32_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        CU_ASSERT_EQUAL(journal_is_unfinished(others[i]), i == 3);
+    journal_name_unfinished(1, name);
+    CU_ASSERT_STRING_EQUAL(name, others[3]);
 }
 
 static void test_head(void)
 {
     uint8_t p[journal_head_bytes] = {0};
     struct journal_head h = {.dir = dir, .shard = 5, .blocks = 100, .life = 9}, back;
-    CU_ASSERT_EQUAL(journal_head_get(p, &back), ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(journal_head_get(p, &back), ERR_CORRUPT);
     journal_head_put(p, &h);
     CU_ASSERT_EQUAL(journal_head_get(p, &back), 0);
     CU_ASSERT_TRUE(uuid_eq(&back.dir, &dir) && back.shard == 5 && back.blocks == 100 &&
@@ -432,13 +436,13 @@ static void test_remove(void)
     struct fs_stat st;
     struct io_file *file;
     up();
-    CU_ASSERT_EQUAL_FATAL(sim.fs.ops->open(&sim.fs, "/data/sluice-journal-63.new",
+    CU_ASSERT_EQUAL_FATAL(sim.fs.ops->open(&sim.fs, "/data/sluice-journal-63.tmp",
                                            IO_OPEN_WRITE | IO_OPEN_CREATE, &file),
                           0);
     sim.fs.ops->close(&sim.fs, file);
     CU_ASSERT_EQUAL(journal_remove_all(&sim.fs, "/data"), 0);
     CU_ASSERT_EQUAL(sim.fs.ops->stat(&sim.fs, "/data/sluice-journal-3", &st), ERR_NOT_FOUND);
-    CU_ASSERT_EQUAL(sim.fs.ops->stat(&sim.fs, "/data/sluice-journal-63.new", &st), ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(sim.fs.ops->stat(&sim.fs, "/data/sluice-journal-63.tmp", &st), ERR_NOT_FOUND);
     CU_ASSERT_EQUAL(journal_remove_all(&sim.fs, "/data"), 0);
     down();
 }
@@ -461,7 +465,7 @@ static void make_fails(enum sim_op op, int wanted)
         journal_free(second);
     if (op != SIM_SYNC_DIR)
         CU_ASSERT_EQUAL(sim.fs.ops->stat(&sim.fs, "/data/sluice-journal-3", &st), ERR_NOT_FOUND);
-    CU_ASSERT_EQUAL(sim.fs.ops->stat(&sim.fs, "/data/sluice-journal-3.new", &st), ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(sim.fs.ops->stat(&sim.fs, "/data/sluice-journal-3.tmp", &st), ERR_NOT_FOUND);
     CU_ASSERT_EQUAL_FATAL(journal_make(&journal, &o), 0);
     down();
 }

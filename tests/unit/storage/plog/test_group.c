@@ -295,6 +295,40 @@ static void test_removal_fails(void)
     }
 }
 
+/*
+ * A journal that was cut, at its beginning, in its header or at its end: refused with the place where it ends,
+ * since records that were acknowledged may be gone; without the file the logs have what their segments have.
+ */
+static void test_cut(void)
+{
+    static const int64_t sizes[] = {0, 30, journal_head_bytes, 5 * journal_block_bytes + 77, -1};
+    struct uuid own = rig_dir_id();
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct journal_replay_report report;
+        struct fs_stat st;
+        char why[512] = "", place[64];
+        up(32);
+        append_all(300);
+        rig_crash_parts(&r, p, SIM_PROCESS_DEATH);
+        struct io_file *file = journal_open();
+        CU_ASSERT_EQUAL(r.sim.fs.ops->size(&r.sim.fs, file, &st.size), 0);
+        int64_t size = sizes[i] < 0 ? st.size - 1 : sizes[i];
+        CU_ASSERT_EQUAL(r.sim.fs.ops->truncate(&r.sim.fs, file, size), 0);
+        r.sim.fs.ops->close(&r.sim.fs, file);
+        CU_ASSERT_EQUAL(journal_replay(&r.sim.fs, rig_dir, &own, &report, why, sizeof(why)),
+                        ERR_INVALID);
+        snprintf(place, sizeof(place), "sluice-journal-0: byte %lld",
+                 size < journal_head_bytes ? 0LL : (long long)size);
+        CU_ASSERT_PTR_NOT_NULL(strstr(why, place));
+        CU_ASSERT_PTR_NOT_NULL(strstr(why, "remove the file"));
+        CU_ASSERT_EQUAL(r.sim.fs.ops->unlink(&r.sim.fs, rig_dir "/sluice-journal-0"), 0);
+        CU_ASSERT_EQUAL(rig_replay_journals(&r, &report), 0);
+        for (uint32_t k = 0; k < rig_parts; k++)
+            CU_ASSERT_EQUAL_FATAL(rig_open_part(&r, k, &p[k]), 0);
+        down();
+    }
+}
+
 /* Of a newer format version: refused as a damaged one is, and it stays as it is. */
 static void test_newer_version(void)
 {
@@ -328,4 +362,5 @@ UNIT_MAIN("plog/group", UNIT_CASE(test_one_write), UNIT_CASE(test_switch),
           UNIT_CASE(test_more_than_the_ring), UNIT_CASE(test_read), UNIT_CASE(test_journal_fails),
           UNIT_CASE(test_no_room), UNIT_CASE(test_replay_after_death),
           UNIT_CASE(test_replay_after_power), UNIT_CASE(test_damaged_frame),
-          UNIT_CASE(test_refused), UNIT_CASE(test_removal_fails), UNIT_CASE(test_newer_version))
+          UNIT_CASE(test_refused), UNIT_CASE(test_removal_fails), UNIT_CASE(test_cut),
+          UNIT_CASE(test_newer_version))
