@@ -125,3 +125,10 @@ def test_spread_in_every_report(context):
     text = report.markdown(alone["about"], alone["scenarios"], None)
     row = next(line for line in text.splitlines() if line.startswith("| sluice"))
     check("±" not in row and "÷" not in row, f"one round tells of no repeat: {row}")
+
+
+def test_bench_finds_its_own_modules(context):
+    """bench and tests/compat are both on its path, and each has a `programs` and a `bypass`: bench's are meant."""
+    code = "import performance; print(len(performance.compare.programs.TOOLS), len(performance.bypass.ROWS))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=FOLDER, timeout=120, capture_output=True, text=True, check=False)
+    check(done.returncode == 0 and all(int(n) >= 6 for n in done.stdout.split()), f"{done.stdout} {done.stderr}")
