@@ -68,7 +68,7 @@ def slim(data):
         for rounds in entry["rounds"].values():
             for r in rounds:
                 r.pop("timeline", None)
-    if "rows" in data:  # the cable's: what summary() reads
+    if isinstance(data.get("rows"), dict):  # the cable's: what summary() reads
         for rounds in data["rows"].values():
             for r in rounds:
                 r[:] = [{k: v for k, v in r[-1].items() if k in ("requests_per_s", "records_per_s", "latency_us", "overload_share")}]

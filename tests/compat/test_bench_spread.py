@@ -99,6 +99,10 @@ def test_repeat_judges(context):
     check(status == 0 and "the runs agree" in text, f"{status} {text}")
     kept = json.loads((folder / "repeat.json").read_text())
     equal([kept["runs"], kept["checks"]], [3, 15], "five figures, three pairs")
+    code = ("import json, performance; d = performance.slim(json.load(open('" + str(folder / "repeat.json") + "'))); "
+            "print('\\n'.join(performance.repeated('Repeat', d)))")
+    done = subprocess.run([sys.executable, "-c", code], cwd=FOLDER, timeout=120, capture_output=True, text=True, check=False)
+    check("the runs agree" in done.stdout and done.stdout.count("| agree |") == 5, f"the document: {done.stdout} {done.stderr}")
     status, text = judged(folder, *same[:2], write(folder, "slow.json", result(rng, 0.5)))
     check(status == 1 and "apart: 1 and 3, 2 and 3" in text and "NOT" in text, f"{status} {text}")
     for bad, word in ((write(folder, "more.json", result(rng, rounds=7)), "is no repeat"),
