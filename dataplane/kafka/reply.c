@@ -101,7 +101,6 @@ struct flush {
     struct writer w;          /* replies encoded since the last settle */
     bool open;                /* w is in use */
     struct request *settled;  /* first request whose reply is not in `out` for good */
-    uint64_t bytes;           /* of `out` and what was there before, for the sample */
     bool close, close_failed; /* the latter: a Produce that has no reply to tell its error */
 };
 
@@ -203,7 +202,11 @@ static void send_out(struct flush *f)
 
 void reply_flush(struct conn *c)
 {
-    struct flush f = {.c = c, .settled = c->head};
+    struct flush f; /* not the writer: close_writer and flush_small know whether it is in use */
+    f.c = c;
+    f.settled = c->head;
+    f.out = (struct chain){0};
+    f.open = f.close = f.close_failed = false;
     if (c->closing)
         return;
     int rc = 0;
