@@ -48,7 +48,7 @@ class Others:
         self._thread.join(SECONDS)
         if error[0] is None:
             check(self.failure is None, f"the other client: {self.failure!r}")
-            check(self.rounds > 5, f"the other client did {self.rounds} rounds")
+            check(self.rounds > 0, f"the other client did {self.rounds} rounds")
 
 
 def put(raw, topic, value):
