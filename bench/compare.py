@@ -51,8 +51,8 @@ def scenarios():
 def arguments():
     p = argparse.ArgumentParser(prog="./dev compare", description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--rounds", type=int, default=5, help="at least 3 for a figure (default 5)")
-    p.add_argument("--seconds", type=float, default=1.5, help="of each turn (default 1.5)")
+    p.add_argument("--rounds", type=int, default=3, help="at least 3 for a figure; 5 halve the ± (default 3)")
+    p.add_argument("--seconds", type=float, default=2, help="of each turn (default 2)")
     p.add_argument("--durability", choices=("os", "fsync"), default="os")
     p.add_argument("--against", default="kafka,null",
                    help=f"peers, comma-separated, of {', '.join(peers.NAMES)} (default kafka,null)")

@@ -32,7 +32,7 @@ KEPT = ROOT / "bench" / "performance"
 DOCUMENT = ROOT / "docs" / "performance.md"
 # part: (title, script, arguments, file that the script writes, rounds, seconds of a turn, minutes that it takes)
 PARTS = {
-    "os": ("Kernel sockets, one shard, `sluice.durability=os`", "compare.py", [], "compare.json", 5, 1.5, 12),
+    "os": ("Kernel sockets, one shard, `sluice.durability=os`", "compare.py", [], "compare.json", 3, 2, 12),
     "fsync": ("Durable: both flush before they answer", "compare.py",
               ["--durability", "fsync", "--against", "kafka", "durable"], "compare.json", 5, 1.5, 6),
     "catchup": ("An old reader beside producers", "catchup.py", ["--gb", "12"], "catchup.json", 3, 5, 3),
