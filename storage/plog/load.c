@@ -249,15 +249,21 @@ static int list_files(struct loader *l)
     return err ? loader_fail(l, err, ".", "listing") : 0;
 }
 
-void loader_delete_segment(struct loader *l, int64_t base)
+int loader_delete_segment(struct loader *l, int64_t base)
 {
     static const char *const suffixes[] = {".log", ".index", ".timeindex", ".txnindex",
                                            ".snapshot"};
     char path[io_path_bytes_max];
     struct fs *fs = l->plog->fs;
-    for (uint32_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
-        if (segment_path(l->plog, base, suffixes[i], path) == 0)
-            fs->ops->unlink(fs, path);
+    int kept = 0;
+    for (uint32_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        int err = segment_path(l->plog, base, suffixes[i], path);
+        if (err == 0)
+            err = fs->ops->unlink(fs, path);
+        if (i == 0 && err && err != ERR_NOT_FOUND)
+            kept = err;
+    }
+    return kept;
 }
 
 /* --- partition.metadata, epochs --------------------------------------------------------------- */

@@ -19,7 +19,7 @@ struct loader {
 int loader_fail(struct loader *l, int err, const char *file, const char *what);
 int loader_recover(struct loader *l);
 int loader_producers(struct loader *l);
-/* Renames and removes the files of one segment, at open. */
-void loader_delete_segment(struct loader *l, int64_t base);
+/* Removes the files of one segment, at open. An error of its .log; the others are found again. */
+int loader_delete_segment(struct loader *l, int64_t base);
 
 #endif

@@ -154,8 +154,12 @@ static int drop_behind(struct loader *l)
     struct plog *p = l->plog;
     if (l->at + 1 == l->base_count)
         return 0;
-    while (l->base_count > l->at + 1)
-        loader_delete_segment(l, l->bases[--l->base_count]);
+    while (l->base_count > l->at + 1) {
+        int err = loader_delete_segment(l, l->bases[l->base_count - 1]);
+        if (err) /* left there it would stand among what is written from now on */
+            return err;
+        l->base_count--;
+    }
     return p->fs->ops->sync_dir(p->fs, p->dir);
 }
 
@@ -422,7 +426,9 @@ static int start_behind_end(struct loader *l)
         struct segment *s = p->segments[--p->segment_count];
         int64_t base = s->base;
         segment_free(s);
-        loader_delete_segment(l, base);
+        int err = loader_delete_segment(l, base);
+        if (err)
+            return err;
     }
     epochs_free(&p->epochs);
     p->epochs_changed = true;

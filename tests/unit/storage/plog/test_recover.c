@@ -195,8 +195,11 @@ static void test_bad_batch_in_the_middle(void)
     /* below the recovery point nothing is scanned, as in Kafka */
     CU_ASSERT_EQUAL(rig_try_open(&r, "topic", false, 9, -1, &q), 0);
     CU_ASSERT_EQUAL(plog_close(q), 0);
-    /* with the other promise it is cut there, as in Kafka */
+    /* with the other promise it is cut there, as in Kafka; what follows must go before anything is written */
     r.env.durability = PLOG_OS;
+    io_sim_fail(&r.sim, SIM_UNLINK, 1, ERR_IO);
+    CU_ASSERT_EQUAL(rig_try_open(&r, "topic", false, 0, -1, &q), ERR_IO);
+    CU_ASSERT(size_of(dir "00000000000000000009.log") >= 0);
     expect(false, 0, 4);
     CU_ASSERT_EQUAL(size_of(dir "00000000000000000006.log"), ERR_NOT_FOUND);
     CU_ASSERT_EQUAL(size_of(dir "00000000000000000009.index"), ERR_NOT_FOUND);
@@ -219,6 +222,8 @@ static void test_log_start_behind_the_end(void)
 {
     struct plog_marks m;
     up(PLOG_FSYNC);
+    io_sim_fail(&r.sim, SIM_UNLINK, 1, ERR_IO);
+    CU_ASSERT_EQUAL(rig_try_open(&r, "topic", true, -1, 100, &p), ERR_IO);
     CU_ASSERT_EQUAL_FATAL(rig_try_open(&r, "topic", true, -1, 100, &p), 0);
     plog_attach(p, &r.env);
     plog_marks(p, &m);
