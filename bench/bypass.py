@@ -4,7 +4,8 @@
 Rows in turns, each turn with fresh processes and a fresh cable: bare frames, TCP echo, the null broker and Sluice.
 Sluice polls (sluice.poll=always) on the first core with sluice.durability=os. The table shows the median of the
 rounds and their range, and what GOALS asks; bench/results/bypass.json holds every run. Needs no root and no network:
-the cable is a socket in a temporary folder. --realtime (root) keeps other work off both cores while a turn runs.
+the cable is a socket in a temporary folder. --realtime (root) keeps other work off both cores while a turn runs,
+that of the kernel's threads which write to disk as well: P16K comes to a tenth with it.
 """
 import argparse
 import contextlib
@@ -56,7 +57,7 @@ def arguments():
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--seconds", type=float, default=3, help="of each turn (default 3)")
     p.add_argument("--cores", default="0,1", help="of the broker and of the load (default 0,1)")
-    p.add_argument("--realtime", action="store_true", help="both processes above all others while a turn runs (root)")
+    p.add_argument("--realtime", action="store_true", help="the polling threads above all others while a turn runs (root); not for P16K")
     p.add_argument("--results", type=Path, default=ROOT / "bench" / "results", help="folder for the results (default bench/results)")
     p.add_argument("row", nargs="*", help=f"default: all of {', '.join(ROWS)}")
     o = p.parse_args()

@@ -218,7 +218,7 @@ def main():
     p.add_argument("--run", nargs="*", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}; none named: all")
     p.add_argument("--rounds", type=int, help="default: each part's own")
     p.add_argument("--seconds", type=float, help="of each turn (default: each part's own)")
-    p.add_argument("--more", metavar="WORDS", help="more words for the part's script, as one: --more='--realtime'")
+    p.add_argument("--more", metavar="WORDS", help="more words for the part's script, as one: --more='--cores 2,3'")
     o = p.parse_args()
     if o.run is not None:
         if shutil.disk_usage(ROOT).free < 20 << 30:

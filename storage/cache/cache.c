@@ -345,11 +345,6 @@ static void lend_hold(struct cache *c, struct lend *lend, struct chunk *chunk, u
     lru_remove(c, chunk);
 }
 
-int cache_lend(struct cache *c, const struct cache_piece *pieces, uint32_t n, struct chain *out)
-{
-    return cache_lend_to(c, 0, pieces, n, out);
-}
-
 uint32_t cache_held(const struct cache *c, uint64_t reader)
 {
     return reader && c->holders.all ? holders_chunks(&c->holders, reader) : 0;
@@ -371,8 +366,8 @@ void cache_unhold(struct cache *c, struct holder *holder, uint32_t n)
         holders_drop(&c->holders, holder, n);
 }
 
-int cache_lend_to(struct cache *c, uint64_t reader, const struct cache_piece *pieces, uint32_t n,
-                  struct chain *out)
+int cache_lend(struct cache *c, uint64_t reader, const struct cache_piece *pieces, uint32_t n,
+               struct chain *out)
 {
     struct chain made;
     chain_init(&made);

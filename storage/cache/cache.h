@@ -104,16 +104,11 @@ struct cache_piece {
 
 /*
  * Appends n pieces to `out` as mbufs with external buffers, taking a hold on each chunk until all
- * are freed. ERR_NO_MEMORY (no mbufs or lend blocks left): out unchanged.
+ * are freed. In a cache of read memory they are counted for the reader until then (0: for nobody).
+ * ERR_NO_MEMORY (no mbufs or lend blocks left): out unchanged.
  */
-int cache_lend(struct cache *c, const struct cache_piece *pieces, uint32_t n, struct chain *out);
-
-/*
- * The same; in a cache of read memory it is counted for the reader until it comes back (0: for
- * nobody).
- */
-int cache_lend_to(struct cache *c, uint64_t reader, const struct cache_piece *pieces, uint32_t n,
-                  struct chain *out);
+int cache_lend(struct cache *c, uint64_t reader, const struct cache_piece *pieces, uint32_t n,
+               struct chain *out);
 /* What a reader's answers hold (a chunk counts for each lend); chunks that are lent at all. */
 uint32_t cache_held(const struct cache *c, uint64_t reader);
 uint32_t cache_lent_chunks(const struct cache *c);

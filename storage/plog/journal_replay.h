@@ -7,8 +7,8 @@
  * Owner: the composition root, before any log is open; blocking. Memory: malloc, a journal's size.
  * Invariants: those of restore.h; a journal is never written, and goes only when everything of it is
  * in its files and synced, so that it may be interrupted anywhere.
- * Failure: ERR_INVALID with a line: a journal of another log dir, a damaged header, another format
- * version. Damage behind the header is reported with file and byte, and costs what it hit.
+ * Failure: ERR_INVALID with a line: a journal of another log dir, a damaged header, a file that was
+ * cut, another format version. Damage behind the header is reported with file and byte, and costs what it hit.
  */
 #ifndef STORAGE_PLOG_JOURNAL_REPLAY_H
 #define STORAGE_PLOG_JOURNAL_REPLAY_H

@@ -152,7 +152,7 @@ int span_lend(const struct span *sp, uint32_t from, uint32_t to, uint64_t reader
             cache = other;
             from += pieces[n++].len;
         }
-        err = cache_lend_to(cache, reader, pieces, n, &lent);
+        err = cache_lend(cache, reader, pieces, n, &lent);
     }
     if (err)
         chain_free(&lent);

@@ -53,7 +53,7 @@ bool span_last(const struct span *sp, const struct segment *s, uint32_t from, ui
 /* Base offset of the batch at `at`, -1 if there cannot be one. */
 int64_t span_base_offset(const struct span *sp, const struct segment *s, uint32_t at);
 
-/* Lends [from, to) to the end of `out`, see cache_lend_to. ERR_NO_MEMORY: out is as it was. */
+/* Lends [from, to) to the end of `out`, see cache_lend. ERR_NO_MEMORY: out is as it was. */
 int span_lend(const struct span *sp, uint32_t from, uint32_t to, uint64_t reader,
               struct chain *out);
 

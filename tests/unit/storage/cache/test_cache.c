@@ -140,7 +140,7 @@ static void test_lent_is_not_evicted(void)
     chain_init(&out);
     struct cache_piece pieces[2] = {{a, 0, tail_chunk_bytes}, {a->next, 10, 100}};
     struct chunk *lent = a;
-    CU_ASSERT_EQUAL(cache_lend(cache, pieces, 2, &out), 0);
+    CU_ASSERT_EQUAL(cache_lend(cache, 0, pieces, 2, &out), 0);
     CU_ASSERT_EQUAL(out.bytes, tail_chunk_bytes + 100);
     CU_ASSERT_EQUAL(cache_available(cache), chunk_count - 2);
     CU_ASSERT_EQUAL(cache_take(cache, chunk_count - 1, &b), ERR_FULL);
@@ -176,7 +176,7 @@ static void test_long_range(void)
         n++;
     }
     chain_init(&out);
-    CU_ASSERT_EQUAL(cache_lend(cache, pieces, chunk_count * 2, &out), 0);
+    CU_ASSERT_EQUAL(cache_lend(cache, 0, pieces, chunk_count * 2, &out), 0);
     CU_ASSERT_EQUAL(out.bytes, (uint64_t)chunk_count * (tail_chunk_bytes + 1));
     for (uint32_t i = 0; i < chunk_count; i++) {
         uint8_t b;
@@ -199,7 +199,7 @@ static void test_no_mbufs_changes_nothing(void)
     chain_init(&out);
     struct cache_piece piece = {a, 0, 1};
     uint32_t lent = 0;
-    while (cache_lend(cache, &piece, 1, &out) == 0)
+    while (cache_lend(cache, 0, &piece, 1, &out) == 0)
         lent++;
     CU_ASSERT(lent >= 200 && lent <= 255);
     CU_ASSERT_EQUAL(out.bytes, lent);
@@ -286,7 +286,7 @@ static void test_comes_home_by_message(void)
     CU_ASSERT_EQUAL(cache_take(cache, 1, &a), 0);
     chain_init(&out);
     struct cache_piece piece = {a, 0, tail_chunk_bytes};
-    CU_ASSERT_EQUAL(cache_lend(cache, &piece, 1, &out), 0);
+    CU_ASSERT_EQUAL(cache_lend(cache, 0, &piece, 1, &out), 0);
     CU_ASSERT_EQUAL(pthread_create(&thread, NULL, free_elsewhere, &out), 0);
     pthread_join(thread, NULL);
     CU_ASSERT_EQUAL(a->refs, 2);
@@ -327,7 +327,7 @@ static void test_conservation(void)
             if (held[i]) {
                 struct cache_piece piece = {held[i], 0,
                                             1 + (uint32_t)rng_below(&rng, tail_chunk_bytes)};
-                cache_lend(cache, &piece, 1, &chains[rng_below(&rng, 8)]);
+                cache_lend(cache, 0, &piece, 1, &chains[rng_below(&rng, 8)]);
             }
             break;
         default:
