@@ -1,4 +1,6 @@
 /* Answers out: when the promise of an append holds, or never will. */
+#include <stdatomic.h>
+
 #include "base/check.h"
 #include "base/log.h"
 #include "storage/plant.h"
@@ -72,6 +74,13 @@ void plog_fail(struct plog *p, int err, const char *what)
     /* damage in its own files is the partition's alone: the disk does what it is told */
     if (!before && p->env->disk_error && err != ERR_CORRUPT && !plog_err_is_want(err))
         p->env->disk_error(p->env, p, err);
+}
+
+void plog_fail_flush(struct plog *p)
+{
+    int err = atomic_load_explicit(&p->flush_err, memory_order_acquire);
+    if (err)
+        plog_fail(p, err, "flushing");
 }
 
 /* The last write of a failed plog has ended. */

@@ -1,4 +1,5 @@
 /* What blocks, done for a segment by the worker. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -119,6 +120,15 @@ void segment_create(struct segment *s)
     job_start(s->plog, s, &s->job, create_run, create_done);
 }
 
+/* On the worker. The shard must know of an error before it believes anything it reads or flushes. */
+static int log_sync(struct plog *p, struct segment *s)
+{
+    int err = p->fs->ops->sync(p->fs, s->file);
+    if (err)
+        atomic_store_explicit(&p->flush_err, err, memory_order_release);
+    return err;
+}
+
 /* --- room ahead of the writes ----------------------------------------------------------------- */
 
 /*
@@ -131,13 +141,14 @@ static void room_run(struct job *job)
     struct segment *s = job->segment;
     job->err = p->fs->ops->allocate(p->fs, s->file, s->room);
     if (job->err == 0 && p->env->durability == PLOG_FSYNC)
-        job->err = p->fs->ops->sync(p->fs, s->file);
+        job->err = log_sync(p, s);
 }
 
 static void room_done(struct job *job)
 {
     struct segment *s = job->segment;
     struct plog *p = job->plog;
+    plog_fail_flush(p);
     s->no_room = job->err != 0; /* then writes make the file grow, or say why they cannot */
     if (job->err && job->err != ERR_NO_SPACE && job->err != ERR_UNSUPPORTED)
         plog_fail(p, job->err, "making room in a segment");
@@ -174,7 +185,7 @@ static void seal_run(struct job *job)
     struct segment *s = job->segment;
     job->err = segment_cut(s);
     if (job->err == 0)
-        job->err = p->fs->ops->sync(p->fs, s->file);
+        job->err = log_sync(p, s);
     if (job->err == 0)
         job->err = segment_write_indexes(s);
     if (job->err == 0 && s->snapshot)

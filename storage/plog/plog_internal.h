@@ -95,6 +95,11 @@ struct plog {
     enum plog_state state;
     bool failed;
     int failure; /* why, while failed */
+    /*
+     * Not 0: the worker saw a flush of the log fail. What was not flushed may read as zeros from then
+     * on, and the next flush may succeed over it, before the job's end tells the shard.
+     */
+    _Atomic int flush_err;
 
     int64_t log_start, stable, high_watermark, end;
     int64_t first_unstable; /* first offset of the oldest open transaction, -1 */
@@ -232,6 +237,8 @@ static inline bool plog_err_is_want(int err)
 /* The same for what is this partition's alone: its log dir stays. */
 void plog_fail_alone(struct plog *p, int err, const char *what);
 void plog_move_stable(struct plog *p);
+/* Fails the log if the worker saw a flush of it fail: before what was read or written is believed. */
+void plog_fail_flush(struct plog *p);
 /* The last write of a failed plog has ended. */
 void plog_fail_end(struct plog *p);
 /* Moves the marks over what the promise holds for now, and answers the appends. */

@@ -99,32 +99,37 @@ static int walk_end(struct loader *l, struct segment *s, int64_t *good)
 
 /* --- one segment ------------------------------------------------------------------------------ */
 
-/* True if the segment begins with something (or cannot be looked at); room made ahead is zeros. */
-static bool has_bytes(const struct plog *p, int64_t base)
+/* 1 if the segment begins with something, 0 if with nothing or zeros, as room made ahead does. */
+static int has_bytes(const struct plog *p, int64_t base)
 {
     char path[io_path_bytes_max];
     uint8_t head[batch_overhead_bytes];
     struct io_file *file;
-    if (segment_path(p, base, ".log", path) != 0 ||
-        p->fs->ops->open(p->fs, path, IO_OPEN_READ, &file) != 0)
-        return true;
+    int err = segment_path(p, base, ".log", path);
+    if (err == 0)
+        err = p->fs->ops->open(p->fs, path, IO_OPEN_READ, &file);
+    if (err)
+        return err;
     int64_t got = p->fs->ops->pread(p->fs, file, head, sizeof(head), 0);
     p->fs->ops->close(p->fs, file);
     if (got < 0)
-        return true;
+        return (int)got;
     for (int64_t i = 0; i < got; i++)
         if (head[i] != 0)
-            return true;
-    return false;
+            return 1;
+    return 0;
 }
 
-/* True if a segment behind the one at hand has bytes. */
-static bool bytes_behind(const struct loader *l)
+/*
+ * 1 if a segment behind the one at hand has bytes, 0 if none has. An error must not pass for
+ * either: bytes would be cut away, or an empty segment stay behind a hole.
+ */
+static int bytes_behind(const struct loader *l)
 {
-    for (uint32_t k = l->at + 1; k < l->base_count; k++)
-        if (has_bytes(l->plog, l->bases[k]))
-            return true;
-    return false;
+    int has = 0;
+    for (uint32_t k = l->at + 1; k < l->base_count && has == 0; k++)
+        has = has_bytes(l->plog, l->bases[k]);
+    return has;
 }
 
 /* The next segment goes on where the good bytes end: what follows them can only be room. */
@@ -246,8 +251,9 @@ static int rebuild(struct loader *l, struct segment *s, int64_t file_size, bool 
     if (err)
         return scan_fail(l, s, err, "reading");
     *cut = goes_on(l, s) && is_room(l, s, good) ? 0 : file_size - good;
-    if (*cut > 0 && l->open->durability == PLOG_FSYNC && bytes_behind(l))
-        return bad_batch(l, s, good);
+    int behind = *cut > 0 && l->open->durability == PLOG_FSYNC ? bytes_behind(l) : 0;
+    if (behind)
+        return behind < 0 ? scan_fail(l, s, behind, "looking behind") : bad_batch(l, s, good);
     if (*cut > 0 && !is_room(l, s, good))
         log_warn("storage",
                  "%s: %020" PRId64 ".log: %" PRId64
@@ -382,7 +388,10 @@ static int load_one(struct loader *l, uint32_t i, bool scan, int64_t *cut)
     s->written = s->submitted = s->size;
     if (err || *cut > 0)
         return err;
-    if (scan && s->next < l->bases[i + 1] && !bytes_behind(l)) {
+    int behind = scan && s->next < l->bases[i + 1] ? bytes_behind(l) : 1;
+    if (behind < 0)
+        return scan_fail(l, s, behind, "looking behind");
+    if (behind == 0) {
         /* its last bytes never came to the disk, and the next segment holds nothing yet */
         *cut = l->bases[i + 1] - s->next;
         return drop_behind(l);

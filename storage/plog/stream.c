@@ -201,6 +201,7 @@ static void block_done(struct io_req *req, int64_t result)
     struct plog *p = b->plog;
     struct plog_env *env = p->env;
     struct streams *all = &env->shard->streams;
+    plog_fail_flush(p); /* may take the stream from its block */
     struct stream *st = b->stream;
     struct read_op *op = st ? st->op : NULL;
     if (result >= 0 && result < (int64_t)(b->valid - b->from) && !PLANT(READ_UNWRITTEN))

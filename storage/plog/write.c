@@ -198,6 +198,7 @@ static void write_done(struct io_req *req, int64_t result)
     op->done = true;
     if (result < 0)
         plog_fail(p, (int)result, "writing");
+    plog_fail_flush(p);
     while (p->writes && (p->writes->done || PLANT(WRITES_OUT_OF_ORDER))) {
         struct write_op *first = p->writes;
         p->writes = first->next;

@@ -256,6 +256,83 @@ static void test_torn_tails(void)
     rig_down(&r);
 }
 
-UNIT_MAIN("plog/fail", UNIT_CASE(test_every_write), UNIT_CASE(test_every_worker_op),
+static void on_read(struct plog_read *read)
+{
+    ((struct rig_read *)read)->done = true;
+}
+
+static void append_some(uint32_t n)
+{
+    struct rig_op op;
+    struct rig_batch_spec spec = rig_spec();
+    for (uint32_t i = 0; i < n; i++) {
+        struct rig_batch b = rig_batch_random(&r, &spec, 1, 3000);
+        rig_append(&r, p, &b, &op);
+        rig_batch_free(&b);
+    }
+}
+
+/* Room that cannot be made is no failure; a flush that fails after it is, whatever its error. */
+static void test_failed_flush_of_room(void)
+{
+    struct plog_marks marks;
+    rig_up(&r, unit_seed(), 32, PLOG_FSYNC);
+    r.config.segment_bytes = 10 * MIB;
+    p = rig_open(&r, true, NULL);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+    io_sim_fail(&r.sim, SIM_SYNC, 1, ERR_NO_SPACE);
+    append_some(40);
+    CU_ASSERT_EQUAL(r.sim.fault_count, 0);
+    plog_marks(p, &marks);
+    CU_ASSERT_TRUE(marks.failed);
+    CU_ASSERT_EQUAL(r.last_disk_error, ERR_NO_SPACE);
+    rig_crash(&r, p, SIM_POWER_CUT);
+    rig_down(&r);
+}
+
+/* The flush of a full segment fails at the worker; what is read before the shard hears of it. */
+static void test_read_after_failed_seal(void)
+{
+    struct rig_op op;
+    rig_up(&r, unit_seed(), 32, PLOG_OS);
+    p = rig_open(&r, true, NULL);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+    append_some(5);
+    struct io_file *f;
+    CU_ASSERT_EQUAL_FATAL(
+        r.fs->ops->open(r.fs, rig_dir "/topic-0/00000000000000000000.log", IO_OPEN_WRITE, &f), 0);
+    CU_ASSERT_EQUAL(r.fs->ops->sync(r.fs, f), 0);
+    r.fs->ops->close(r.fs, f);
+    append_some(5);
+    rig_detach(&r, p); /* nothing is cached */
+    r.config.segment_bytes = 100;
+    plog_attach(p, &r.env);
+    plog_configure(p, &r.config);
+    struct rig_read read = {.read = {.max_bytes = MIB, .min_one = true, .done = on_read}};
+    plog_read(p, &read.read); /* the disk is asked */
+    CU_ASSERT_FALSE(read.done);
+    struct rig_batch_spec spec = rig_spec();
+    struct rig_batch b = rig_batch_random(&r, &spec, 1, 10);
+    CU_ASSERT_EQUAL(rig_append_start(&r, p, &b, &op), 0);
+    rig_batch_free(&b);
+    io_sim_fail(&r.sim, SIM_SYNC, 1, ERR_IO);
+    agent_flush(&r.agent);
+    agent_enter(&r.worker.agent);
+    while (worker_step(&r.worker, 16) > 0)
+        ;
+    agent_enter(&r.agent);
+    CU_ASSERT_EQUAL(r.sim.fault_count, 0);
+    while (r.sim.in_flight > 0)
+        io_sim_step(&r.sim);
+    CU_ASSERT_TRUE(read.done);
+    CU_ASSERT_EQUAL(read.read.error, KERR_KAFKA_STORAGE_ERROR);
+    rig_settle(&r);
+    CU_ASSERT_EQUAL(r.last_disk_error, ERR_IO);
+    rig_crash(&r, p, SIM_POWER_CUT);
+    rig_down(&r);
+}
+
+UNIT_MAIN("plog/fail", UNIT_CASE(test_every_write), UNIT_CASE(test_failed_flush_of_room),
+          UNIT_CASE(test_read_after_failed_seal), UNIT_CASE(test_every_worker_op),
           UNIT_CASE(test_full_disk), UNIT_CASE(test_failed_read),
           UNIT_CASE(test_waiters_fire_on_failure), UNIT_CASE(test_torn_tails))

@@ -174,6 +174,30 @@ static void test_empty_and_short_files(void)
     }
 }
 
+/* Two empty segments, the second behind a hole: it goes, or the log stays closed. */
+static void test_empty_behind_a_hole(void)
+{
+    for (uint64_t nth = 1;; nth++) {
+        struct plog *q = NULL;
+        up(PLOG_FSYNC);
+        put_file(dir "00000000000000000012.log", "", 0);
+        put_file(dir "00000000000000000020.log", "", 0);
+        uint64_t opened = r.sim.ops[SIM_OPEN];
+        io_sim_fail(&r.sim, SIM_OPEN, nth, ERR_FULL);
+        if (rig_try_open(&r, "topic", false, 0, -1, &q) == 0) {
+            CU_ASSERT_EQUAL(q->end, 12);
+            CU_ASSERT_EQUAL(size_of(dir "00000000000000000020.log"), ERR_NOT_FOUND);
+            plog_close(q);
+        }
+        bool whole = r.sim.ops[SIM_OPEN] - opened < nth;
+        r.sim.fault_count = 0;
+        expect(false, 0, 12);
+        down();
+        if (whole)
+            break;
+    }
+}
+
 static void test_only_an_empty_file(void)
 {
     rig_up(&r, unit_seed(), 64, PLOG_FSYNC);
@@ -334,7 +358,8 @@ static void test_many_segments(void)
 
 UNIT_MAIN("plog/recover", UNIT_CASE(test_missing_indexes), UNIT_CASE(test_corrupt_indexes),
           UNIT_CASE(test_stray_files), UNIT_CASE(test_swap_is_finished),
-          UNIT_CASE(test_empty_and_short_files), UNIT_CASE(test_only_an_empty_file),
-          UNIT_CASE(test_bad_batch_in_the_middle), UNIT_CASE(test_other_topic_id),
-          UNIT_CASE(test_log_start_behind_the_end), UNIT_CASE(test_leader_epochs),
-          UNIT_CASE(test_crash_during_recovery), UNIT_CASE(test_many_segments))
+          UNIT_CASE(test_empty_and_short_files), UNIT_CASE(test_empty_behind_a_hole),
+          UNIT_CASE(test_only_an_empty_file), UNIT_CASE(test_bad_batch_in_the_middle),
+          UNIT_CASE(test_other_topic_id), UNIT_CASE(test_log_start_behind_the_end),
+          UNIT_CASE(test_leader_epochs), UNIT_CASE(test_crash_during_recovery),
+          UNIT_CASE(test_many_segments))
