@@ -194,6 +194,11 @@ uint32_t journal_piece_max(const struct journal *j)
     return j->commit_blocks * journal_block_bytes - journal_data_at(1);
 }
 
+uint64_t journal_worth(const struct journal *j)
+{
+    return j->worth;
+}
+
 bool journal_add(struct journal *j, struct journal_log *log, const struct journal_frame *f,
                  uint64_t end_total)
 {

@@ -14,6 +14,7 @@
 #ifndef STORAGE_JOURNAL_JOURNAL_H
 #define STORAGE_JOURNAL_JOURNAL_H
 
+#include "base/clock.h"
 #include "base/rng.h"
 #include "storage/io/io.h"
 #include "storage/journal/format.h"
@@ -40,8 +41,9 @@ struct journal_options {
     const char *log_dir;
     struct uuid dir; /* its directory.id */
     uint32_t shard;
-    uint64_t bytes; /* of the file; at least journal_blocks_min blocks */
-    uint64_t life;  /* random */
+    uint64_t bytes;      /* of the file; at least journal_blocks_min blocks */
+    uint64_t life;       /* random */
+    struct clock *clock; /* the device is measured by it (probe.h); NULL: it is not */
 };
 
 /*
@@ -60,6 +62,8 @@ bool journal_add(struct journal *j, struct journal_log *log, const struct journa
                  uint64_t end_total);
 /* The largest piece that fits into a commit. */
 uint32_t journal_piece_max(const struct journal *j);
+/* Pieces of so many bytes are worth their place on this device (probe.h); 0: nobody knows. */
+uint64_t journal_worth(const struct journal *j);
 /* Submits what was added; nothing if nothing was. */
 void journal_commit(struct journal *j);
 

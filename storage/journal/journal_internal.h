@@ -37,6 +37,7 @@ struct journal {
     struct io *io;
     struct io_file *file;
     uint64_t life;
+    uint64_t worth;                 /* as journal_worth */
     uint32_t blocks, commit_blocks; /* of the file; of the largest commit */
     uint32_t head, used;            /* next block; blocks that are not free */
     struct commit *commits;         /* a ring, in order */

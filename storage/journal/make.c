@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "storage/journal/journal_internal.h"
+#include "storage/journal/probe.h"
 #include "storage/plant.h"
 
 #define zero_bytes (1 * MIB)
@@ -59,12 +60,23 @@ static int zeros_write(struct fs *fs, struct io_file *file, uint32_t blocks)
     return err ? err : fs->ops->sync(fs, file);
 }
 
+/* Zeros, and what the device took for such writes. A clock that stood still measures nothing. */
+static int zeros_timed(const struct journal_options *o, struct io_file *file, uint32_t blocks,
+                       uint64_t *worth)
+{
+    int64_t from = o->clock ? clock_mono_ns(o->clock) : 0;
+    int err = zeros_write(o->fs, file, blocks);
+    if (err || o->clock == NULL || clock_mono_ns(o->clock) == from)
+        return err;
+    return probe_run(o->fs, file, (uint64_t)blocks * journal_block_bytes, o->clock, worth);
+}
+
 /*
  * Under another name until it is whole: no start ever sees a header of which a part was written. The
  * rename takes the place of one that is there, whose commits are in the segments.
  */
 static int file_make(const struct journal_options *o, const char *path, uint32_t blocks,
-                     struct io_file **out)
+                     struct io_file **out, uint64_t *worth)
 {
     struct fs *fs = o->fs;
     struct io_file *file;
@@ -77,7 +89,7 @@ static int file_make(const struct journal_options *o, const char *path, uint32_t
     if (err)
         return err;
     if (!old)
-        err = zeros_write(fs, file, blocks);
+        err = zeros_timed(o, file, blocks, worth);
     if (err == 0)
         err = head_write(fs, file, o, blocks);
     if (err == 0)
@@ -107,7 +119,7 @@ int journal_make(struct journal **out, const struct journal_options *o)
         err = journal_new(&j, o, (uint32_t)blocks);
     if (err)
         return err;
-    err = file_make(o, path, (uint32_t)blocks, &j->file);
+    err = file_make(o, path, (uint32_t)blocks, &j->file, &j->worth);
     if (err) {
         journal_free(j);
         return err;

@@ -1,9 +1,10 @@
 /*
  * Group commit: what is appended in small pieces becomes durable in a journal of the shard and log
  * dir, together with that of other logs; its segment has it later, in large writes. A log of which
- * more than plog_journal_bytes_max waits for one flush writes to its segment at once, which covers
- * what the journal alone has of it.
+ * more waits for one flush than the device moves in the time of a durable write (storage/journal/
+ * probe.h) writes to its segment at once, which covers what the journal alone has of it.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@ struct group {
     char *log_dir;
     struct uuid dir;
     enum group_state state; /* NONE: there is no room for a journal, or it failed */
+    uint64_t small;         /* bytes of one log that the journal may take with one flush */
     struct journal *journal;
     struct plog *waiting, **waiting_tail; /* for a commit, in order */
     uint64_t drained_to;                  /* logs with older commits have been told to write */
@@ -75,10 +77,26 @@ static void make_run(struct job *job)
                                 .dir = g->dir,
                                 .shard = g->env->self->index,
                                 .bytes = g->env->journal_bytes,
-                                .life = g->life};
+                                .life = g->life,
+                                .clock = g->env->clock};
     struct journal *j = NULL;
     job->err = journal_make(&j, &o);
     job->memory = j;
+}
+
+static void judge(struct group *g)
+{
+    uint64_t worth = journal_worth(g->journal), most = journal_piece_max(g->journal);
+    if (worth) {
+        g->small = worth < plog_journal_bytes_min   ? plog_journal_bytes_min
+                   : worth > plog_journal_bytes_max ? plog_journal_bytes_max
+                                                    : worth;
+        log_info("storage",
+                 "%s: up to %" PRIu64 " bytes of a partition and flush go to the journal",
+                 g->log_dir, g->small);
+    }
+    if (g->small > most)
+        g->small = most;
 }
 
 /* Without a journal every log writes to its segment; an error of the disk takes the log dir down. */
@@ -87,6 +105,8 @@ static void make_done(struct job *job)
     struct group *g = (struct group *)((char *)job - offsetof(struct group, job));
     g->state = job->err ? GROUP_NONE : GROUP_READY;
     g->journal = job->memory;
+    if (g->journal)
+        judge(g);
     if (job->err == ERR_IO)
         plog_fail(job->plog, job->err, "making the journal");
     else if (job->err)
@@ -143,6 +163,7 @@ static struct group *group_new(struct plog_env *env, const char *log_dir)
     g->log_dir = strdup(log_dir);
     CHECK(g->log_dir != NULL);
     g->state = env->dir_id(env, log_dir, &g->dir) ? GROUP_NEW : GROUP_NONE;
+    g->small = plog_journal_bytes;
     g->waiting_tail = &g->waiting;
     g->next = env->shard->groups;
     env->shard->groups = g;
@@ -201,10 +222,7 @@ static bool goes_direct(const struct plog *p)
 static bool goes_to_journal(const struct plog *p)
 {
     uint64_t bytes = p->appended_total - covered(p);
-    uint64_t most = plog_journal_bytes_max;
-    if (p->group->journal && journal_piece_max(p->group->journal) < most)
-        most = journal_piece_max(p->group->journal);
-    return !goes_direct(p) && bytes <= most && bytes <= plog_active(p)->size;
+    return !goes_direct(p) && bytes <= p->group->small && bytes <= plog_active(p)->size;
 }
 
 void group_step(struct plog *p)

@@ -1,11 +1,7 @@
 /*
  * plog_internal: a partition's log from inside, shared by the files of this folder.
  *
- * Which file does what: plog.c life and marks; append.c a batch in; ack.c answers out; write.c bytes
- * to disk; group.c which go through a journal; flush.c flush.messages and flush.ms; tail.c what named memory held at the start; read.c ranges out; lookup.c by timestamp; segment.c one segment and its files; jobs.c what
- * the worker does for a segment; roll.c new segments; retain.c old ones; load.c opening and
- * closing; recover.c what a crash left; replay.c producers at open; scan.c batches of a file at
- * open.
+ * README.md says which file does what, and in which order to read them.
  */
 #ifndef STORAGE_PLOG_PLOG_INTERNAL_H
 #define STORAGE_PLOG_PLOG_INTERNAL_H
@@ -95,11 +91,7 @@ struct plog {
     enum plog_state state;
     bool failed;
     int failure; /* why, while failed */
-    /*
-     * Not 0: the worker saw a flush of the log fail. What was not flushed may read as zeros from then
-     * on, and the next flush may succeed over it, before the job's end tells the shard.
-     */
-    _Atomic int flush_err;
+    _Atomic int flush_err; /* of a flush at the worker: what it covered may read as zeros now */
 
     int64_t log_start, stable, high_watermark, end;
     int64_t first_unstable; /* first offset of the oldest open transaction, -1 */
@@ -237,8 +229,7 @@ static inline bool plog_err_is_want(int err)
 /* The same for what is this partition's alone: its log dir stays. */
 void plog_fail_alone(struct plog *p, int err, const char *what);
 void plog_move_stable(struct plog *p);
-/* Fails the log if the worker saw a flush of it fail: before what was read or written is believed. */
-void plog_fail_flush(struct plog *p);
+void plog_fail_flush(struct plog *p); /* if flush_err is set: before anything is believed */
 /* The last write of a failed plog has ended. */
 void plog_fail_end(struct plog *p);
 /* Moves the marks over what the promise holds for now, and answers the appends. */

@@ -39,8 +39,10 @@
     (256 * KIB) /* read ahead of a sequential reader: from this, doubling */
 #define plog_ahead_bytes_max   (4 * MIB) /* up to this */
 #define plog_read_wait_ms      500 /* a read waits so long for memory, then its answer is empty */
-#define plog_journal_bytes_max (32 * KIB) /* of one log and flush: more go to the segment */
-#define plog_journal_drain_ms  2000       /* the journal has bytes so long until a write is due */
+#define plog_journal_bytes_min (8 * KIB)   /* of one log and flush: more go to the segment */
+#define plog_journal_bytes     (32 * KIB)  /* on a device that was not measured */
+#define plog_journal_bytes_max (128 * KIB) /* whatever was measured */
+#define plog_journal_drain_ms  2000        /* the journal has bytes so long until a write is due */
 
 /* A read that needs the disk or must wait; taken from the shard's pool. */
 struct read_op {

@@ -61,4 +61,49 @@ static void test_append_and_read_back(void)
     rig_down(&r);
 }
 
-UNIT_MAIN("plog/append", UNIT_CASE(test_append_and_read_back))
+/* One step of the shard in which the device ends nothing. */
+static void step(struct rig *r)
+{
+    plog_env_run(&r->env, r->now_ns, 64);
+}
+
+/*
+ * The slower the device, the larger the writes: what comes while one is under way goes out in the
+ * next one, up to a write's limit. So many batches of 100 bytes come during each write.
+ */
+static uint32_t writes_for(uint32_t batches_a_write)
+{
+    enum { batches = 64 };
+    static struct rig_op ops[batches];
+    struct rig r;
+    rig_up(&r, unit_seed(), 64, PLOG_FSYNC);
+    struct plog *p = rig_open(&r, true, NULL);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+    struct rig_batch_spec spec = rig_spec();
+    struct rig_batch b = rig_batch_random(&r, &spec, 1, 30);
+    for (uint32_t i = 0; i < batches; i++) {
+        CU_ASSERT_EQUAL_FATAL(rig_append_start(&r, p, &b, &ops[i]), 0);
+        step(&r);
+        CU_ASSERT(r.sim.in_flight <= 1); /* they share a block */
+        if ((i + 1) % batches_a_write == 0)
+            io_sim_step(&r.sim);
+    }
+    rig_settle(&r);
+    for (uint32_t i = 0; i < batches; i++)
+        CU_ASSERT(ops[i].done && ops[i].append.error == 0);
+    uint32_t writes = (uint32_t)r.env.writes;
+    rig_batch_free(&b);
+    CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+    rig_down(&r);
+    return writes;
+}
+
+static void test_slow_device_gets_large_writes(void)
+{
+    CU_ASSERT_EQUAL(writes_for(1), 64);
+    CU_ASSERT_EQUAL(writes_for(8), 9); /* the first alone, then what came during the one before */
+    CU_ASSERT_EQUAL(writes_for(64), 2);
+}
+
+UNIT_MAIN("plog/append", UNIT_CASE(test_append_and_read_back),
+          UNIT_CASE(test_slow_device_gets_large_writes))

@@ -91,9 +91,9 @@ static void test_switch(void)
     up(64);
     CU_ASSERT_EQUAL(append(1, 100), 0);
     CU_ASSERT_EQUAL(p[1]->written_total, 0);
-    CU_ASSERT_EQUAL(append(1, plog_journal_bytes_max + 1), 0);
+    CU_ASSERT_EQUAL(append(1, plog_journal_bytes + 1), 0);
     CU_ASSERT_EQUAL(p[1]->written_total, p[1]->appended_total);
-    CU_ASSERT_EQUAL(append(1, plog_journal_bytes_max - 200), 0);
+    CU_ASSERT_EQUAL(append(1, plog_journal_bytes - 200), 0);
     CU_ASSERT_TRUE(p[1]->written_total < p[1]->appended_total);
     down();
 }
