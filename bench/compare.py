@@ -218,41 +218,56 @@ def usable(row, name):
     return name not in peers.LIMITS or row.get("null", True)
 
 
-def scenario(options, name, started, folder, entry, say):
-    row, results = options.all[name], entry["rounds"]
+def one_round(options, i, name, started, folder, results, say):
+    """A turn of each peer in one scenario."""
+    row = options.all[name]
     for k in results:
-        if getattr(started.get(k), "warm", False) and row["load"] not in RESTARTS:
+        if i == 0 and getattr(started.get(k), "warm", False) and row["load"] not in RESTARTS:
             say(f"{name}: warming {started[k].title}")
             turn(started[k], row, options.seconds, f"warm-{name.lower()}", options.warmup)
-    for i in range(options.rounds):
-        for k in results:
-            say(f"{name}: round {i + 1} of {options.rounds}, {started[k].title if k in started else 'the disk alone'}")
-            if k == "disk":
-                r = disk_turn(row["disk"], folder, options.seconds, results["sluice"][-1])
-            else:
-                r = turn(started[k], row, options.seconds, f"compare-{name.lower()}-{i}", options.warmup)
-            results[k].append(r)
-            if shutil.disk_usage(folder).free < FREE_DISK_SHARE * r.get("bytes", 0):
-                raise OSError("the disk has not room for another turn")
+    for k in results:
+        say(f"round {i + 1} of {options.rounds}, {name}: {started[k].title if k in started else 'the disk alone'}")
+        if k == "disk":
+            r = disk_turn(row["disk"], folder, options.seconds, results["sluice"][-1])
+        else:
+            r = turn(started[k], row, options.seconds, f"compare-{name.lower()}-{i}", options.warmup)
+        results[k].append(r)
+        if shutil.disk_usage(folder).free < FREE_DISK_SHARE * r.get("bytes", 0):
+            raise OSError("the disk has not room for another turn")
+
+
+def entry_of(options, row, started):
+    results = {k: [] for k in started if usable(row, k)}
+    if "disk" in row and options.durability == "fsync":
+        results["disk"] = []
+    return {"what": row["what"], "load": row.get("shape", row["load"]), "rounds": results}
+
+
+def in_order(options):
+    """(round, scenario): all scenarios in each round, so that a scenario's rounds lie as far apart as the run is long and
+    their spread knows what the machine does meanwhile. What restarts the brokers, and leaves them cold, comes last."""
+    later = [n for n in options.names if options.all[n]["load"] in RESTARTS]
+    first = [n for n in options.names if n not in later]
+    return [(i, n) for names in (first, later) for i in range(options.rounds) for n in names]
 
 
 def run(options, started, folder, everything, say):
     """Fills everything; returns what failed, as text. A turn that fails ends its scenario; a broker that ended, all."""
-    failed = []
-    for name in options.names:
-        row, results = options.all[name], {k: [] for k in started if usable(options.all[name], k)}
-        if "disk" in row and options.durability == "fsync":
-            results["disk"] = []
-        everything[name] = {"what": row["what"], "load": row.get("shape", row["load"]), "rounds": results}
+    failed = {}
+    everything.update({n: entry_of(options, options.all[n], started) for n in options.names})
+    for i, name in in_order(options):
+        if name in failed:
+            continue
         try:
-            scenario(options, name, started, folder, everything[name], say)
+            one_round(options, i, name, started, folder, everything[name]["rounds"], say)
         except RuntimeError as e:
             if any(broker.process.poll() is not None for broker in started.values()):
                 raise
-            failed.append(f"{name}: {e}")
-            print(f"compare: {failed[-1]}", file=sys.stderr)
-        print(report.text_rows(name, everything[name]), flush=True)
-    return "; ".join(failed)
+            failed[name] = f"{name}: {e}"
+            print(f"compare: {failed[name]}", file=sys.stderr)
+        if i == options.rounds - 1 or name in failed:
+            print(report.text_rows(name, everything[name]), flush=True)
+    return "; ".join(failed.values())
 
 
 def processor():
