@@ -90,7 +90,7 @@ struct plog {
     struct plog_env *env;
     enum plog_state state;
     bool failed;
-    int failure; /* why, while failed */
+    int failure;           /* why, while failed */
     _Atomic int flush_err; /* of a flush at the worker: what it covered may read as zeros now */
 
     int64_t log_start, stable, high_watermark, end;
