@@ -1,8 +1,14 @@
-"""Stock Kafka with the JVM settings of its own start script, free to use every core."""
+"""Stock Kafka with the JVM settings of its own start script and its own defaults, free to use every core."""
 import os
 import shutil
+import subprocess
 
-from peers import Wrapped
+from peers import TESTS_OWN, Wrapped
+
+HEAP = "1g"
+JVM = ["-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35",
+       "-XX:+ExplicitGCInvokesConcurrent"]
+PLACE = ("process.roles", "controller.quorum.voters", "listeners", "controller.listener.names", "log.dirs", "node.id")
 
 
 class Peer(Wrapped):
@@ -16,17 +22,24 @@ class Peer(Wrapped):
         import brokers
         flush = {"log.flush.interval.messages": "1"} if durability == "fsync" else {}
         self.promise = f"{durability}, {os.cpu_count()} cores, heap 1 GiB"
-        # The harness wants a broker that died to be forgotten soon; here Kafka's own defaults hold, or a busy machine
-        # makes its controller think that it is gone.
-        own = {"broker.session.timeout.ms": "9000", "broker.heartbeat.interval.ms": "2000",
-               "controlled.shutdown.enable": "true"}
-        self.inner = brokers.StockKafka({**own, **flush}, folder)
-        quick = self.inner.command
+        self.inner = brokers.StockKafka(flush, folder)
+        self.defaults()
+        quick, tests = self.inner.command, self.inner.properties
         self.inner.command = lambda: self.full_speed(quick())
+        self.inner.properties = lambda: {k: v for k, v in tests().items() if k not in TESTS_OWN}
 
     @staticmethod
     def full_speed(command):
-        jvm = ["-Xmx1g", "-Xms1g", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
-               "-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent"]
         rest = [a for a in command[1:] if not a.startswith(("-Xmx", "-Xms", "-XX:", "-Xshare"))]
-        return [command[0], *jvm, *rest]
+        return [command[0], f"-Xmx{HEAP}", f"-Xms{HEAP}", *JVM, *rest]
+
+    def settings(self):
+        """Each property that is not its default, but for where it is."""
+        own = [f"{k}={v}" for k, v in sorted(self.inner.properties().items()) if k not in PLACE]
+        return [f"cores={os.cpu_count()}", f"heap={HEAP}", f"jvm={' '.join(JVM)}", *own]
+
+    @staticmethod
+    def versions():
+        import kafka_dist
+        said = subprocess.run(["java", "-version"], capture_output=True, text=True, timeout=60, check=False).stderr
+        return {"Kafka": kafka_dist.KAFKA_VERSION, "Java": said.partition("\n")[0]}
