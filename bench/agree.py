@@ -8,23 +8,26 @@ each answer (then the disk is what both see), and records of 100,000 and 500,000
 
 And is sluice-bench the limit? Against the null broker the produce load and the barest client there can be (sluice-bench raw:
 sockets, epoll, encoded requests, nothing else) in turns: the produce load should reach 90 % of its rate. Python could not
-load that broker. Prints one line a scenario and writes agree.json to the results' folder.
+load that broker. Prints one line a scenario and writes agree.json to the results' folder; a run that ends early writes what it
+has, marked partial.
 """
 import argparse
 import json
 import os
 import socket
 import struct
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import command
+import compare
 import peers
 
 ROOT = Path(__file__).resolve().parents[1]
 TOPIC = "agree"
+ANSWER_S = 60
 SCENARIOS = {"durable-4k": ("fsync", 4000), "large-records": ("os", 100000), "huge-records": ("os", 500000)}
 NULL = {"null P16K": (150, 4, 5), "null P1": (1, 4, 16), "null P1x256": (1, 256, 1), "null L1": (1, 1, 1)}
 
@@ -48,10 +51,13 @@ class Simple:
         self.socket.sendall(self.frame)
         self.socket.setblocking(False)
         got = b""
+        end = time.perf_counter() + ANSWER_S
         while len(got) < 4 or len(got) < 4 + struct.unpack_from(">i", got)[0]:
             try:
                 piece = self.socket.recv(4096)
             except BlockingIOError:
+                if time.perf_counter() > end:
+                    raise TimeoutError(f"the broker did not answer in {ANSWER_S} s") from None
                 continue
             if not piece:
                 raise RuntimeError("the broker closed the connection")
@@ -76,7 +82,6 @@ class Simple:
 
 
 def ours(broker, size, warmup, seconds):
-    import compare
     r = compare.bench("produce", broker, {"topic": TOPIC, "partitions": 1, "connections": 1, "in-flight": 1, "records": 1,
                                           "record-bytes": size, "warmup": warmup}, seconds)
     return {"records_per_s": r["records_per_s"], "p50_us": r["latency_us"]["p50"]}
@@ -115,39 +120,53 @@ def against_null(name, rounds, warmup, seconds):
         seen = {"ours": [], "simple": []}
         for _ in range(rounds):
             for who, load in (("ours", "produce"), ("simple", "raw")):
-                done = subprocess.run([peers.BENCH, load, "--port", str(broker.port), "--json", "1", "--seconds", str(seconds), "--warmup",
-                                       str(warmup), "--records", str(records), "--connections", str(connections), "--in-flight",
-                                       str(in_flight), *(("--setup", "0") if who == "ours" else ())],
-                                      capture_output=True, text=True, timeout=seconds * 4 + 120, check=False)
-                if done.returncode:
-                    raise SystemExit(f"agree: {load} against the null broker: {done.stderr.strip()}")
-                r = json.loads(done.stdout)
+                args = [peers.BENCH, load, "--port", broker.port, "--json", 1, "--seconds", seconds, "--warmup", warmup, "--records",
+                        records, "--connections", connections, "--in-flight", in_flight, *(("--setup", 0) if who == "ours" else ())]
+                r = json.loads(command.output(args, command.load_limit_s(seconds)))
                 seen[who].append({"records_per_s": r["records_per_s"], "p50_us": r["latency_us"]["p50"]})
     finally:
         broker.destroy()
     return best(seen)
 
 
-def main():
+def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--rounds", type=int, default=5)
-    p.add_argument("--seconds", type=float, default=2)
+    p.add_argument("--rounds", type=command.count, default=5)
+    p.add_argument("--seconds", type=command.seconds, default=2)
     p.add_argument("--results", type=Path, default=ROOT / "bench" / "results")
     p.add_argument("scenario", nargs="*", help=f"default: all of {', '.join([*SCENARIOS, *NULL])}")
     o = p.parse_args()
     for name in o.scenario:
         if name not in SCENARIOS and name not in NULL:
             p.error(f"no such scenario: {name}")
-    load = " ".join(f"{x:.1f}" for x in os.getloadavg())
-    names = o.scenario or [*SCENARIOS, *NULL]
-    rows = {name: (measure if name in SCENARIOS else against_null)(name, o.rounds, 0.5, o.seconds) for name in names}
-    for name, row in rows.items():
-        print(f"{name}: sluice-bench {row['ours']['records_per_s']:,.0f} records/s, p50 {row['ours']['p50_us']:.0f} us; "
-              f"simple client {row['simple']['records_per_s']:,.0f}, {row['simple']['p50_us']:.0f} us; "
-              f"rate {row['rate_ratio']:.3f}, p50 {row['p50_ratio']:.3f} of it")
-    o.results.mkdir(parents=True, exist_ok=True)
-    (o.results / "agree.json").write_text(json.dumps({"load_average": load, "scenarios": rows}, indent=1))
+    return o
+
+
+def show(name, row):
+    print(f"{name}: sluice-bench {row['ours']['records_per_s']:,.0f} records/s, p50 {row['ours']['p50_us']:.0f} us; "
+          f"simple client {row['simple']['records_per_s']:,.0f}, {row['simple']['p50_us']:.0f} us; "
+          f"rate {row['rate_ratio']:.3f}, p50 {row['p50_ratio']:.3f} of it", flush=True)
+
+
+def agree():
+    o = arguments()
+    load, rows, partial, status = " ".join(f"{x:.1f}" for x in os.getloadavg()), {}, None, 0
+    try:
+        (ROOT / "build").mkdir(exist_ok=True)
+        for name in o.scenario or [*SCENARIOS, *NULL]:
+            rows[name] = (measure if name in SCENARIOS else against_null)(name, o.rounds, 0.5, o.seconds)
+            show(name, rows[name])
+    except command.Stopped as e:
+        partial, status = e.why, e.status
+    except Exception as e:  # whatever it is: what was measured is kept
+        partial, status = command.text(e), 1
+    if rows:
+        o.results.mkdir(parents=True, exist_ok=True)
+        (o.results / "agree.json").write_text(json.dumps({"load_average": load, "partial": partial, "scenarios": rows}, indent=1))
+    if partial:
+        print(f"agree: not whole: {partial}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.end("agree", agree)

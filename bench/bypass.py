@@ -4,8 +4,9 @@
 Rows in turns, each turn with fresh processes and a fresh cable: bare frames, TCP echo, the null broker and Sluice.
 Sluice polls (sluice.poll=always) on the first core with sluice.durability=os. The table shows the median of the
 rounds and their range, and what GOALS asks; bench/results/bypass.json holds every run. Needs no root and no network:
-the cable is a socket in a temporary folder. --realtime (root) keeps other work off both cores while a turn runs,
-that of the kernel's threads which write to disk as well: P16K comes to a tenth with it.
+the cable is a socket in a temporary folder. A run that was stopped, or in which a turn failed, is marked partial.
+--realtime (root) keeps other work off both cores while a turn runs, that of the kernel's threads which write to disk as
+well: P16K comes to a tenth with it.
 """
 import argparse
 import contextlib
@@ -20,6 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import command
 import compare
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,6 +29,7 @@ BUILD = ROOT / "build"
 OURS, THEIRS = "10.9.0.2", "10.9.0.1"
 PORT = 9092
 START_S = 30
+LOG_END = 500  # characters of a server's log that tell why it ended
 P1 = "--records 1 --in-flight {} --connections {}"
 P16K = "--records 150 --in-flight 5 --connections 4"
 
@@ -54,16 +57,16 @@ FILL = P16K.split() + ["--bytes", "200000000", "--seconds", "60", "--warmup", "0
 def arguments():
     p = argparse.ArgumentParser(prog="./dev compare --bypass", description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--rounds", type=int, default=3)
-    p.add_argument("--seconds", type=float, default=3, help="of each turn (default 3)")
+    p.add_argument("--rounds", type=command.count, default=3)
+    p.add_argument("--seconds", type=command.seconds, default=3, help="of each turn (default 3)")
     p.add_argument("--cores", default="0,1", help="of the broker and of the load (default 0,1)")
     p.add_argument("--realtime", action="store_true", help="the polling threads above all others while a turn runs (root); not for P16K")
     p.add_argument("--results", type=Path, default=ROOT / "bench" / "results", help="folder for the results (default bench/results)")
     p.add_argument("row", nargs="*", help=f"default: all of {', '.join(ROWS)}")
     o = p.parse_args()
     o.cores = o.cores.split(",")
-    if len(o.cores) != 2:
-        p.error("--cores wants two")
+    if len(o.cores) != 2 or not all(c.isdecimal() for c in o.cores):
+        p.error("--cores wants the numbers of two")
     for name in o.row:
         if name not in ROWS:
             p.error(f"no such row: {name}")
@@ -104,9 +107,12 @@ class Turn:
         pin = ["taskset", "-c", self.o.cores[0]] if self.server != "sluice" else []
         with open(self.folder / "log", "wb") as log:
             self.process = subprocess.Popen(pin + self.command(), stdout=subprocess.PIPE, stderr=log, text=True)
-        line = self.process.stdout.readline()
+        try:
+            line = command.first_line(self.process, START_S, self.server)
+        except RuntimeError as e:
+            raise RuntimeError(f"{e}: {(self.folder / 'log').read_text(errors='replace')[-LOG_END:].strip()}") from None
         if " ready" not in line:
-            raise RuntimeError(f"{self.server} did not start:\n{(self.folder / 'log').read_text()}")
+            raise RuntimeError(f"{self.server} is not ready: {line.strip()}")
         self.admin = None
         if self.server == "sluice":
             self.admin = next(w.rsplit(":", 1)[1] for w in line.split() if "127.0.0.1" in w)
@@ -130,15 +136,15 @@ class Turn:
             args += ["--admin-port", self.admin]
         if self.server == "null":
             args += ["--setup", "0"]
-        p = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        time.sleep(1)  # the cable is up: its threads are not needed any more
-        if p.poll() is None:
-            self.realtime(p.pid)
-            self.realtime(self.process.pid)
-        out, err = p.communicate(timeout=self.o.seconds * 10 + 120)
-        if p.returncode:
-            said = [line for line in err.splitlines() if " INFO " not in line]
-            raise RuntimeError(" ".join(said) or f"the load ended with {p.returncode}")
+        p = command.start(args)
+        try:
+            time.sleep(1)  # the cable is up: its threads are not needed any more
+            if p.poll() is None:
+                self.realtime(p.pid)
+                self.realtime(self.process.pid)
+            out = command.finish(p, self.o.seconds * 10 + 120, f"the load {load}")
+        finally:
+            p.kill()  # if it was stopped before that
         return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
 
     def run(self):
@@ -183,7 +189,7 @@ def summary(runs):
         key, goal = ROWS[name][4:]
         got = [v for v in (value(r, key) for r in results) if v is not None]
         if not got:
-            rows.append([name, "failed", "", "", "", goal, ""])
+            rows.append([name, "no figure", "", "", "", goal, ""])
             continue
         m = statistics.median(got)
         p99 = [r[-1]["latency_us"]["p99"] for r in results if r[-1].get("latency_us", {}).get("p99")]
@@ -202,27 +208,40 @@ def table(runs):
         print(f"{name:12} {middle:>10} {least:>10} {most:>10} {p99:>8}  {goal:20} {ratio}")
 
 
-def main():
-    o = arguments()
-    names = o.row or list(ROWS)
-    runs = {name: [] for name in names}
-    failed, others = 0, compare.busy_with_others()
+def rounds(o, runs, failed):
+    """Fills runs with the results of each row; failed with what did not work, as text."""
     for i in range(o.rounds):
-        for name in names:
+        for name in runs:
             try:
-                runs[name].append(Turn(o, name).run())
-                print(f"round {i + 1} {name}: {shown(value(runs[name][-1], ROWS[name][4]), ROWS[name][4])}", flush=True)
-            except (RuntimeError, subprocess.TimeoutExpired, KeyError) as e:
-                failed += 1
-                print(f"round {i + 1} {name}: FAILED: {e}", flush=True)
-    table(runs)
-    o.results.mkdir(parents=True, exist_ok=True)
-    (o.results / "bypass.json").write_text(json.dumps({
-        "rounds": o.rounds, "seconds": o.seconds, "cores": o.cores, "realtime": o.realtime,
-        "busy_before": others, "rows": runs}, indent=1))
-    print(f"\nothers used {others:.0%} of the processors before; every run: {os.path.relpath(o.results / 'bypass.json')}")
-    return 1 if failed else 0
+                r = Turn(o, name).run()
+                print(f"round {i + 1} {name}: {shown(value(r, ROWS[name][4]), ROWS[name][4])}", flush=True)
+                runs[name].append(r)
+            except (RuntimeError, OSError, LookupError) as e:
+                failed.append(f"round {i + 1} {name}: {command.text(e)}")
+                print(f"round {i + 1} {name}: FAILED: {command.text(e)}", flush=True)
+
+
+def bypass():
+    o = arguments()
+    runs, failed, others, status = {name: [] for name in o.row or ROWS}, [], compare.busy_with_others(), 0
+    try:
+        rounds(o, runs, failed)
+    except command.Stopped as e:
+        status = e.status
+        failed.append(e.why)
+    partial = "; ".join(failed) or None
+    if any(runs.values()):
+        table(runs)
+        o.results.mkdir(parents=True, exist_ok=True)
+        (o.results / "bypass.json").write_text(json.dumps({
+            "rounds": o.rounds, "seconds": o.seconds, "cores": o.cores, "realtime": o.realtime,
+            "busy_before": others, "partial": partial, "rows": runs}, indent=1))
+        print(f"\nothers used {others:.0%} of the processors before; every run: {os.path.relpath(o.results / 'bypass.json')}"
+              f"{' (partial)' if partial else ''}")
+    if partial:
+        print(f"bypass: not whole: {partial}", file=sys.stderr)
+    return status or int(bool(partial))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.end("bypass", bypass)

@@ -5,52 +5,63 @@ Sluice on kernel sockets, one shard. A topic is filled, and other data is writte
 turns: P16K (150 records x 100 B a batch, 4 connections, 4 partitions) at half of the rate that it reached alone; the same
 beside one consumer that reads the old topic; that consumer alone; and the disk alone (sequential O_DIRECT reads of 256 KiB, 8
 under way). The table shows the median of the rounds and their range: what producers see (p50, p99), what the reader got, and
-both as ratios in the same round. GOALS: p99 at most 1.2 times, 80 % of the disk. Needs --gb free space three times.
+both as ratios in the same round. GOALS: p99 at most 1.2 times, 80 % of the disk. Needs --gb free space three times. A run that
+ends early keeps its whole rounds, marked partial.
 """
 import argparse
 import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import urllib.request
 from pathlib import Path
 
+import command
 import compare
 import peers
 
 ROOT = Path(__file__).resolve().parents[1]
+FILL_S = 3600
 P16K = ["--records", "150", "--connections", "4", "--in-flight", "5"]
 READ = ["--partitions", "4", "--fetch-bytes", "1048576"]
+UNITS = {"k": 10, "m": 20, "g": 30}
 COUNTERS = ("sluice_disk_read_bytes_total", "sluice_read_ahead_bytes_total", "sluice_read_ahead_wasted_bytes_total",
             "sluice_read_ahead_hits_total", "sluice_disk_read_requests_total")
 
 
+def size(words):
+    """Bytes from a number with k, m or g."""
+    if len(words) < 2 or words[-1] not in UNITS or not words[:-1].isdecimal() or int(words[:-1]) == 0:
+        raise argparse.ArgumentTypeError(f"{words!r} is not a size with k, m or g")
+    return words
+
+
 def arguments():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--gb", type=float, default=20, help="of old data (default 20)")
-    p.add_argument("--rounds", type=int, default=3)
-    p.add_argument("--seconds", type=float, default=10, help="of each turn (default 10)")
+    p = argparse.ArgumentParser(prog="./dev compare C", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--gb", type=command.amount, default=20, help="of old data (default 20)")
+    p.add_argument("--rounds", type=command.count, default=3)
+    p.add_argument("--seconds", type=command.seconds, default=10, help="of each turn (default 10)")
     p.add_argument("--durability", choices=("os", "fsync"), default="fsync")
-    p.add_argument("--memory", default="512m", help="sluice.memory, with k, m or g (default 512m)")
-    p.add_argument("--readers", type=int, default=1, help="connections of the reader (default 1)")
+    p.add_argument("--memory", type=size, default="512m", help="sluice.memory, with k, m or g (default 512m)")
+    p.add_argument("--readers", type=command.count, default=1, help="connections of the reader (default 1)")
     p.add_argument("--binary", type=Path, help="another sluiced")
     p.add_argument("--folder", type=Path, help="for the data (default: a temporary one in build/)")
     p.add_argument("--results", type=Path, default=ROOT / "bench" / "results", help="folder for the results (default bench/results)")
-    return p.parse_args()
+    p.add_argument("row", nargs="*", help="C, or its file, catchup: the only row here")
+    o = p.parse_args()
+    if set(o.row) - {"C", "catchup"}:
+        p.error("row C is measured by itself, without other rows")
+    return o
 
 
-def command(load, port, options):
-    return [str(peers.BENCH), load, "--port", str(port), "--json", "1", *map(str, options)]
+def load(name, port, options):
+    return [peers.BENCH, name, "--port", port, "--json", 1, *options]
 
 
-def run(args):
-    done = subprocess.run(args, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"catchup: {' '.join(args[1:])}: {done.stderr.strip()}")
-    return json.loads(done.stdout)
+def run(args, seconds):
+    return json.loads(command.output(args, command.load_limit_s(seconds)))
 
 
 def counters(clocks):
@@ -67,38 +78,38 @@ def counters(clocks):
 
 
 def fill(port, topic, gb):
-    run(command("produce", port, ["--topic", topic, "--partitions", 4, "--records", 600, "--connections", 4, "--in-flight", 4,
-                                  "--bytes", int(gb * 1e9), "--seconds", 3600, "--warmup", 0]))
+    run(load("produce", port, ["--topic", topic, "--partitions", 4, "--records", 600, "--connections", 4, "--in-flight", 4,
+                               "--bytes", int(gb * 1e9), "--seconds", FILL_S, "--warmup", 0]), FILL_S)
 
 
-def produce(o, port, rate, extra=()):
-    return command("produce", port, [*P16K, "--topic", "new", "--partitions", 4, "--rate", int(rate), "--seconds", o.seconds,
-                                     "--warmup", 1, *extra])
+def produce(o, port, rate):
+    return run(load("produce", port, [*P16K, "--topic", "new", "--partitions", 4, "--rate", int(rate), "--seconds", o.seconds,
+                                      "--warmup", 1]), o.seconds)
 
 
 def read(o, port):
-    return command("fetch", port, [*READ, "--topic", "old", "--connections", o.readers, "--seconds", o.seconds, "--warmup", 1])
+    return load("fetch", port, [*READ, "--topic", "old", "--connections", o.readers, "--seconds", o.seconds, "--warmup", 1])
 
 
 def one_round(o, port, clocks, folder, rate):
-    r = {"alone": run(produce(o, port, rate))}
+    r = {"alone": produce(o, port, rate)}
     before = counters(clocks)
-    reader = subprocess.Popen(read(o, port), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    r["beside"] = run(produce(o, port, rate))
-    out, err = reader.communicate()
-    if reader.returncode:
-        raise SystemExit(f"catchup: the reader: {err.strip()}")
-    r["reader"] = json.loads(out)
+    reader = command.start(read(o, port))
+    try:
+        r["beside"] = produce(o, port, rate)
+        r["reader"] = json.loads(command.finish(reader, command.load_limit_s(o.seconds), "the reader"))
+    finally:
+        reader.kill()  # if the producers failed
     after = counters(clocks)
     r["counters"] = {k: after[k] - before.get(k, 0) for k in after}
-    r["reader alone"] = run(read(o, port))
-    r["disk"] = run([str(peers.BENCH), "disk", "--json", "1", "--folder", str(folder), "--way", "read", "--block", "262144",
-                     "--depth", "8", "--seconds", str(o.seconds / 2)])
+    r["reader alone"] = run(read(o, port), o.seconds)
+    r["disk"] = run([peers.BENCH, "disk", "--json", 1, "--folder", folder, "--way", "read", "--block", 262144, "--depth", 8,
+                     "--seconds", o.seconds / 2], o.seconds)
     return r
 
 
 def memory_bytes(text):
-    return int(text[:-1]) << {"k": 10, "m": 20, "g": 30}[text[-1]]
+    return int(text[:-1]) << UNITS[text[-1]]
 
 
 def rate_of(result):
@@ -124,38 +135,62 @@ def report(rounds):
         print(f"{name:54} {middle:>10}   ({least} ... {most})")
 
 
-def main():
-    o = arguments()
-    folder = o.folder or Path(tempfile.mkdtemp(prefix="catchup-", dir=ROOT / "build"))
-    folder.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(folder).free < 3e9 * o.gb:
-        raise SystemExit("catchup: the disk has not room enough")
-    broker = peers.load("sluice")(folder / "broker", o.durability)
-    broker.inner.overrides["sluice.memory"] = o.memory
-    if o.binary:
-        sys.modules["brokers"].SLUICED = o.binary.resolve()
-    rounds, others = [], compare.busy_with_others()
-    try:
-        broker.start()
-        fill(broker.port, "old", o.gb)
-        fill(broker.port, "between", 1.5 * memory_bytes(o.memory) / 1e9)
-        full = run(command("produce", broker.port, [*P16K, "--topic", "new", "--partitions", 4, "--seconds", 3]))
-        rate = full["records"] / 150 / full["seconds"] / 2
-        print(f"P16K: {full['records'] / full['seconds'] / 1e6:.2f} M rec/s; {rate:.0f} batches a second from here on")
-        for i in range(o.rounds):
-            print(f"round {i + 1} of {o.rounds}", file=sys.stderr)
-            rounds.append(one_round(o, broker.port, broker.clocks, folder, rate))
-    finally:
-        broker.destroy()
-        if not o.folder:
-            shutil.rmtree(folder, ignore_errors=True)
+def measure(o, broker, folder, result):
+    """Fills result's rounds and the rate of their producers."""
+    broker.start()
+    print(f"filling {o.gb:g} GB", file=sys.stderr)
+    fill(broker.port, "old", o.gb)
+    fill(broker.port, "between", 1.5 * memory_bytes(o.memory) / 1e9)
+    full = run(load("produce", broker.port, [*P16K, "--topic", "new", "--partitions", 4, "--seconds", min(o.seconds, 3)]), 3)
+    result["batches_per_s"] = full["records"] / 150 / full["seconds"] / 2
+    print(f"P16K: {full['records'] / full['seconds'] / 1e6:.2f} M rec/s; {result['batches_per_s']:.0f} batches a second from here on")
+    for i in range(o.rounds):
+        print(f"round {i + 1} of {o.rounds}", file=sys.stderr)
+        result["rounds"].append(one_round(o, broker.port, broker.clocks, folder, result["batches_per_s"]))
+
+
+def keep(o, result):
+    """Shows and writes the whole rounds, if there are any."""
+    if not result["rounds"]:
+        return
     o.results.mkdir(parents=True, exist_ok=True)
-    (o.results / "catchup.json").write_text(json.dumps({
-        "gb": o.gb, "seconds": o.seconds, "durability": o.durability, "memory": o.memory, "readers": o.readers,
-        "busy_before": others, "batches_per_s": rate, "rounds": rounds}, indent=1))
-    report(rounds)
-    print(f"others used {others:.0%} of the processors before; every run: {os.path.relpath(o.results / 'catchup.json')}")
+    (o.results / "catchup.json").write_text(json.dumps(result, indent=1))
+    report(result["rounds"])
+    print(f"others used {result['busy_before']:.0%} of the processors before; every run: "
+          f"{os.path.relpath(o.results / 'catchup.json')}{' (partial)' if result['partial'] else ''}")
+
+
+def catchup():
+    o = arguments()
+    others, status, broker, folder = compare.busy_with_others(), 0, None, o.folder
+    result = {"gb": o.gb, "seconds": o.seconds, "durability": o.durability, "memory": o.memory, "readers": o.readers,
+              "busy_before": others, "partial": None, "rounds": []}
+    try:
+        (ROOT / "build").mkdir(exist_ok=True)
+        folder = folder or Path(tempfile.mkdtemp(prefix="catchup-", dir=ROOT / "build"))
+        folder.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(folder).free < 3e9 * o.gb:
+            raise OSError(f"the disk has not room enough: {o.gb:g} GB of old data need three times that (--gb)")
+        broker = peers.load("sluice")(folder / "broker", o.durability)
+        broker.inner.overrides["sluice.memory"] = o.memory
+        if o.binary:
+            sys.modules["brokers"].SLUICED = o.binary.resolve()
+        measure(o, broker, folder, result)
+    except command.Stopped as e:
+        result["partial"], status = e.why, e.status
+    except Exception as e:  # whatever it is: what was measured is kept
+        result["partial"], status = command.text(e), 1
+    finally:
+        command.deaf()
+        if broker:
+            broker.destroy()
+        if folder and not o.folder:
+            shutil.rmtree(folder, ignore_errors=True)
+    keep(o, result)
+    if result["partial"]:
+        print(f"catchup: not whole: {result['partial']}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":
-    main()
+    command.end("catchup", catchup)

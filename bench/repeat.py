@@ -6,14 +6,17 @@
 
 Each pair of runs is a check for each figure: is the later median within what the earlier run told of a repeat (the ± of its
 tables)? That is a promise of 95 %, so one check in twenty may fail. Status 1: more failed than chance explains (at most 1 % of
-cases if the checks were independent; a rate and its latency are not, so look at what failed, too). Writes repeat.json.
+cases if the checks were independent; a rate and its latency are not, so look at what failed, too). Writes repeat.json. If a run
+ends early, nothing is judged; what was measured stays in the runs' folders (repeat-1 and so on), the last one marked partial.
 """
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import command
 import report
 import spread
 
@@ -34,16 +37,26 @@ def arguments():
 
 
 def run(o):
-    paths = []
+    """(results of the runs, exit status of one that ended early or 0)."""
+    paths, status = [], 0
     for i in range(o.run):
         folder = o.results / f"repeat-{i + 1}"
+        (folder / "compare.json").unlink(missing_ok=True)  # of another time
         print(f"repeat: run {i + 1} of {o.run}", file=sys.stderr, flush=True)
-        done = subprocess.run([sys.executable, ROOT / "bench" / "compare.py", "--results", folder, *o.rest], check=False,
-                              stdout=subprocess.DEVNULL)
-        if done.returncode:
-            raise SystemExit(f"repeat: run {i + 1} ended with {done.returncode}")
-        paths.append(folder / "compare.json")
-    return paths
+        try:
+            status = command.below([sys.executable, ROOT / "bench" / "compare.py", "--results", folder, *o.rest],
+                                   stdout=subprocess.DEVNULL)
+            why = f"ended with {status}"
+        except command.Stopped as e:
+            status, why = e.status, e.why
+        if (folder / "compare.json").exists():
+            paths.append(folder / "compare.json")
+        if status:
+            print(f"repeat: run {i + 1} {why}; nothing is judged; "
+                  f"{'measured: ' + ', '.join(os.path.relpath(p) for p in paths) if paths else 'nothing was measured'}",
+                  file=sys.stderr)
+            break
+    return paths, status
 
 
 def load(paths):
@@ -87,9 +100,11 @@ def verdict(r):
     return "agree" if not r["misses"] else "apart: " + ", ".join(f"{i} and {j}" for i, j in r["misses"])
 
 
-def main():
+def repeat():
     o = arguments()
-    paths = run(o) if o.run else o.rest
+    paths, status = run(o) if o.run else (o.rest, 0)
+    if status:
+        return status if status > 0 else 1
     runs = load(paths)
     found = rows(runs)
     if not found:
@@ -107,4 +122,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.end("repeat", repeat)

@@ -1,7 +1,8 @@
 """sluice-bench null: the limit that client and kernel allow."""
 import subprocess
 
-from peers import BENCH
+import command
+from peers import BENCH, START_S
 
 
 class Peer:
@@ -12,9 +13,9 @@ class Peer:
     def __init__(self, folder, durability):
         self.process, self.port = None, None
 
-    def start(self):
-        self.process = subprocess.Popen([BENCH, "null"], stdout=subprocess.PIPE, text=True)
-        self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
+    def start(self, *options):
+        self.process = subprocess.Popen([BENCH, "null", *options], stdout=subprocess.PIPE, text=True)
+        self.port = int(command.first_line(self.process, START_S, self.title).rsplit(":", 1)[1])
 
     def destroy(self):
         if self.process:
