@@ -9,14 +9,13 @@ import argparse
 import json
 import os
 import shutil
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import command
 import compare
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,12 +24,13 @@ BASELINE = ROOT / "bench" / "baseline.json"
 FAR = 1.5  # times the baseline's ratio
 NOISY = ("mailbox_round_trip",)  # needs two free cores at once: shown, not judged
 DEFAULT = ("P16K", "P1", "L1", "E2E")
+MICRO_S_MAX = 3600
 
 
 def arguments():
     p = argparse.ArgumentParser(prog="./dev bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--rounds", type=int, default=3, help="of micro benchmarks and scenarios (default 3)")
-    p.add_argument("--seconds", type=float, default=2, help="of each scenario's turn (default 2)")
+    p.add_argument("--rounds", type=command.count, default=3, help="of micro benchmarks and scenarios (default 3)")
+    p.add_argument("--seconds", type=command.seconds, default=2, help="of each scenario's turn (default 2)")
     p.add_argument("--filter", default="", help="micro benchmarks whose name matches this pattern")
     p.add_argument("--no-micro", action="store_true")
     p.add_argument("--update-baseline", action="store_true", help="this run becomes the baseline")
@@ -38,6 +38,7 @@ def arguments():
     p.add_argument("scenario", nargs="*", help=f"default: {' '.join(DEFAULT)}; none: only the micro benchmarks")
     o = p.parse_args()
     o.all, o.durability, o.peers, o.warmup = compare.scenarios(), "os", ["sluice", "null"], 1
+    o.durations, o.all = [o.seconds], {n: r for n, r in o.all.items() if r["load"] != "catchup"}
     o.names = [] if o.scenario == ["none"] else o.scenario or list(DEFAULT)
     for name in o.names:
         if name not in o.all:
@@ -50,14 +51,14 @@ def arguments():
 
 def micro(options):
     """{case: {"ns", "cycles", "allocs", "bytes_per_s", "ratio"}}, the fastest of the rounds."""
-    command = [MICRO, "--benchmark_format=json", "--benchmark_min_time=0.1", f"--benchmark_repetitions={options.rounds}"]
+    args = [MICRO, "--benchmark_format=json", "--benchmark_min_time=0.1", f"--benchmark_repetitions={options.rounds}"]
     if options.filter:
-        command.append(f"--benchmark_filter=calibration|{options.filter}")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode or not done.stdout.strip():
-        raise RuntimeError(done.stderr.strip() or f"sluice-micro ended with {done.returncode}")
+        args.append(f"--benchmark_filter=calibration|{options.filter}")
+    said = command.output(args, MICRO_S_MAX)
+    if not said.strip():
+        raise RuntimeError(f"sluice-micro has no case that matches {options.filter}")
     found = {}
-    for row in json.loads(done.stdout)["benchmarks"]:
+    for row in json.loads(said)["benchmarks"]:
         if row.get("run_type") == "aggregate":
             continue
         name = row["name"].removesuffix("/manual_time").split("/repeats:")[0].removesuffix("/manual_time")
@@ -72,32 +73,37 @@ def micro(options):
     return found
 
 
-def own(options, say):
-    """{scenario: {"records_per_s", "p50_us", "p99_us", "ratio"}}: medians; ratio to the null broker where it can."""
+def own(options, everything, say):
+    """Runs the scenarios; everything gets what they measured, as compare.run() does."""
     if not options.names:
-        return {}, {}
+        return
     (ROOT / "build").mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=ROOT / "build"))
-    started, everything = {}, {}
+    folder, started = Path(tempfile.mkdtemp(prefix="bench-", dir=ROOT / "build")), {}
     try:
         started = compare.start_all(options, folder, say)
         failed = compare.run(options, started, folder, everything, say)
         if failed:
             raise RuntimeError(failed)
     finally:
+        command.deaf()
         for broker in started.values():
             broker.destroy()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def figures(everything):
+    """{scenario: {"records_per_s", "p50_us", "p99_us", "ratio"}}: medians; ratio to the null broker where it can."""
     rows = {}
     for name, entry in everything.items():
-        if "records_per_s" not in entry["rounds"]["sluice"][0]:
+        ours = entry["rounds"].get("sluice")
+        if not ours or "records_per_s" not in ours[0]:
             continue
-        rate = {k: statistics.median(r["records_per_s"] for r in rounds) for k, rounds in entry["rounds"].items()}
+        rate = {k: statistics.median(r["records_per_s"] for r in rounds) for k, rounds in entry["rounds"].items() if rounds}
         rows[name] = {"records_per_s": rate["sluice"]}
         for p in ("p50", "p99"):
-            rows[name][f"{p}_us"] = statistics.median(r["latency_us"][p] for r in entry["rounds"]["sluice"])
+            rows[name][f"{p}_us"] = statistics.median(r["latency_us"][p] for r in ours)
         rows[name]["ratio"] = rate["sluice"] / rate["null"] if rate.get("null") else None
-    return rows, everything
+    return rows
 
 
 def verdict(now, before, more_is_better, name):
@@ -134,12 +140,29 @@ def tables(found, rows, baseline):
     return "\n".join(out), faults
 
 
-def main():
-    options = arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    begin = time.monotonic()
+def write(options, found, everything, failure):
+    """Prints and keeps what was measured; faults of it, as text."""
     baseline = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
-    found, rows, rounds, failure = {}, {}, {}, None
+    rows = figures(everything)
+    text, faults = tables(found, rows, baseline)
+    print(text)
+    if found or rows:
+        options.results.mkdir(parents=True, exist_ok=True)
+        (options.results / "bench.md").write_text((f"**Partial: {failure}**\n\n" if failure else "") + text)
+        (options.results / "bench.json").write_text(json.dumps(
+            {"partial": failure, "micro": found, "scenarios": rows, "rounds": everything}, indent=1))
+        print(f"written: {os.path.relpath(options.results / 'bench.md')}, bench.json{' (partial)' if failure else ''}")
+    if options.update_baseline and not failure:
+        baseline.setdefault("micro", {}).update({k: round(v["ratio"], 6) for k, v in found.items()})
+        baseline.setdefault("scenarios", {}).update({k: round(v["ratio"], 4) for k, v in rows.items() if v["ratio"]})
+        BASELINE.write_text(json.dumps(baseline, indent=1) + "\n")
+        print("this run is now the baseline: bench/baseline.json")
+    return faults
+
+
+def bench():
+    options = arguments()
+    begin, found, everything, failure, status = time.monotonic(), {}, {}, None, 0
 
     def say(text):
         print(f"[{time.monotonic() - begin:.0f} s] {text}", file=sys.stderr, flush=True)
@@ -148,28 +171,18 @@ def main():
         if not options.no_micro:
             say("micro benchmarks")
             found = micro(options)
-        rows, rounds = own(options, say)
-    except (RuntimeError, KeyboardInterrupt, subprocess.TimeoutExpired, OSError) as e:
-        failure = str(e) or type(e).__name__
-    text, faults = tables(found, rows, baseline)
-    print(text)
-    if found or rows:
-        options.results.mkdir(parents=True, exist_ok=True)
-        (options.results / "bench.md").write_text((f"**Partial: {failure}**\n\n" if failure else "") + text)
-        (options.results / "bench.json").write_text(json.dumps(
-            {"partial": failure, "micro": found, "scenarios": rows, "rounds": rounds}, indent=1))
-        print(f"written: {os.path.relpath(options.results / 'bench.md')}, bench.json{' (partial)' if failure else ''}")
-    if options.update_baseline and not failure:
-        baseline.setdefault("micro", {}).update({k: round(v["ratio"], 6) for k, v in found.items()})
-        baseline.setdefault("scenarios", {}).update({k: round(v["ratio"], 4) for k, v in rows.items() if v["ratio"]})
-        BASELINE.write_text(json.dumps(baseline, indent=1) + "\n")
-        print("this run is now the baseline: bench/baseline.json")
+        own(options, everything, say)
+    except command.Stopped as e:
+        failure, status = e.why, e.status
+    except Exception as e:  # whatever it is: what was measured is kept
+        failure, status = command.text(e), 1
+    faults = write(options, found, everything, failure)
     for fault in faults:
         print(f"bench: {fault}", file=sys.stderr)
     if failure:
-        raise SystemExit(f"bench: stopped before the end: {failure}")
-    raise SystemExit(1 if faults else 0)
+        print(f"bench: stopped before the end: {failure}", file=sys.stderr)
+    return status or int(bool(faults))
 
 
 if __name__ == "__main__":
-    main()
+    command.end("bench", bench)

@@ -5,16 +5,15 @@ Both brokers make the same promise: with --durability os (the default) for the d
 stock Kafka promises as it comes; with fsync both flush before they answer. Sluice runs one shard, stock Kafka may use
 every core; the load is one thread. Each turn has a fresh topic. The report (bench/results/compare.html, .md and .json)
 shows the median, the range of the rounds and how far a repeat may be from it, and names each row in which Sluice loses. A run
-that ends early (Ctrl-C, a broker that died, an answer with an error) leaves a report of what it had, marked partial, and
-exits with 130 or 1.
+that ends early (Ctrl-C, SIGTERM, a broker that died, an answer with an error) leaves a report of what it had, marked
+partial, and exits with 130, 143 or 1. Row C (an old reader beside producers) is a measurement of its own: ./dev compare C --help.
 """
 import argparse
 import contextlib
 import json
 import os
-import platform
+import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,8 @@ import time
 import tomllib
 from pathlib import Path
 
+import about
+import command
 import peers
 import programs
 import report
@@ -30,14 +31,19 @@ from peers.sluice import between
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results"
-FREE_DISK_SHARE = 4  # a turn is not started with less than four times what the last one wrote
+FREE_DISK_SHARE = 4  # a turn writes at most a quarter of the free disk
+CUT = " (turns ended early, when a quarter of the free disk was written)"
 LEADERS_WAIT_S = 60
 PARTITIONS_AT_ONCE = 1000
+SETTLE_S = 0.2  # for what a broker does behind a topic that was made or deleted; then the load's idle spin and warm-up follow
 GONE_WAIT_S = 1
 WARMUP_S = 0.5
-BENCH_INTERRUPTED = 130  # sluice-bench, after SIGINT
+WARM_S_MAX = 5  # of the turn that warms a JVM
 RESTARTS = ("start", "memory")  # each turn of theirs is a new process
-QUICK = {"rounds": 4, "seconds": 1, "names": ["P16K", "P1", "L1", "E2E"]}
+TIMELESS = ("start", "tool")  # loads that take as long as they take
+ROW_C = ("C", "catchup")  # its name and its file's
+ROUNDS, SECONDS = 3, 2
+QUICK = {"rounds": 3, "seconds": 0.8, "names": ["P16K", "P1", "L1", "E2E"]}
 
 
 def scenarios():
@@ -48,28 +54,51 @@ def scenarios():
     return found
 
 
-def arguments():
+def parser():
     p = argparse.ArgumentParser(prog="./dev compare", description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--rounds", type=int, default=3, help="at least 3 for a figure; 5 halve the ± (default 3)")
-    p.add_argument("--seconds", type=float, default=2, help="of each turn (default 2)")
+    p.add_argument("--rounds", type=command.count, help=f"at least 3 for a figure; 5 halve the ± (default {ROUNDS})")
+    length = p.add_mutually_exclusive_group()
+    length.add_argument("--seconds", type=command.seconds, help=f"of each turn (default {SECONDS})")
+    length.add_argument("--durations", type=command.durations, metavar="S,S...",
+                        help="several lengths of a turn, as 2,30: each scenario once with each")
     p.add_argument("--durability", choices=("os", "fsync"), default="os")
     p.add_argument("--against", default="kafka,null",
                    help=f"peers, comma-separated, of {', '.join(peers.NAMES)} (default kafka,null)")
-    p.add_argument("--quick", action="store_true", help="four scenarios of 1 s, under three minutes")
+    p.add_argument("--quick", action="store_true",
+                   help=f"{', '.join(QUICK['names'])}: {QUICK['rounds']} rounds of {QUICK['seconds']} s, under three minutes")
     p.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (default bench/results)")
+    p.add_argument("--list", action="store_true", help="name the scenarios and end")
     p.add_argument("scenario", nargs="*", help="default: those of goals.toml; a file's name: all of it (linkedin-2014, clients)")
-    o = p.parse_args()
-    o.all, o.warmup = scenarios(), WARMUP_S
-    files = {r["file"] for r in o.all.values()}
-    o.names = [n for s in o.scenario for n in ([k for k, r in o.all.items() if r["file"] == s] if s in files else [s])]
-    o.names = o.names or (QUICK["names"] if o.quick else [n for n, r in o.all.items() if r["file"] == "goals"])
-    if o.quick:
-        o.rounds, o.seconds = QUICK["rounds"], QUICK["seconds"]
-    for name in o.names:
-        if name not in o.all:
-            raise SystemExit(f"compare: unknown scenario {name}; there are {', '.join(o.all)}, and all of {', '.join(files)}")
-    o.peers = ["sluice"] + [p for p in o.against.split(",") if p and p != "sluice"]
+    return p
+
+
+def chosen(words, found):
+    """Names of scenarios from names and names of files."""
+    files = {r["file"] for r in found.values()}
+    names = [n for s in words for n in ([k for k, r in found.items() if r["file"] == s] if s in files else [s])]
+    for name in names:
+        if name not in found:
+            raise SystemExit(f"compare: unknown scenario {name}; there are {', '.join(found)}, and all of {', '.join(files)}")
+    return list(dict.fromkeys(names))
+
+
+def asks_for_c(words):
+    """Row C has a program and options of its own."""
+    return any(w in ROW_C for i, w in enumerate(words) if words[i - 1:i] != ["--results"])
+
+
+def arguments():
+    o, found = parser().parse_args(), scenarios()
+    if o.list:
+        for name, row in found.items():
+            print(f"{name:22} {row['file']:14} {row['what']}")
+        raise SystemExit(0)
+    o.all, o.warmup, o.words = found, WARMUP_S, o.scenario or (QUICK["names"] if o.quick else [])
+    o.names = chosen(o.words or ["goals"], found)
+    o.rounds = o.rounds or (QUICK["rounds"] if o.quick else ROUNDS)
+    o.durations = o.durations or [o.seconds or (QUICK["seconds"] if o.quick else SECONDS)]
+    o.peers = list(dict.fromkeys(["sluice", *filter(None, o.against.split(","))]))
     for p_ in o.peers:
         if p_ not in peers.NAMES:
             raise SystemExit(f"compare: unknown peer {p_}; there are {', '.join(peers.NAMES)}")
@@ -84,18 +113,13 @@ def ended(broker):
 
 def bench(load, broker, options, seconds):
     """One run of sluice-bench; its result, or RuntimeError with the line that it printed."""
-    args = [peers.BENCH, load, "--port", str(broker.port), "--json", "1", "--seconds", str(seconds),
-            "--broker-pid", str(broker.process.pid)]
+    args = [peers.BENCH, load, "--port", broker.port, "--json", 1, "--seconds", seconds, "--broker-pid", broker.process.pid]
     for key, value in options.items():
-        args += [f"--{key}", str(value)]
-    done = subprocess.run(args, capture_output=True, text=True, timeout=seconds * 4 + 120)
-    if done.returncode:
-        if ended(broker):
-            raise RuntimeError(ended(broker))
-        if done.returncode == BENCH_INTERRUPTED:  # Ctrl-C is everybody's; the load's end may be seen first
-            raise KeyboardInterrupt
-        raise RuntimeError(f"{broker.title}: {done.stderr.strip() or f'sluice-bench {load} ended with {done.returncode}'}")
-    return json.loads(done.stdout)
+        args += [f"--{key}", value]
+    try:
+        return json.loads(command.output(args, command.load_limit_s(seconds)))
+    except RuntimeError as e:
+        raise RuntimeError(ended(broker) or f"{broker.title}: {e}") from None
 
 
 def process_cpu_s(pid):
@@ -130,7 +154,7 @@ def make_topic(broker, topic, partitions):
 def delete(broker, topic):
     if broker.topics and broker.process.poll() is None:
         request(broker, "DeleteTopics", 5, {"topicNames": [topic], "timeoutMs": 30000})
-        time.sleep(0.5)
+        time.sleep(SETTLE_S)
 
 
 def wait_served(broker, topic, partitions):
@@ -142,7 +166,7 @@ def wait_served(broker, topic, partitions):
             if time.monotonic() > end:
                 raise RuntimeError(f"{broker.title}: {topic} has no leaders after {LEADERS_WAIT_S} s")
             time.sleep(0.05)
-    time.sleep(0.5)
+    time.sleep(SETTLE_S)
 
 
 def measured(broker, row, options, seconds, topic, warmup):
@@ -175,7 +199,7 @@ def turn(broker, row, seconds, topic, warmup=1):
         options["setup"] = 0
     try:
         r = measured(broker, row, options, seconds, topic, warmup)
-    except BaseException:
+    except Exception:
         with contextlib.suppress(Exception):  # what went wrong first is what counts
             delete(broker, topic)
         raise
@@ -187,12 +211,9 @@ def turn(broker, row, seconds, topic, warmup=1):
 
 def disk_turn(options, folder, seconds, ours):
     """What the disk alone does with writes of that size and depth, told in records as long as those of Sluice's turn."""
-    command = [peers.BENCH, "disk", "--json", "1", "--folder", str(folder), "--seconds", str(seconds), "--block",
-               str(options["block"]), "--depth", str(options["depth"])]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds * 4 + 120)
-    if done.returncode:
-        raise RuntimeError(f"the disk alone: {done.stderr.strip()}")
-    r = json.loads(done.stdout)
+    args = [peers.BENCH, "disk", "--json", 1, "--folder", folder, "--seconds", seconds, "--block", options["block"],
+            "--depth", options["depth"]]
+    r = json.loads(command.output(args, command.load_limit_s(seconds)))
     r["records_per_s"] = r["bytes"] / r["seconds"] / (ours["bytes"] / ours["records"])
     return r
 
@@ -218,56 +239,64 @@ def usable(row, name):
     return name not in peers.LIMITS or row.get("null", True)
 
 
-def one_round(options, i, name, started, folder, results, say):
-    """A turn of each peer in one scenario."""
-    row = options.all[name]
+def plan(options):
+    """(title, name, seconds) of what is measured: each scenario with each length, those that have none once."""
+    rows = []
+    for name in options.names:
+        lengths = options.durations if options.all[name]["load"] not in TIMELESS else options.durations[:1]
+        rows += [(f"{name}, {s:g} s" if len(lengths) > 1 else name, name, s) for s in lengths]
+    return rows
+
+
+def slug(title):
+    return re.sub(r"[^a-z0-9.]+", "-", title.lower())
+
+
+def within_disk(row, broker, folder):
+    """The row, with an end for a load that writes as fast as it can."""
+    if row["load"] != "produce" or not broker.topics:
+        return row
+    return dict(row, options=dict(row["options"], bytes=shutil.disk_usage(folder).free // FREE_DISK_SHARE))
+
+
+def scenario(options, title, row, seconds, started, folder, entry, say):
+    results = entry["rounds"]
     for k in results:
-        if i == 0 and getattr(started.get(k), "warm", False) and row["load"] not in RESTARTS:
-            say(f"{name}: warming {started[k].title}")
-            turn(started[k], row, options.seconds, f"warm-{name.lower()}", options.warmup)
-    for k in results:
-        say(f"round {i + 1} of {options.rounds}, {name}: {started[k].title if k in started else 'the disk alone'}")
-        if k == "disk":
-            r = disk_turn(row["disk"], folder, options.seconds, results["sluice"][-1])
-        else:
-            r = turn(started[k], row, options.seconds, f"compare-{name.lower()}-{i}", options.warmup)
-        results[k].append(r)
-        if shutil.disk_usage(folder).free < FREE_DISK_SHARE * r.get("bytes", 0):
-            raise OSError("the disk has not room for another turn")
-
-
-def entry_of(options, row, started):
-    results = {k: [] for k in started if usable(row, k)}
-    if "disk" in row and options.durability == "fsync":
-        results["disk"] = []
-    return {"what": row["what"], "load": row.get("shape", row["load"]), "rounds": results}
-
-
-def in_order(options):
-    """(round, scenario): all scenarios in each round, so that a scenario's rounds lie as far apart as the run is long and
-    their spread knows what the machine does meanwhile. What restarts the brokers, and leaves them cold, comes last."""
-    later = [n for n in options.names if options.all[n]["load"] in RESTARTS]
-    first = [n for n in options.names if n not in later]
-    return [(i, n) for names in (first, later) for i in range(options.rounds) for n in names]
+        if getattr(started.get(k), "warm", False) and row["load"] not in RESTARTS:
+            say(f"{title}: warming {started[k].title}")
+            turn(started[k], within_disk(row, started[k], folder), min(seconds, WARM_S_MAX), f"warm-{slug(title)}", options.warmup)
+    for i in range(options.rounds):
+        for k in results:
+            say(f"{title}: round {i + 1} of {options.rounds}, {started[k].title if k in started else 'the disk alone'}")
+            if k == "disk":
+                r = disk_turn(row["disk"], folder, seconds, results["sluice"][-1])
+            else:
+                r = turn(started[k], within_disk(row, started[k], folder), seconds, f"compare-{slug(title)}-{i}", options.warmup)
+            results[k].append(r)
+            if row["load"] == "produce" and r["seconds"] < 0.9 * seconds and CUT not in entry["what"]:
+                entry["what"] += CUT
+            if row["load"] in ("mixed", "memory") and shutil.disk_usage(folder).free < FREE_DISK_SHARE * r["bytes"]:
+                raise OSError("the disk has not room for another turn")
 
 
 def run(options, started, folder, everything, say):
     """Fills everything; returns what failed, as text. A turn that fails ends its scenario; a broker that ended, all."""
-    failed = {}
-    everything.update({n: entry_of(options, options.all[n], started) for n in options.names})
-    for i, name in in_order(options):
-        if name in failed:
-            continue
+    failed = []
+    for title, name, seconds in plan(options):
+        row, results = options.all[name], {k: [] for k in started if usable(options.all[name], k)}
+        if "disk" in row and options.durability == "fsync":
+            results["disk"] = []
+        everything[title] = {"what": row["what"], "load": row.get("shape", row["load"]), "scenario": name, "seconds": seconds,
+                             "options": " ".join(f"{k}={v}" for k, v in row["options"].items()), "rounds": results}
         try:
-            one_round(options, i, name, started, folder, everything[name]["rounds"], say)
+            scenario(options, title, row, seconds, started, folder, everything[title], say)
         except RuntimeError as e:
             if any(broker.process.poll() is not None for broker in started.values()):
                 raise
-            failed[name] = f"{name}: {e}"
-            print(f"compare: {failed[name]}", file=sys.stderr)
-        if i == options.rounds - 1 or name in failed:
-            print(report.text_rows(name, everything[name]), flush=True)
-    return "; ".join(failed.values())
+            failed.append(f"{title}: {e}")
+            print(f"compare: {failed[-1]}", file=sys.stderr)
+        print(report.text_rows(title, everything[title]), flush=True)
+    return "; ".join(failed)
 
 
 def processor():
@@ -284,67 +313,60 @@ def busy_with_others(seconds=2):
     return round(1 - idle / max(everything, 1), 3)
 
 
-def machine(options, started):
-    model = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), platform.machine())
-    return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release(),
-            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
-            "durability": options.durability, "rounds": options.rounds, "seconds": options.seconds,
-            "peers": {k: {"title": b.title, "promise": b.promise, "start_s": round(b.start_s, 2)}
-                      for k, b in started.items()},
-            "command": "./dev compare " + " ".join(without_results(sys.argv[1:]))}
-
-
-def without_results(words):
-    """A command without the folder of its results: that belongs to the machine."""
-    return [w for i, w in enumerate(words) if w != "--results" and (i == 0 or words[i - 1] != "--results")]
-
-
 def estimate(options):
-    each = options.seconds + 3
-    return 25 + sum(each * (options.rounds + 1) * len([k for k in options.peers if usable(options.all[n], k)])
-               for n in options.names)
+    around_s = options.warmup + 1.5  # of a turn: topic, idle spin, warm-up
+    return 15 + sum((seconds + around_s) * (options.rounds + 1) * len([k for k in options.peers if usable(options.all[name], k)])
+                    for _, name, seconds in plan(options))
 
 
-def main():
+def measure(options, others, say):
+    """(about, scenarios, what made it end early or None, exit status)."""
+    (ROOT / "build").mkdir(exist_ok=True)
+    started, everything, failure, status, told, folder, ticks = {}, {}, None, 0, {}, None, processor()
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="compare-", dir=ROOT / "build"))
+        started = start_all(options, folder, say)
+        told = about.machine(options, started) | {"busy_before": others}
+        failure = run(options, started, folder, everything, say) or None
+    except command.Stopped as e:
+        failure, status = e.why, e.status
+    except Exception as e:  # whatever it is: what was measured is kept
+        failure = next(filter(None, map(ended, started.values())), None) or command.text(e)
+    finally:
+        command.deaf()
+        for broker in started.values():
+            broker.destroy()
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+    spent = [b - a for a, b in zip(ticks, processor())]
+    told["stolen_share"] = round(spent[2] / max(spent[0], 1), 3)
+    return told, {n: e for n, e in everything.items() if e["rounds"].get("sluice")}, failure, status or int(bool(failure))
+
+
+def compare():
+    if asks_for_c(sys.argv[1:]):
+        import catchup
+        return catchup.catchup()
     options = arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     begin, budget = time.monotonic(), estimate(options)
 
     def say(text):
         left = max(0, budget - (time.monotonic() - begin))
         print(f"[about {left / 60:.0f} min left] {text}", file=sys.stderr, flush=True)
 
-    (ROOT / "build").mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="compare-", dir=ROOT / "build"))
-    started, everything, failure, about = {}, {}, None, {}
-    others, ticks = busy_with_others(), processor()
-    try:
-        started = start_all(options, folder, say)
-        about = machine(options, started) | {"busy_before": others}
-        failure = run(options, started, folder, everything, say) or None
-    except KeyboardInterrupt:
-        failure = "interrupted"
-    except Exception as e:  # whatever it is: what was measured is kept
-        failure = next(filter(None, map(ended, started.values())), None)
-        if failure is None:
-            failure = str(e) if isinstance(e, (RuntimeError, OSError)) and str(e) else f"{type(e).__name__}: {e}"
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing keeps the brokers from being stopped
-        for broker in started.values():
-            broker.destroy()
-        shutil.rmtree(folder, ignore_errors=True)
-    everything = {n: e for n, e in everything.items() if e["rounds"].get("sluice")}
+    told, everything, failure, status = measure(options, busy_with_others(), say)
     if everything:
-        spent = [b - a for a, b in zip(ticks, processor())]
-        about["stolen_share"] = round(spent[2] / max(spent[0], 1), 3)
         options.results.mkdir(parents=True, exist_ok=True)
-        report.write(options.results, about, everything, failure)
+        report.write(options.results, told, everything, failure)
         print(f"report: {os.path.relpath(options.results / 'compare.html')}, compare.md, compare.json"
               f"{' (partial)' if failure else ''}")
     if failure:
         print(f"compare: not whole: {failure}", file=sys.stderr)
-        raise SystemExit(130 if failure == "interrupted" else 1)
+    return status
+
+
+def main():
+    command.end("compare", compare)
 
 
 if __name__ == "__main__":

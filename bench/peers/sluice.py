@@ -1,10 +1,12 @@
 """Sluice with one shard; its stage clocks are read around each turn."""
 import re
+import subprocess
 import urllib.request
 
-from peers import Wrapped
+from peers import ROOT, START_S, Wrapped
 
 LINE = re.compile(r'^sluice_stage_seconds_bucket\{class="(\w+)",stage="(\w+)",le="([^"]+)"\} ([\d.e+]+)$', re.M)
+SETTINGS = ("sluice.shards", "sluice.durability", "sluice.poll", "sluice.memory", "sluice.journal.bytes", "sluice.transport")
 
 
 class Peer(Wrapped):
@@ -16,6 +18,24 @@ class Peer(Wrapped):
         self.clocks = brokers.free_ports()[0]
         self.inner = brokers.Sluice({"sluice.shards": "1", "sluice.durability": durability,
                                      "sluice.metrics.listener": f"127.0.0.1:{self.clocks}"}, folder)
+        self.defaults()
+
+    def asked(self, *args):
+        """What the broker's program prints and ends; empty if it does not."""
+        done = subprocess.run([*self.inner.command()[:1], *args], capture_output=True, text=True, timeout=START_S, check=False)
+        return "" if done.returncode else done.stdout
+
+    def settings(self):
+        """Those that matter here, set or default, as the program itself says (--check)."""
+        lines = (line.partition("  #")[0] for line in self.asked("--check", *self.inner.command()[1:]).splitlines())
+        return [line for line in lines if line.startswith(tuple(f"{k}=" for k in SETTINGS))]
+
+    def versions(self):
+        """With the commit if it is this tree's build."""
+        import about
+        import brokers
+        commit = about.git_commit() if brokers.SLUICED.resolve() == ROOT / "build" / "sluiced" else ""
+        return {"Sluice": f"{self.asked('--version').strip()}{f' ({commit})' if commit else ''}"}
 
     def stages(self):
         """{(class, stage): {upper edge in us: how many at most that}} since the start; {} if it cannot be read."""

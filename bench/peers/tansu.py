@@ -37,6 +37,14 @@ class Peer:
                 raise SystemExit(f"compare: cargo could not build tansu {VERSION}")
         return str(root / "bin" / "tansu")
 
+    @staticmethod
+    def settings():
+        return ["storage=memory"]
+
+    @staticmethod
+    def versions():
+        return {"Tansu": VERSION}
+
     def connect(self):
         import client
         return client.Client(f"127.0.0.1:{self.port}", 10.0)

@@ -2,6 +2,7 @@
 measured kept and marked."""
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,14 +17,17 @@ NEEDS = frozenset({"slow"})
 FOLDER = kafka_dist.ROOT / "bench"
 
 
-def start(context, script, *args, **env):
+def start(context, script, *args, background=False, **env):
+    """script: of bench/, or code. background: as a shell starts it there, with SIGINT ignored."""
     if not BENCH.exists():
         skip("sluice-bench is not built")
     results = context.scratch / context.name("results")
+    what = [FOLDER / script] if script.endswith(".py") else ["-c", script]
+    ignore = (lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if background else None
     with said(results).open("w") as errors:
-        process = subprocess.Popen([sys.executable, FOLDER / script, "--results", results, *map(str, args)],
-                                   stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **env},
-                                   start_new_session=True)
+        process = subprocess.Popen([sys.executable, *what, "--results", results, *map(str, args)], stdout=subprocess.PIPE,
+                                   stderr=errors, text=True, env={**os.environ, "PYTHONPATH": str(FOLDER), **env},
+                                   start_new_session=True, preexec_fn=ignore)
     return process, results
 
 
@@ -95,15 +99,37 @@ def partial(results):
     return about
 
 
-def test_compare_ctrl_c(context):
+def stopped_in_the_second_round(context, number, status, word):
     process, results = start(context, "compare.py", "--against", "null", "--rounds", 30, "--seconds", 1, "L1")
     pids = second_round(process, results)
-    os.killpg(process.pid, signal.SIGINT)
-    text = finish(process, 130, results)
-    check("interrupted" in text, text)
+    os.killpg(process.pid, number)
+    text = finish(process, status, results)
+    check(word in text and "Traceback" not in text, text)
     until(lambda: gone(pids), what=f"the end of {pids}")
-    about = partial(results)
-    check(about["scenarios"]["L1"]["rounds"]["sluice"][0]["records"] > 0, f"what was measured is lost: {about}")
+    told = partial(results)
+    equal(told["partial"], word, "why it is partial")
+    check(told["scenarios"]["L1"]["rounds"]["sluice"][0]["records"] > 0, f"what was measured is lost: {told}")
+
+
+def test_compare_ctrl_c(context):
+    stopped_in_the_second_round(context, signal.SIGINT, 130, "interrupted")
+
+
+def test_compare_sigterm(context):
+    stopped_in_the_second_round(context, signal.SIGTERM, 143, "terminated")
+
+
+def test_compare_ctrl_c_before_the_brokers(context):
+    """While it looks how busy the machine is: a line, and no folder is left."""
+    before = set((FOLDER.parent / "build").glob("compare-*"))
+    process, results = start(context, "compare.py", "--against", "null", "L1", background=True)
+    until(lambda: int(re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text())[1], 16) >> 14 & 1,
+          what="its handler of SIGTERM")
+    os.kill(process.pid, signal.SIGINT)
+    text = finish(process, 130, results)
+    check("compare: interrupted" in text and "Traceback" not in text, text)
+    equal(set((FOLDER.parent / "build").glob("compare-*")) - before, set(), "folders left")
+    check(not results.exists(), "a report of nothing")
 
 
 def test_compare_broker_dies(context):
@@ -122,11 +148,7 @@ def test_compare_goes_on_after_a_scenario_that_fails(context):
     """A scenario that this broker refuses (a batch over the limit of a topic): named, marked, and the next one is run."""
     code = ("import compare; found = compare.scenarios(); found['L1']['options'].update({'records': 20, 'record-bytes': "
             "100000}); compare.scenarios = lambda: found; compare.main()")
-    results = context.scratch / "after"
-    with said(results).open("w") as errors:
-        process = subprocess.Popen([sys.executable, "-c", code, "--results", results, "--against", "", "--rounds", "1",
-                                    "--seconds", "1.5", "L1", "P1"], stdout=subprocess.PIPE, stderr=errors,
-                                   text=True, env={**os.environ, "PYTHONPATH": str(FOLDER)})
+    process, results = start(context, code, "--against", "", "--rounds", 1, "--seconds", 1.5, "L1", "P1")
     text = finish(process, 1, results)
     check("L1: Sluice" in text and "MESSAGE_TOO_LARGE" in text, text)
     about = partial(results)
@@ -141,6 +163,23 @@ def test_compare_starts(context):
     rows = {n: e["rounds"]["sluice"] for n, e in json.loads((results / "compare.json").read_text())["scenarios"].items()}
     check(len(rows["S"]) == 2 and all(r["ready_s"] > 0 and r["own_mib"] > 1 for r in rows["S"]), f"S {rows['S']}")
     check(all(r["bytes"] > 0 and r["own_mib"] >= r["started_mib"] / 2 for r in rows["R"]), f"R {rows['R']}")
+
+
+def test_compare_durations(context):
+    """Each scenario once with each length; the report says what was compared, with which settings, and how to repeat it."""
+    process, results = start(context, "compare.py", "--against", "", "--rounds", 1, "--durations", "0.3,0.6", "L1")
+    finish(process, 0, results)
+    told = json.loads((results / "compare.json").read_text())
+    lengths = {n: e["rounds"]["sluice"][0]["seconds"] for n, e in told["scenarios"].items()}
+    equal(set(lengths), {"L1, 0.3 s", "L1, 0.6 s"}, "rows")
+    check(0.25 < lengths["L1, 0.3 s"] < lengths["L1, 0.6 s"], f"lengths {lengths}")
+    about = told["about"]
+    equal([about["durations"], about["command"]],
+          [[0.3, 0.6], "./dev compare --rounds 1 --durations 0.3,0.6 --against '' L1"], "what it says of itself")
+    check("sluiced " in about["versions"]["Sluice"], f"{about['versions']}")
+    settings = about["peers"]["sluice"]["settings"]
+    check("sluice.shards=1" in settings and "sluice.durability=os" in settings and "sluice.poll=adaptive" in settings, f"{settings}")
+    check("in-flight=1" in told["scenarios"]["L1, 0.3 s"]["options"], "the load's options")
 
 
 def test_bench_micro_filter(context):
