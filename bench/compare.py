@@ -91,8 +91,7 @@ def asks_for_c(words):
 def arguments():
     o, found = parser().parse_args(), scenarios()
     if o.list:
-        for name, row in found.items():
-            print(f"{name:22} {row['file']:14} {row['what']}")
+        print("\n".join(f"{name:22} {row['file']:14} {row['what']}" for name, row in found.items()))
         raise SystemExit(0)
     o.all, o.warmup, o.words = found, WARMUP_S, o.scenario or (QUICK["names"] if o.quick else [])
     o.names = chosen(o.words or ["goals"], found)
@@ -314,8 +313,8 @@ def busy_with_others(seconds=2):
 
 
 def estimate(options):
-    around_s = options.warmup + 1.5  # of a turn: topic, idle spin, warm-up
-    return 15 + sum((seconds + around_s) * (options.rounds + 1) * len([k for k in options.peers if usable(options.all[name], k)])
+    around_s = options.warmup + 1  # of a turn: topic, idle spin, warm-up
+    return 15 + sum((seconds + around_s) * (options.rounds * len([k for k in options.peers if usable(options.all[name], k)]) + 1)
                     for _, name, seconds in plan(options))
 
 
