@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """performance: docs/performance.md from results of real runs. Nothing in that document is written by hand.
 
-    python3 bench/performance.py --run             measures all parts (about 55 minutes), then writes the document
+    python3 bench/performance.py --run             measures all parts (about an hour), then writes the document
     python3 bench/performance.py --run os agree    measures these parts anew, then writes the document
     python3 bench/performance.py                   writes the document from the results that are there
 
@@ -11,6 +11,7 @@ The parts' results lie in bench/performance/, committed beside the document that
 """
 import argparse
 import json
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -19,14 +20,16 @@ import tempfile
 from pathlib import Path
 
 import agree
+import aims
 import bypass
 import catchup
-import compare
+import figures
 import repeat
 import report
 import spread
 
 ROOT = Path(__file__).resolve().parents[1]
+STAGED = ("P16K", "P1", "L1", "F", "DL")  # rows whose stage clocks the document shows
 BUSY_SHARE = 0.2  # of the processors, used by others before a run: then its figures show little
 KEPT = ROOT / "bench" / "performance"
 DOCUMENT = ROOT / "docs" / "performance.md"
@@ -34,7 +37,7 @@ DOCUMENT = ROOT / "docs" / "performance.md"
 PARTS = {
     "os": ("Kernel sockets, one shard, `sluice.durability=os`", "compare.py", [], "compare.json", 3, 2, 12),
     "fsync": ("Durable: both flush before they answer", "compare.py",
-              ["--durability", "fsync", "--against", "kafka", "durable"], "compare.json", 5, 1.5, 6),
+              ["--durability", "fsync", "--against", "kafka,null", "durable", "L1"], "compare.json", 5, 1.5, 8),
     "catchup": ("An old reader beside producers", "catchup.py", ["--gb", "12"], "catchup.json", 3, 5, 3),
     "bypass": ("Our own TCP over a memif cable: broker on one core, load on the other", "bypass.py", [], "bypass.json", 4, 1.5, 7),
     "linkedin": ("LinkedIn's table of 2014", "compare.py", ["linkedin-2014"], "compare.json", 4, 1.5, 12),
@@ -58,7 +61,7 @@ def measure(part, o):
         if not made.exists() or done.returncode and not judged:
             raise SystemExit(f"performance: {part} ended with {done.returncode}; the document is as it was")
         KEPT.mkdir(exist_ok=True)
-        data = json.loads(made.read_text())
+        data = json.loads(made.read_text()) | {"asked": {"rounds": o.rounds or rounds, "seconds": o.seconds or seconds}}
         (KEPT / f"{part}.json").write_text(json.dumps(slim(data), indent=None, separators=(",", ":")) + "\n")
 
 
@@ -83,61 +86,38 @@ def slim(data):
     return data
 
 
-def aims(about, scenarios):
-    """Each aim of goals.toml with the ratio measured."""
-    rows = []
-    for name, row in compare.scenarios().items():
-        entry = scenarios.get(name)
-        for key, peer, better, wanted in row.get("aims", []) if entry else ():
-            ours, theirs = (report.spread(entry["rounds"].get(k, []), key) for k in ("sluice", peer))
-            if not ours or not theirs or not theirs[0]:
-                continue
-            ratio = ours[0] / theirs[0]
-            there = ratio >= wanted if better == "more" else ratio <= wanted
-            rows.append(f"| {name} | {key.replace('latency_us/', '').replace('_', ' ')} | {ratio:.3g} of {peer}'s | "
-                        f"{'at least' if better == 'more' else 'at most'} {wanted:g} | {'reached' if there else '**missed**'} |")
-    return rows
+def asked(run):
+    """The words that ask for the rounds and seconds of a run; what an older result does not hold is left to the default."""
+    return [w for name in ("rounds", "seconds") if name in run for w in (f"--{name}", f"{run[name]:g}")]
 
 
 def compared(title, data):
     about, scenarios = data["about"], data["scenarios"]
-    out = [f"## {title}", "", f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB, Linux {about['kernel']}, "
-           f"loopback. Median of {about['rounds']} rounds of {about['seconds']} s in turns, range in brackets. "
-           f"{report.REPEAT_SAID}. {report.noise(about)}", ""]
+    out = [f"## {title}", "", *report.run_facts(about), "", f"Median of the rounds, range in brackets. {figures.REPEAT_SAID}.", ""]
     if about.get("busy_before", 0) > BUSY_SHARE:
         out += ["**The machine was busy with other work in this run: look at the ranges; the figures show little.**", ""]
     if data.get("partial"):
         out += [f"**Partial: {data['partial']}**", ""]
-    out += [f"- {p['title']}: {p['promise']}" for p in about["peers"].values()] + [""]
     shapes = {}
     for name, entry in scenarios.items():
         shapes.setdefault(entry["load"], []).append((name, entry))
     for shape, entries in shapes.items():
-        columns = report.COLUMNS[shape]
+        columns = figures.COLUMNS[shape]
         out += ["| | | " + " | ".join(t for t, _, _ in columns) + " |", "|---|---|" + "---:|" * len(columns)]
         for name, entry in entries:
-            for peer, m in report.medians(entry).items():
-                cells = [report.cell(m[key]) for _, key, _ in columns]
+            for peer, m in figures.medians(entry).items():
+                cells = [figures.cell(m[key]) for _, key, _ in columns]
                 out.append(f"| {name} | {peer} | " + " | ".join(cells) + " |")
         out.append("")
-    out += [f"- {name}: {entry['what']}" for name, entry in scenarios.items()] + [""]
-    reached = aims(about, scenarios)
-    if reached:
-        out += ["Against the aims (ratios within this run):", "", "| row | figure | measured | aim | |", "|---|---|---:|---:|---|",
-                *reached, ""]
-    lost = report.losses(scenarios)
-    out += ["Where Sluice loses: " + ("; ".join(f"{n}, {t}: {a} against {p}'s {b}" for n, t, a, p, b in lost) if lost
-                                     else "in no column measured") + ".", ""]
-    stages = [(n, r) for n, e in scenarios.items() for r in report.stage_rows(e) if n in ("P16K", "P1", "L1", "F", "DL")]
-    if stages:
-        out += ["Where the time goes in Sluice: us to each point from the one before (upper edge of a bucket).", "",
-                "| | | count | p50 | p99 |", "|---|---|---:|---:|---:|"]
-        out += [f"| {n} | {c} {s} | {count:,} | {report.number(a)} | {report.number(b)} |" for n, (c, s, count, a, b) in stages]
-        out.append("")
-    limits = [f"{n} ({', '.join(report.limits(e))})" for n, e in scenarios.items() if report.limits(e)]
+    out += [f"- {name}: {e['what']}" + (f" (`{e['options']}`)" if e.get("options") else "") for name, e in scenarios.items()] + [""]
+    judged = aims.markdown(aims.judged(about, scenarios))
+    if judged:
+        out += ["Against the aims (ratios within this run):", "", *judged]
+    out += ["Where Sluice loses:", "", *report.losses(scenarios), "", *report.stages(scenarios, STAGED)]
+    limits = [f"{n} ({', '.join(figures.limits(e))})" for n, e in scenarios.items() if figures.limits(e)]
     if limits:
         out += [f"The load's own thread was busy all the time, and is what was measured, in: {'; '.join(limits)}.", ""]
-    return out + [f"Repeat: `{about['command'].strip()}`", ""]
+    return out + [f"Repeat: `{figures.command(about)}`", ""]
 
 
 def cabled(title, data):
@@ -147,19 +127,23 @@ def cabled(title, data):
            "of a machine on which bare frames are 6-7.6M (32 outstanding) and 13-16M (256).", "",
            "| row | median | least | most | p99 us | aim | against its yardstick |", "|---|---:|---:|---:|---:|---|---|"]
     out += ["| " + " | ".join(row) + " |" for row in bypass.summary(data["rows"])]
-    return out + ["", "Repeat: `./dev compare --bypass`", ""]
+    rows = [] if set(data["rows"]) == set(bypass.ROWS) else list(data["rows"])
+    words = [*asked(data), "--cores", ",".join(data["cores"]), *(["--realtime"] if data.get("realtime") else []), *rows]
+    return out + ["", f"Repeat: `./dev compare --bypass {shlex.join(words)}`", ""]
 
 
 def caught(title, data):
     out = [f"## {title}", "", f"Durability `{data['durability']}`, {data['memory']} of memory for the broker, {data['gb']:g} GB of old "
            f"data, none of it in memory. Producers as in P16K at half of what they reached alone ({data['batches_per_s']:,.0f} batches a "
            f"second), {data['readers']} consumer; median of {len(data['rounds'])} rounds of {data['seconds']:g} s in turns. "
-           f"{report.REPEAT_SAID}. Others used {data['busy_before']:.0%} of the processors before the run.", "",
+           f"{figures.REPEAT_SAID}. Others used {data['busy_before']:.0%} of the processors before the run.", "",
            "| | median | a repeat | least | most |", "|---|---:|---:|---:|---:|"]
     for name, values, form in catchup.summary(data["rounds"]):
         s = (statistics.median(values), min(values), max(values), spread.expected(values))
-        out.append(f"| {name} | {form.format(s[0])} | {report.repeat(s)} | {form.format(s[1])} | {form.format(s[2])} |")
-    return out + ["", f"Repeat: `python3 bench/catchup.py --gb {data['gb']:g} --seconds {data['seconds']:g}`", ""]
+        out.append(f"| {name} | {form.format(s[0])} | {figures.repeat(s)} | {form.format(s[1])} | {form.format(s[2])} |")
+    words = ["--gb", f"{data['gb']:g}", *asked({"rounds": len(data["rounds"]), "seconds": data["seconds"]}), "--durability",
+             data["durability"], "--memory", data["memory"], "--readers", str(data["readers"])]
+    return out + ["", f"Repeat: `python3 bench/catchup.py {shlex.join(words)}`", ""]
 
 
 def repeated(title, data):
@@ -170,9 +154,9 @@ def repeated(title, data):
            + ("agree." if data["missed"] <= data["allowed"] else "**do not agree.**"), "",
            "| | | figure | " + " | ".join(f"run {i + 1}" for i in range(runs)) + " | |", "|---|---|---|" + "---:|" * runs + "---|"]
     for r in data["rows"]:
-        cells = " | ".join(f"{report.number(s[0])} {report.repeat(s)}" for s in r["runs"])
+        cells = " | ".join(f"{figures.number(s[0])} {figures.repeat(s)}" for s in r["runs"])
         out.append(f"| {r['scenario']} | {r['peer']} | {r['figure']} | {cells} | {repeat.verdict(r)} |")
-    return out + ["", f"Repeat: `python3 bench/repeat.py --run {runs} {' '.join(about['command'].split()[2:])}`", ""]
+    return out + ["", f"Repeat: `python3 bench/repeat.py --run {runs} {' '.join(figures.command(about).split()[2:])}`", ""]
 
 
 def agreed(title, data):
@@ -185,12 +169,15 @@ def agreed(title, data):
     for name, r in data["scenarios"].items():
         cells = [f"{r[w]['records_per_s']:,.0f}, {r[w]['p50_us']:.0f}" for w in ("ours", "simple")]
         out.append(f"| {name} | {cells[0]} | {cells[1]} | {r['rate_ratio']:.3f}, {r['p50_ratio']:.3f} |")
-    worst = max(max(abs(r["rate_ratio"] - 1), abs(r["p50_ratio"] - 1)) for n, r in data["scenarios"].items() if n in agree.SCENARIOS)
-    return out + ["", f"The largest difference to the other program is {worst:.0%}. Repeat: `python3 bench/agree.py`", ""]
+    apart = [max(abs(r["rate_ratio"] - 1), abs(r["p50_ratio"] - 1)) for n, r in data["scenarios"].items() if n in agree.SCENARIOS]
+    worst = f"The largest difference to the other program is {max(apart):.0%}. " if apart else ""
+    words = [*asked(data.get("asked", {})), *([] if set(data["scenarios"]) == {*agree.SCENARIOS, *agree.NULL} else data["scenarios"])]
+    return out + ["", f"{worst}Repeat: `{shlex.join(['python3', 'bench/agree.py', *words])}`", ""]
 
 
 def operations(title, data):
-    out = [f"## {title}", "", "The fastest of the rounds. Repeat: `./dev bench none`", "",
+    words = asked(data.get("asked", {}))[:2]  # it has no turns, so no seconds of them
+    out = [f"## {title}", "", f"The fastest of the rounds. Repeat: `{shlex.join(['./dev', 'bench', *words, 'none'])}`", "",
            "| operation | ns | cycles | GB/s | heap allocations |", "|---|---:|---:|---:|---:|"]
     for name, r in data["micro"].items():
         rate = f"{r['bytes_per_s'] / 1e9:.1f}" if r["bytes_per_s"] else ""
@@ -198,18 +185,23 @@ def operations(title, data):
     return out + [""]
 
 
-def write():
+def document(results):
+    """The text, of {part: its result}. A part without one is named as not measured."""
     out = ["# Performance", "", "<!-- Written by bench/performance.py from bench/performance/*.json: do not edit. -->", "",
            "Measured tables, losses included. Ratios within one run hold; absolute figures belong to the machine, and on a "
            "virtual one to its neighbours. [benchmarking.md](benchmarking.md) says what the columns mean and how to measure "
            "on hardware of your own.", ""]
-    for part, (title, script, *_) in PARTS.items():
-        path = KEPT / f"{part}.json"
-        if path.exists():
-            make = {"compare.py": compared, "bypass.py": cabled, "catchup.py": caught, "repeat.py": repeated, "agree.py": agreed,
-                    "bench.py": operations}[script]
-            out += make(title, json.loads(path.read_text()))
-    DOCUMENT.write_text("\n".join(out).rstrip() + "\n")
+    make = {"compare.py": compared, "bypass.py": cabled, "catchup.py": caught, "repeat.py": repeated, "agree.py": agreed,
+            "bench.py": operations}
+    for part, (title, script, *_, minutes) in PARTS.items():
+        out += make[script](title, results[part]) if part in results else [
+            f"## {title}", "", f"Not measured: no result is kept here. `python3 bench/performance.py --run {part}` measures it, in about "
+            f"{minutes} min.", ""]
+    return "\n".join(out).rstrip() + "\n"
+
+
+def write():
+    DOCUMENT.write_text(document({p: json.loads((KEPT / f"{p}.json").read_text()) for p in PARTS if (KEPT / f"{p}.json").exists()}))
     print(f"written: {DOCUMENT.relative_to(ROOT)}")
 
 

@@ -13,7 +13,9 @@ from runner import check, equal
 FOLDER = kafka_dist.ROOT / "bench"
 sys.path.append(str(FOLDER))
 
+import figures  # noqa: E402
 import report  # noqa: E402
+import report_html  # noqa: E402
 import spread  # noqa: E402
 
 SEED, PAIRS = 20141, 3000
@@ -71,7 +73,7 @@ def result(rng, level=1.0, rounds=5):
     def one():
         noise = math.exp(0.05 * rng.gauss(0, 1))
         return {"records_per_s": 1e5 * level * noise, "records": 1000, "cpu_s_per_m_records": 1.0, "client_is_limit": False,
-                "latency_us": {p: (i + 1) * 10 / level / noise for i, p in enumerate(report.PERCENTILES)}}
+                "latency_us": {p: (i + 1) * 10 / level / noise for i, p in enumerate(figures.PERCENTILES)}}
     about = {"cpu": "drawn", "cores": 2, "memory_gib": 1, "kernel": "1", "durability": "os", "rounds": rounds, "seconds": 1,
              "peers": {"sluice": {"title": "Sluice", "promise": "os", "start_s": 1}}, "command": "./dev compare L1"}
     return {"about": about, "partial": None, "scenarios": {"L1": {"what": "drawn", "load": "produce", "rounds": {
@@ -119,11 +121,11 @@ def test_spread_in_every_report(context):
     alone = result(random.Random(SEED), rounds=1)
     for data in [*kept, result(random.Random(SEED))]:
         about, scenarios = data["about"], copy.deepcopy(data["scenarios"])
-        for text in (report.markdown(about, scenarios, None), report.page(about, scenarios, None),
+        for text in (report.markdown(about, scenarios, None), report_html.page(about, scenarios, None),
                      "".join(report.text_rows(n, e) for n, e in scenarios.items())):
             check("±" in text, f"a report of {about['command']} without the spread of a repeat")
         for name, entry in scenarios.items():
-            for peer, columns in report.medians(entry).items():
+            for peer, columns in figures.medians(entry).items():
                 for key, s in columns.items():
                     check(s is None or s[3][0] <= s[0] <= s[3][1], f"{name} {peer} {key}: {s}")
     text = report.markdown(alone["about"], alone["scenarios"], None)
@@ -133,6 +135,6 @@ def test_spread_in_every_report(context):
 
 def test_bench_finds_its_own_modules(context):
     """bench and tests/compat are both on its path, and each has a `programs` and a `bypass`: bench's are meant."""
-    code = "import performance; print(len(performance.compare.programs.TOOLS), len(performance.bypass.ROWS))"
+    code = "import performance; print(len(performance.bypass.compare.programs.TOOLS), len(performance.bypass.ROWS))"
     done = subprocess.run([sys.executable, "-c", code], cwd=FOLDER, timeout=120, capture_output=True, text=True, check=False)
     check(done.returncode == 0 and all(int(n) >= 6 for n in done.stdout.split()), f"{done.stdout} {done.stderr}")
