@@ -61,19 +61,19 @@ def losses(everything):
     return table(rows, "words losses")
 
 
-def verdict(a):
+def aim_row(a):
+    """The verdict stands near the front: a narrow page shows that much without scrolling."""
     note = f"<small>{e(a['note'])}</small>" if a["note"] else ""
-    return f"<td class=said><span class={a['verdict']}>{a['verdict']}</span>{note}</td>"
+    return [e(a["row"]), e(a["figure"]), f"<td class={a['verdict']}>{a['verdict']}</td>", a["ratio"] or a["ours"],
+            f"<td class=said>{e(a['aim'])}{note}</td>", a["ours"], a["theirs"]]
 
 
 def reached(about, everything):
     found = aims.judged(about, everything)
-    rows = [[e(a["row"]), e(a["figure"]), a["ours"], a["theirs"], a["ratio"], f"<td class=said>{e(a['aim'])}</td>", verdict(a)]
-            for a in found if a["verdict"] != "not measured"]
+    rows = [aim_row(a) for a in found if a["verdict"] != "not measured"]
     out = [f"<h2>Against the aims</h2>{'' if rows else '<p>None is judged by this run.</p>'}"] if found else []
     if rows:
-        head = ["row", "figure", "ours", "yardstick", "ratio", "<th class=said>aim</th>", "<th></th>"]
-        out.append(table([head, *rows], "words aims"))
+        out.append(table([["row", "figure", "", "measured", "<th class=said>aim</th>", "ours", "yardstick"], *rows], "words aims"))
     if aims.unmeasured(found):
         out.append(f"<p>Aims that this run does not judge: {e(aims.unmeasured(found))}.</p>")
     return "".join(out)

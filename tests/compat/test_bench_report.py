@@ -142,10 +142,10 @@ def test_report_page_holds_the_aims(context):
     about, scenarios = whole()
     page = Page(report_html.page(about, scenarios, None))
     rows = page.tables["words aims"]
-    for row in (["P16K", "records/s", "8,000,000", "1,000,000", "8.00", "at least 7 of kafka's", "reached"],
-                ["K1000", "records/s", "450,000", "900,000", "0.5", "at least 0.7 of our P1's", "missed"],
-                ["S", "s to ready", "0.2", "", "", "at most 0.3", "reached"],
-                ["R", "MiB of its own", "20.0", "", "", "at most 15.26", "missed 16 MB; after one turn's load, not a day's"]):
+    for row in (["P16K", "records/s", "reached", "8.00", "at least 7 of kafka's", "8,000,000", "1,000,000"],
+                ["K1000", "records/s", "missed", "0.5", "at least 0.7 of our P1's", "450,000", "900,000"],
+                ["S", "s to ready", "reached", "0.2", "at most 0.3", "0.2", ""],
+                ["R", "MiB of its own", "missed", "20.0", "at most 15.26 16 MB; after one turn's load, not a day's", "20.0", ""]):
         check(row in rows, f"{row} is not in {rows}")
     check("Aims that this run does not judge: P16K records/s at least 0.85 of null_write's." in page.text(), "what is not judged")
 
