@@ -107,16 +107,17 @@ def curves(entry):
 
 def over_time(entry):
     """p99 of each piece of the measured time, of the round in the middle; logarithmic."""
-    data = {}
+    data, end = {}, 0
     for peer, rounds in entry["rounds"].items():
         rounds = [r for r in rounds if len(r.get("timeline") or []) > 1]
         if rounds:
-            data[peer] = [(p[0], max(p[3], 0.1)) for p in figures.middle(rounds)["timeline"] if p[3] > 0]
+            pieces = figures.middle(rounds)["timeline"]
+            end = max(end, pieces[-1][0] + pieces[1][0] - pieces[0][0])  # a piece begins at its time
+            data[peer] = [(p[0], max(p[3], 0.1)) for p in pieces if p[3] > 0]
     data = {k: v for k, v in data.items() if len(v) > 1}
     if not data:
         return ""
     at, parts = grid(*decades([v for line in data.values() for _, v in line]))
-    end = max(t for line in data.values() for t, _ in line) or 1
     wide = WIDTH - 106
     parts += [f'<text x="{76 + wide * k / 4:.1f}" y="210" text-anchor="middle">{end * k / 4:.3g} s</text>' for k in range(5)]
     for peer, line in data.items():
@@ -125,12 +126,17 @@ def over_time(entry):
     return figure("time", "p99 over the time of a turn (the round in the middle)", legend_of(data), 218, parts)
 
 
-def stages(name, entry):
-    """Where Sluice's microseconds go: p50 and p99 of each stage side by side; logarithmic, from 0.1 us."""
+def top_of_stages(everything):
+    """The power of ten above every stage of every row, so that all their pictures have one scale."""
+    seen = [v for entry in everything.values() for r in figures.stage_rows(entry) for v in r[3:5]]
+    return max(2, math.ceil(math.log10(max(seen, default=1) or 1)))
+
+
+def stages(name, entry, top):
+    """Where Sluice's microseconds go: p50 and p99 of each stage side by side; logarithmic, from 0.1 to 10^top us."""
     rows = figures.stage_rows(entry)
     if not rows:
         return ""
-    top = max(2, math.ceil(math.log10(max(max(r[3], r[4]) for r in rows))))
     left, wide, height = 148, WIDTH - 148 - 74, 12 + 34 * len(rows)
 
     def width(v):

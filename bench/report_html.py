@@ -25,7 +25,8 @@ td small{color:var(--soft);display:block}.reached{color:var(--good)}.missed{colo
 code{background:var(--grid);padding:.1rem .3rem;border-radius:3px;overflow-wrap:anywhere}summary{cursor:pointer;color:var(--soft)}
 .partial{color:#fff;background:#a4262c;padding:.5rem 1rem}
 @media(max-width:700px){svg text{font-size:15px}svg .small{font-size:13px}.row{grid-template-columns:1fr}body{padding:.6rem}
-dl{grid-template-columns:1fr}dt{margin-top:.4rem}th,td{padding:.3rem .4rem}}
+dl{grid-template-columns:1fr}dt{margin-top:.4rem}th,td{padding:.3rem .35rem}
+.words{font-size:.85rem}.words td,.words th{white-space:normal}.words td{overflow-wrap:normal}td.said{min-width:7rem}}
 """
 e = html.escape
 
@@ -80,7 +81,8 @@ def reached(about, everything):
 
 
 def stages(everything):
-    drawn = "".join(charts.stages(e(name), entry) for name, entry in everything.items())
+    top = charts.top_of_stages(everything)
+    drawn = "".join(charts.stages(name, entry, top) for name, entry in everything.items())
     return f"<h2>Where the microseconds go in Sluice</h2><div class=row>{drawn}</div>" if drawn else ""
 
 

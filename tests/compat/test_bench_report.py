@@ -240,7 +240,7 @@ def test_report_longer_bar_is_more(context):
     root = xml.fromstring(re.search(r"<svg.*</svg>", charts.bars(scenarios["P16K"], figures.COLUMNS["produce"][0]), re.S)[0])
     ours, theirs, null = (float(r.get("width")) for r in root.findall("rect"))
     check(abs(ours / theirs - 8) < 0.5 and abs(null / ours - 2.5) < 0.1, f"{ours} {theirs} {null}")
-    root = xml.fromstring(re.search(r"<svg.*</svg>", charts.stages("P16K", scenarios["P16K"]), re.S)[0])
+    root = xml.fromstring(re.search(r"<svg.*</svg>", charts.stages("P16K", scenarios["P16K"], charts.top_of_stages(scenarios)), re.S)[0])
     widths = [float(r.get("width")) for r in root.findall("rect")]
     equal(len(widths), 6, "p50 and p99 of three stages")
     check(widths[0] > widths[2] > widths[4] and all(a < b for a, b in zip(widths[::2], widths[1::2])), f"{widths}")
