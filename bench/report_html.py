@@ -26,7 +26,7 @@ code{background:var(--grid);padding:.1rem .3rem;border-radius:3px;overflow-wrap:
 .partial{color:#fff;background:#a4262c;padding:.5rem 1rem}
 @media(max-width:700px){svg text{font-size:15px}svg .small{font-size:13px}.row{grid-template-columns:1fr}body{padding:.6rem}
 dl{grid-template-columns:1fr}dt{margin-top:.4rem}th,td{padding:.3rem .35rem}
-.words{font-size:.85rem}.words td,.words th{white-space:normal}.words td{overflow-wrap:normal}td.said{min-width:7rem}}
+.words{font-size:.85rem}.words td,.words th{white-space:normal}.words td{overflow-wrap:normal}td.said{min-width:4.6rem}}
 """
 e = html.escape
 
