@@ -5,11 +5,21 @@
 
 #include "base/err.h"
 
+/* What a step's latency is told by; a quantile that too few answers lie beyond is not told. */
+static const struct {
+    const char *name;
+    double q;
+    uint64_t count_min;
+} step_quantiles[] = {
+    {"p50", 0.5, 0}, {"p99", 0.99, 0}, {"p99.9", 0.999, 1000}, {"p99.99", 0.9999, 10000}};
+#define step_quantile_count (sizeof(step_quantiles) / sizeof(*step_quantiles))
+
 struct step {
     const char *kind;
     double offered, reached; /* requests a second; offered 0: closed loop */
-    double p50, p99, max;    /* us */
-    unsigned long long errors, unsent;
+    double us[step_quantile_count], max_us; /* -1: not told */
+    double broker_share;                    /* of a core; -1: unknown */
+    unsigned long long errors, faults, unsent;
     bool load_is_limit;
 };
 
@@ -29,12 +39,63 @@ bool ramp_reached(const struct result *step)
     return (double)step->requests >= ramp_reached_share * step->rate * step->seconds;
 }
 
-static void print_step(const struct step *s, bool json)
+static void print_cell(double value)
 {
-    if (!json)
-        printf("  %-11s %12.0f %12.0f %10.1f %10.1f %10.1f %8llu %8llu%s\n", s->kind, s->offered,
-               s->reached, s->p50, s->p99, s->max, s->errors, s->unsent,
-               s->load_is_limit ? "  (the load is the limit)" : "");
+    if (value < 0)
+        printf(" %9s", "-");
+    else
+        printf(" %9.1f", value);
+}
+
+static void print_head(void)
+{
+    printf("  %-11s %12s %12s", "", "offered/s", "reached/s");
+    for (size_t i = 0; i < step_quantile_count; i++)
+        printf(" %6s us", step_quantiles[i].name);
+    printf(" %6s us %9s %8s %8s %8s\n", "max", "broker %", "errors", "faults", "unsent");
+}
+
+static void print_step(const struct step *s)
+{
+    printf("  %-11s %12.0f %12.0f", s->kind, s->offered, s->reached);
+    for (size_t i = 0; i < step_quantile_count; i++)
+        print_cell(s->us[i]);
+    print_cell(s->max_us);
+    print_cell(s->broker_share < 0 ? -1 : 100 * s->broker_share);
+    printf(" %8llu %8llu %8llu%s\n", s->errors, s->faults, s->unsent,
+           s->load_is_limit ? "  (the load is the limit)" : "");
+}
+
+static void step_json(const struct step *s)
+{
+    printf("{\"kind\": \"%s\", \"offered\": %.0f, \"reached\": %.0f, ", s->kind, s->offered,
+           s->reached);
+    for (size_t i = 0; i < step_quantile_count; i++)
+        if (s->us[i] >= 0)
+            printf("\"%s\": %.1f, ", step_quantiles[i].name, s->us[i]);
+    printf("\"max\": %.1f, ", s->max_us);
+    if (s->broker_share >= 0)
+        printf("\"broker_core_share\": %.5f, ", s->broker_share);
+    printf("\"errors\": %llu, \"faults\": %llu, \"unsent\": %llu, \"client_is_limit\": %s}",
+           s->errors, s->faults, s->unsent, s->load_is_limit ? "true" : "false");
+}
+
+static struct step step_of(const char *kind, double rate, const struct result *x)
+{
+    struct step s = {.kind = kind,
+                     .offered = rate,
+                     .reached = (double)x->requests / x->seconds,
+                     .max_us = (double)x->latency.max / 1e3,
+                     .broker_share = x->broker_cpu_s >= 0 ? x->broker_cpu_s / x->seconds : -1,
+                     .errors = x->errors,
+                     .faults = x->faults,
+                     .unsent = x->unsent,
+                     .load_is_limit = result_load_is_limit(x)};
+    for (size_t i = 0; i < step_quantile_count; i++)
+        s.us[i] = x->latency.count >= step_quantiles[i].count_min
+                      ? (double)hist_quantile(&x->latency, step_quantiles[i].q) / 1e3
+                      : -1;
+    return s;
 }
 
 static int one(struct ramp *r, const char *kind, double rate)
@@ -43,16 +104,9 @@ static int one(struct ramp *r, const char *kind, double rate)
     const struct result *x = r->result;
     if (x->seconds > 0) {
         struct step *s = &r->steps[r->count++];
-        *s = (struct step){.kind = kind,
-                           .offered = rate,
-                           .reached = (double)x->requests / x->seconds,
-                           .p50 = (double)hist_quantile(&x->latency, 0.5) / 1e3,
-                           .p99 = (double)hist_quantile(&x->latency, 0.99) / 1e3,
-                           .max = (double)x->latency.max / 1e3,
-                           .errors = x->errors,
-                           .unsent = x->unsent,
-                           .load_is_limit = result_load_is_limit(x)};
-        print_step(s, r->o->json);
+        *s = step_of(kind, rate, x);
+        if (!r->o->json)
+            print_step(s);
         if (s->reached > r->saturation)
             r->saturation = s->reached;
     }
@@ -60,6 +114,8 @@ static int one(struct ramp *r, const char *kind, double rate)
         r->partial = "a run ended early";
     else if (x->errors)
         r->partial = "requests were refused";
+    else if (x->faults)
+        r->partial = "what came back was wrong";
     return err;
 }
 
@@ -79,28 +135,28 @@ static int steps(struct ramp *r)
 
 static void print_end(const struct ramp *r, double overload_share)
 {
-    if (!r->o->json) {
-        printf("  saturation  %12.0f requests/s\n", r->saturation);
-        if (overload_share >= 0)
-            printf("  under overload %.0f %% of the saturation came through\n",
-                   100 * overload_share);
-        if (r->partial)
-            printf("  PARTIAL     %s\n", r->partial);
-        return;
-    }
-    printf("{\"load\": \"ramp\", \"saturation_per_s\": %.0f, ", r->saturation);
+    printf("  saturation  %12.0f requests/s\n", r->saturation);
     if (overload_share >= 0)
-        printf("\"overload_share\": %.3f, ", overload_share);
+        printf("  under overload %.0f %% of the saturation came through\n", 100 * overload_share);
+    if (r->o->hiccup)
+        result_quantiles_line("hiccups us", r->o->hiccup);
     if (r->partial)
-        printf("\"partial\": \"%s\", ", r->partial);
-    printf("\"steps\": [");
+        printf("  PARTIAL     %s\n", r->partial);
+}
+
+static void ramp_json(const struct ramp *r, double overload_share)
+{
+    printf("{\"load\": \"ramp\", \"saturation_per_s\": %.0f", r->saturation);
+    if (overload_share >= 0)
+        printf(", \"overload_share\": %.3f", overload_share);
+    if (r->partial)
+        printf(", \"partial\": \"%s\"", r->partial);
+    if (r->o->hiccup)
+        result_quantiles_json("hiccup_us", r->o->hiccup);
+    printf(", \"steps\": [");
     for (unsigned i = 0; i < r->count; i++) {
-        const struct step *s = &r->steps[i];
-        printf("%s{\"kind\": \"%s\", \"offered\": %.0f, \"reached\": %.0f, \"p50\": %.1f, \"p99\": "
-               "%.1f, "
-               "\"max\": %.1f, \"errors\": %llu, \"unsent\": %llu, \"client_is_limit\": %s}",
-               i ? ", " : "", s->kind, s->offered, s->reached, s->p50, s->p99, s->max, s->errors,
-               s->unsent, s->load_is_limit ? "true" : "false");
+        printf("%s", i ? ", " : "");
+        step_json(&r->steps[i]);
     }
     printf("]}\n");
 }
@@ -112,15 +168,17 @@ int ramp_run(const struct ramp_options *options, ramp_run_fn *run, void *ctx)
     if (!result)
         return ERR_NO_MEMORY;
     if (!options->json)
-        printf("  %-11s %12s %12s %10s %10s %10s %8s %8s\n", "", "offered/s", "reached/s", "p50 us",
-               "p99 us", "max us", "errors", "unsent");
+        print_head();
     int err = steps(&r);
     double share = -1, before = r.saturation;
     if (!err && options->overload > 0) {
         err = one(&r, "overload", options->overload * before);
         share = before > 0 && r.count ? r.steps[r.count - 1].reached / before : -1;
     }
-    print_end(&r, share);
+    if (options->json)
+        ramp_json(&r, share);
+    else
+        print_end(&r, share);
     free(result);
     return err ? err : r.partial ? ERR_INVALID : 0;
 }

@@ -94,7 +94,7 @@ bool result_load_is_limit(const struct result *r)
     return busy_share(r) > result_busy_max;
 }
 
-static void quantiles_json(const char *name, const struct hist *h)
+void result_quantiles_json(const char *name, const struct hist *h)
 {
     printf(", \"%s\": {", name);
     for (size_t i = 0; i < quantile_count; i++)
@@ -144,7 +144,7 @@ static void fields_json(const struct result *r)
     if (r->broker_cpu_s >= 0)
         printf(", \"broker_cpu_s\": %.3f, \"broker_rss_kb\": %llu", r->broker_cpu_s,
                (unsigned long long)r->broker_rss_kb);
-    quantiles_json("latency_us", &r->latency);
+    result_quantiles_json("latency_us", &r->latency);
     timeline_json(r);
 }
 
@@ -152,7 +152,7 @@ void result_json(const struct result *r, const struct result *second)
 {
     printf("{");
     fields_json(r);
-    quantiles_json("hiccup_us", &r->hiccup);
+    result_quantiles_json("hiccup_us", &r->hiccup);
     if (second) {
         printf(", \"%s\": {", second->load);
         fields_json(second);
@@ -161,7 +161,7 @@ void result_json(const struct result *r, const struct result *second)
     printf("}\n");
 }
 
-static void quantiles_line(const char *name, const struct hist *h)
+void result_quantiles_line(const char *name, const struct hist *h)
 {
     printf("  %-12s", name);
     for (size_t i = 0; i < quantile_count; i++)
@@ -181,9 +181,9 @@ void result_table(const struct result *r)
         printf("\n  PARTIAL      %s", r->partial);
     printf("\n  rate         %.0f requests/s, %.0f records/s, %.1f MB/s\n", (double)r->requests / s,
            (double)r->records / s, (double)r->bytes / s / 1e6);
-    quantiles_line("latency us", &r->latency);
+    result_quantiles_line("latency us", &r->latency);
     if (r->hiccup.count)
-        quantiles_line("hiccups us", &r->hiccup);
+        result_quantiles_line("hiccups us", &r->hiccup);
     printf("  CPU          load busy %.0f %% of its busiest thread%s", busy_share(r),
            result_load_is_limit(r) ? " (it is the limit, not the broker)" : "");
     if (r->broker_cpu_s >= 0)

@@ -82,6 +82,10 @@ void result_merge(struct result *into, const struct result *from);
 void result_json(const struct result *r, const struct result *second);
 void result_table(const struct result *r);
 
+/* A histogram of ns by its quantiles in us: a line, or a field of an object that has one already. */
+void result_quantiles_line(const char *name, const struct hist *h);
+void result_quantiles_json(const char *name, const struct hist *h);
+
 /* True if the load could not have gone faster itself. */
 bool result_load_is_limit(const struct result *r);
 

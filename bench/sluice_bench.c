@@ -294,13 +294,18 @@ static int measure_one(struct run *run)
 
 static int measure_ramp(struct run *run)
 {
+    static struct result hiccups;
     struct ramp_options o = {.rate = run->s.rate > 0 ? run->s.rate : 1000,
                              .factor = run->s.ramp,
                              .overload = run->s.overload,
-                             .json = run->s.json != 0};
+                             .json = run->s.json != 0,
+                             .hiccup = &hiccups.hiccup};
+    result_init(&hiccups, "");
+    result_hiccups(&hiccups, hiccup_spin_s);
     int err = ramp_run(&o, ramp_step, run);
     if (err)
-        fprintf(stderr, "sluice-bench: %s\n", run->why[0] ? run->why : "not a clean figure");
+        fprintf(stderr, "sluice-bench: %s\n",
+                run->why[0] ? run->why : "requests were refused or answered wrongly: not a clean figure");
     return atomic_load(&interrupted) ? status_interrupted : err != 0;
 }
 

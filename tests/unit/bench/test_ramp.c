@@ -8,7 +8,7 @@
 /* A broker that answers so many requests a second and no more. */
 struct broker {
     double limit;
-    unsigned runs, fail_at;
+    unsigned runs, fail_at, refuse_at, wrong_at;
     double rates[64];
 };
 
@@ -22,6 +22,8 @@ static int run(void *ctx, double rate, struct result *out)
     out->rate = rate;
     out->requests = (uint64_t)(2 * reached);
     out->unsent = rate > reached ? (uint64_t)(2 * (rate - reached)) : 0;
+    out->errors = b->runs == b->refuse_at;
+    out->faults = b->runs == b->wrong_at;
     return b->runs == b->fail_at ? ERR_CLOSED : 0;
 }
 
@@ -61,5 +63,17 @@ static void test_failure_ends_it(void)
     CU_ASSERT_EQUAL(b.runs, 3);
 }
 
+/* It goes on, but one wrong answer in one step makes the whole no clean figure. */
+static void test_wrong_answers_are_no_figure(void)
+{
+    struct broker refuses = {.limit = 5000, .refuse_at = 2}, lies = {.limit = 5000, .wrong_at = 2};
+    struct ramp_options o = {.rate = 1000, .factor = 2, .json = true};
+    CU_ASSERT_EQUAL(ramp_run(&o, run, &refuses), ERR_INVALID);
+    CU_ASSERT_EQUAL(refuses.runs, 4);
+    CU_ASSERT_EQUAL(ramp_run(&o, run, &lies), ERR_INVALID);
+    CU_ASSERT_EQUAL(lies.runs, 4);
+}
+
 UNIT_MAIN("bench/ramp", UNIT_CASE(test_climbs), UNIT_CASE(test_closed_loop_first),
-          UNIT_CASE(test_never_ends_by_itself), UNIT_CASE(test_failure_ends_it))
+          UNIT_CASE(test_never_ends_by_itself), UNIT_CASE(test_failure_ends_it),
+          UNIT_CASE(test_wrong_answers_are_no_figure))
