@@ -3,11 +3,13 @@
  *
  * Purpose: what an open connection costs the broker in memory and CPU. Owner: its
  * thread. Memory: a block per connection. Failure: a negative err with one line in `why`; a
- * connection that the broker closes ends the run.
+ * connection that the broker closes ends the run, as does the operator; how long they were held until then is told,
+ * marked partial. What cannot be read of the broker's process (broker_pid 0: whose?) is said to be unknown.
  */
 #ifndef BENCH_IDLE_H
 #define BENCH_IDLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,7 +25,8 @@ struct idle_options {
     struct crew_member *member; /* NULL: alone */
 };
 
-/* Prints its own line (JSON or text), since it has no requests to count. */
-int idle_run(const struct idle_options *options, bool json, char *why, size_t why_size);
+/* Prints its own line (JSON or text), since it has no requests to count; out gets `open` alone, for who watches. */
+int idle_run(const struct idle_options *options, bool json, struct result *out, char *why,
+             size_t why_size);
 
 #endif

@@ -24,6 +24,7 @@ struct result_slot {
 struct result {
     const char *load;
     uint32_t threads;
+    uint32_t open; /* connections held (idle) */
     double seconds;
     uint64_t requests, records, bytes;
     uint64_t errors; /* replies with an error code: they are in no other count */

@@ -177,7 +177,7 @@ static int job(void *ctx, struct crew_member *m)
     case LOAD_IDLE: {
         struct idle_options o = {s->host,    (uint16_t)s->port,  (uint32_t)s->connections,
                                  s->seconds, (int)s->broker_pid, m};
-        return idle_run(&o, s->json != 0, m->why, sizeof(m->why));
+        return idle_run(&o, s->json != 0, m->result, m->why, sizeof(m->why));
     }
     case LOAD_DISK: {
         struct disk_options o = {s->folder,
@@ -202,12 +202,17 @@ static int job(void *ctx, struct crew_member *m)
 static void progress(const struct crew *crew, double seconds)
 {
     uint64_t records = 0, errors = 0;
+    uint32_t open = 0;
     for (uint32_t i = 0; i < crew->threads; i++) {
         records += crew->member[i].result->records;
         errors += crew->member[i].result->errors;
+        open += crew->member[i].result->open;
     }
-    fprintf(stderr, "\r%6.1f s: %llu records%s", seconds, (unsigned long long)records,
-            errors ? ", ERRORS" : "");
+    if (((const struct run *)crew->ctx)->load == LOAD_IDLE)
+        fprintf(stderr, "\r%6.1f s: %u connections held", seconds, open);
+    else
+        fprintf(stderr, "\r%6.1f s: %llu records%s", seconds, (unsigned long long)records,
+                errors ? ", ERRORS" : "");
     if (crew->ended == crew->threads)
         fprintf(stderr, "\n");
     fflush(stderr);
