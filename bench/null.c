@@ -17,7 +17,9 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/crc32c.h"
+#include "base/err.h"
 #include "base/limits.h"
+#include "bench/cable.h"
 
 #define null_request_bytes_max (2 * MIB)
 #define null_conn_max          4096
@@ -26,6 +28,7 @@
 #define null_spin_ns           (100 * CLOCK_NS_PER_US) /* looks again and again that long before it sleeps */
 #define null_recv_bytes        (128 * KIB) /* stays in the cache until it is copied on */
 #define null_events_max        64
+#define null_backlog           1024
 
 struct null_conn {
     int fd;
@@ -231,44 +234,80 @@ static void on_accept(struct null_broker *b)
     epoll_ctl(b->epoll, EPOLL_CTL_ADD, fd, &ev);
 }
 
-static int listen_on(struct null_broker *b, uint16_t port)
+static void say_ready(const struct sockaddr_storage *sa)
 {
-    struct sockaddr_in sa = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(sa);
-    int one = 1;
-    b->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    if (b->listener < 0)
-        return ERR_SYSTEM;
-    setsockopt(b->listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (bind(b->listener, (struct sockaddr *)&sa, sizeof(sa)) || listen(b->listener, 1024) ||
-        getsockname(b->listener, (struct sockaddr *)&sa, &len))
-        return err_from_errno(errno);
-    struct epoll_event ev = {.events = EPOLLIN, .data.fd = b->listener};
-    if (epoll_ctl(b->epoll, EPOLL_CTL_ADD, b->listener, &ev))
-        return ERR_SYSTEM;
-    printf("null ready 127.0.0.1:%u\n", ntohs(sa.sin_port));
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)sa;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)sa;
+    char text[INET6_ADDRSTRLEN] = "";
+    if (sa->ss_family == AF_INET6)
+        printf("null ready [%s]:%u\n", inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof(text)),
+               ntohs(v6->sin6_port));
+    else
+        printf("null ready %s:%u\n", inet_ntop(AF_INET, &v4->sin_addr, text, sizeof(text)),
+               ntohs(v4->sin_port));
     fflush(stdout);
+}
+
+static int listen_on(struct null_broker *b, const struct null_options *o, char *why,
+                     size_t why_size)
+{
+    struct sockaddr_storage sa;
+    int one = 1;
+    if (cable_address(o->host, o->port, &sa) < 0) {
+        snprintf(why, why_size, "'%s' is not a numeric address", o->host);
+        return ERR_INVALID;
+    }
+    socklen_t len =
+        sa.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    struct epoll_event ev = {.events = EPOLLIN};
+    b->listener = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    ev.data.fd = b->listener;
+    if (b->listener < 0 ||
+        setsockopt(b->listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
+        bind(b->listener, (struct sockaddr *)&sa, len) || listen(b->listener, null_backlog) ||
+        getsockname(b->listener, (struct sockaddr *)&sa, &len) ||
+        epoll_ctl(b->epoll, EPOLL_CTL_ADD, b->listener, &ev)) {
+        int err = err_from_errno(errno);
+        snprintf(why, why_size, "cannot listen on %s port %u: %s", o->host, o->port, err_text(err));
+        return err;
+    }
+    say_ready(&sa);
     return 0;
 }
 
-int null_run(const struct null_options *options)
+static void null_free(struct null_broker *b)
+{
+    for (int i = 0; i < null_conn_max; i++)
+        if (b->conns[i])
+            conn_free(b, b->conns[i]);
+    if (b->epoll >= 0)
+        close(b->epoll);
+    if (b->listener >= 0)
+        close(b->listener);
+    if (b->file >= 0)
+        close(b->file);
+    free(b->ring);
+    free(b);
+}
+
+int null_run(const struct null_options *options, char *why, size_t why_size)
 {
     struct null_broker *b = calloc(1, sizeof(*b));
     if (!b)
         return ERR_NO_MEMORY;
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    b->listener = b->file = -1;
     b->echo = options->echo;
     b->epoll = epoll_create1(0);
     b->ring = malloc(null_ring_bytes);
     int err = b->ring && b->epoll >= 0 ? open_file(b, options->write) : ERR_NO_MEMORY;
-    if (!err)
-        err = listen_on(b, options->port);
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
-    int64_t end = options->seconds
-                      ? clock_mono_ns(clock_system()) + options->seconds * CLOCK_NS_PER_S
-                      : INT64_MAX;
+    if (err)
+        snprintf(why, why_size, "%s", err_text(err));
+    else
+        err = listen_on(b, options, why, why_size);
     int64_t now = clock_mono_ns(clock_system()), busy = now;
+    int64_t end = options->seconds > 0 ? now + (int64_t)(options->seconds * 1e9) : INT64_MAX;
     for (; !err && !null_stop && now < end; now = clock_mono_ns(clock_system())) {
         struct epoll_event ev[null_events_max];
         int n = epoll_wait(b->epoll, ev, null_events_max, now - busy < null_spin_ns ? 0 : 100);
@@ -281,15 +320,6 @@ int null_run(const struct null_options *options)
                 on_readable(b, b->conns[ev[i].data.fd]);
         }
     }
-    for (int i = 0; i < null_conn_max; i++)
-        if (b->conns[i])
-            conn_free(b, b->conns[i]);
-    close(b->epoll);
-    if (b->listener > 0)
-        close(b->listener);
-    if (b->file > 0)
-        close(b->file);
-    free(b->ring);
-    free(b);
+    null_free(b);
     return err;
 }

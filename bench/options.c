@@ -51,8 +51,9 @@ struct option_row {
 
 static const struct option_row option_rows[] = {
     TEXT("host", ALL | N | LOOP | RAW, host, "127.0.0.1", NULL,
-         "numeric address of the broker, IPv4 or IPv6"),
-    NUM("port", ALL | N | RAW, port, 9092, 0, 65535, "its port"),
+         "numeric address of the broker (null: to listen on), IPv4 or IPv6"),
+    NUM("port", ALL | RAW, port, 9092, 1, 65535, "its port"),
+    NUM("port", N, port, 0, 0, 65535, "its port; 0: a free one, which it prints"),
     TEXT("ports", ALL | N | FRAMES | LOOP, ports, "", NULL,
          "our own TCP on these, as sluice.dpdk.ports; empty: kernel sockets"),
     TEXT("peer-ports", LOOP, peer_ports, "", NULL, "the cable's other end"),
@@ -61,7 +62,7 @@ static const struct option_row option_rows[] = {
     NUM("admin-port", P | F | E | M, admin_port, 9092, 1, 65535, "its port"),
     NUM("outstanding", FRAMES, outstanding, 32, 1, frames_outstanding_max, "frames under way"),
     TEXT("topic", P | F | E | M | RAW, topic, "bench", NULL,
-         "made if it is not there (not by fetch)"),
+         "made if it is not there (not by fetch and raw)"),
     NUM("threads", P | F | ECHO, threads, 1, 1, crew_threads_max,
         "each with its part of the connections and of the rate"),
     NUM("partitions", P | F | M | RAW, partitions, 4, 1, produce_partitions_max, ""),
@@ -97,20 +98,22 @@ static const struct option_row option_rows[] = {
     NUM("follow", F, follow, 0, 0, 1, "1: wait at the log's end instead of beginning anew"),
     NUM("echo", N | FRAMES, echo, 0, 0, 1, "1: sends back what comes"),
     TEXT("write", N, write, "", NULL,
-         "a folder: batches are also written there, without a promise"),
+         "a folder: batches are also written there, without a promise (kernel sockets alone)"),
     TEXT("folder", D, folder, ".", NULL, "where the file is"),
     TEXT("way", D, way, "write", "write read", "write: each on the medium before it counts"),
     NUM("block", D, block, 4096, 4096, 16777216, "bytes of a request, a multiple of 4096"),
     NUM("depth", D, depth, 1, 1, disk_depth_max, "requests under way"),
     NUM("warmup", (ALL & ~I) | D | FRAMES | RAW, warmup, 1, 0, 600, "seconds that do not count"),
-    NUM("seconds", ALL | N | D | FRAMES | LOOP | RAW, seconds, 5, 0, 86400, ""),
+    NUM("seconds", ALL | D | RAW, seconds, 5, 0.1, 86400, "that count"),
+    NUM("seconds", FRAMES | LOOP, seconds, 5, 0, 86400, "that count; an echo: 0: until a signal"),
+    NUM("seconds", N, seconds, 0, 0, 86400, "0: until a signal"),
     NUM("bytes", P, bytes, 0, 0, 1e15, "ends when so many are acknowledged; 0: by time"),
     NUM("setup", P, setup, 1, 0, 1, "0: do not make the topic (the null broker has none)"),
-    NUM("broker-pid", ALL | D, broker_pid, 0, 0, 1e9, "reports CPU and memory of that process too"),
+    NUM("broker-pid", ALL, broker_pid, 0, 0, 1e9, "reports CPU and memory of that process too"),
     NUM("seed", P | E | ECHO | M | RAW, seed, 1, 0, 1e15, "of bytes, sizes, keys and arrivals"),
     NUM("json", ALL | D | FRAMES | LOOP | RAW, json, 0, 0, 1,
         "1: one line of JSON instead of a table"),
-    TEXT("progress", ALL | D, progress, "auto", "auto always never",
+    TEXT("progress", ALL | D | RAW, progress, "auto", "auto always never",
          "a live line on stderr; auto: on a terminal"),
 };
 #define option_count (sizeof(option_rows) / sizeof(*option_rows))
@@ -234,23 +237,31 @@ static bool sensible(const struct settings *s, enum load load)
         return refuse("--ports is wanted");
     if (s->ports[0] && s->threads > 1)
         return refuse("--ports takes one thread");
-    if ((load & (ALL | D | RAW)) && (s->port == 0 || s->seconds < 0.1))
-        return refuse("--port must be at least 1 and --seconds at least 0.1");
+    if (s->write[0] && s->echo)
+        return refuse("--write is for batches: not with --echo, which has none");
+    if (s->write[0] && s->ports[0])
+        return refuse("--write is not there on our own TCP: not with --ports");
     return true;
+}
+
+/* Those of options that one of these loads knows; an option with several rows has a default for each load. */
+static void set_defaults(struct settings *s, unsigned of)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option_row *o = &option_rows[i];
+        if (!(o->loads & of))
+            continue;
+        if (o->text)
+            *(const char **)((char *)s + o->at) = o->text;
+        else
+            *(double *)((char *)s + o->at) = o->value;
+    }
 }
 
 bool options_parse(struct settings *s, enum load load, int argc, char **argv)
 {
-    for (size_t i = 0; i < option_count; i++) {
-        if (option_rows[i].text)
-            *(const char **)((char *)s + option_rows[i].at) = option_rows[i].text;
-        else
-            *(double *)((char *)s + option_rows[i].at) = option_rows[i].value;
-    }
-    if (load == LOAD_NULL)
-        s->port = s->seconds = 0;
-    if (load == LOAD_FRAMES || load == LOAD_LOOP)
-        s->frame_bytes = 64;
+    set_defaults(s, ~0u);
+    set_defaults(s, load);
     for (int i = 0; i < argc; i += 2) {
         const struct option_row *found = NULL;
         for (size_t k = 0; k < option_count && !found; k++)

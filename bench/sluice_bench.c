@@ -382,10 +382,11 @@ static int bare(struct run *run)
 
 static int serve_null(const struct settings *s)
 {
-    struct null_options o = {(uint16_t)s->port, (uint32_t)s->seconds, s->echo != 0, s->write};
-    int err = null_run(&o);
+    struct null_options o = {s->host, (uint16_t)s->port, s->seconds, s->echo != 0, s->write};
+    char why[crew_why_max] = "";
+    int err = null_run(&o, why, sizeof(why));
     if (err)
-        fprintf(stderr, "sluice-bench: null: %s\n", err_text(err));
+        fprintf(stderr, "sluice-bench: null: %s\n", why[0] ? why : err_text(err));
     return err ? 1 : 0;
 }
 

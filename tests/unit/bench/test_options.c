@@ -46,6 +46,27 @@ static void test_bounds(void)
     CU_ASSERT_FALSE(options_parse(&s, LOAD_PRODUCE, 1, (char *[]){"--seconds"}));
 }
 
+/* What would do nothing, or the opposite of another, is refused; a load has defaults of its own. */
+static void test_null(void)
+{
+    struct settings s;
+    CU_ASSERT(options_parse(&s, LOAD_NULL, 0, NULL));
+    CU_ASSERT_EQUAL(s.port, 0);
+    CU_ASSERT_EQUAL(s.seconds, 0);
+    CU_ASSERT_STRING_EQUAL(s.host, "127.0.0.1");
+    CU_ASSERT(options_parse(&s, LOAD_PRODUCE, 0, NULL));
+    CU_ASSERT_EQUAL(s.port, 9092);
+    CU_ASSERT_EQUAL(s.seconds, 5);
+    CU_ASSERT_FALSE(takes(LOAD_PRODUCE, "--port", "0", &s));
+    CU_ASSERT(takes(LOAD_NULL, "--port", "0", &s));
+    CU_ASSERT(takes(LOAD_NULL, "--write", "folder", &s));
+    char *with_echo[] = {"--write", "folder", "--echo", "1"};
+    char *with_ports[] = {"--write", "folder", "--ports", "net_memif0"};
+    CU_ASSERT_FALSE(options_parse(&s, LOAD_NULL, 4, with_echo));
+    CU_ASSERT_FALSE(options_parse(&s, LOAD_NULL, 4, with_ports));
+    CU_ASSERT_FALSE(takes(LOAD_DISK, "--broker-pid", "1", &s));
+}
+
 static void test_choices(void)
 {
     struct settings s;
@@ -58,4 +79,4 @@ static void test_choices(void)
 }
 
 UNIT_MAIN("bench/options", UNIT_CASE(test_defaults), UNIT_CASE(test_bounds),
-          UNIT_CASE(test_choices))
+          UNIT_CASE(test_null), UNIT_CASE(test_choices))
