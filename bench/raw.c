@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/kerr.h"
 #include "base/rng.h"
 #include "bench/cable.h"
 
@@ -114,8 +115,12 @@ static int take_reply(struct raw *b, struct conn *c, const uint8_t *p, int64_t n
 {
     if (bytes_get_u32(p) != b->reply_bytes - 4 || bytes_get_u32(p + 4) != correlation)
         return fail(b, ERR_MALFORMED, "an answer that was not asked for");
-    if (bytes_get_u16(p + 22 + b->name_bytes))
-        return fail(b, ERR_IO, "a request was refused (is the topic there?)");
+    int16_t error = bytes_get_i16(p + 22 + b->name_bytes);
+    if (error) {
+        result_error(b->result, error);
+        snprintf(b->why, b->why_size, "a request was refused: %s", kerr_name(error));
+        return ERR_IO;
+    }
     int64_t *since = &c->since_ns[c->replies++ % b->o->in_flight];
     if (b->measuring) {
         result_count(b->result, now, b->batch.records, b->batch.len);

@@ -13,6 +13,8 @@ static const struct {
 } quantiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p99.9", 0.999}, {"p99.99", 0.9999}};
 #define quantile_count (sizeof(quantiles) / sizeof(*quantiles))
 
+#define code_name_bytes 16
+
 void result_init(struct result *r, const char *load)
 {
     memset(r, 0, sizeof(*r));
@@ -42,10 +44,32 @@ struct result_slot *result_next_slot(struct result *r, int64_t now_ns)
     return &r->slot[r->slot_at];
 }
 
+static void count_code(struct result *r, int16_t error, uint64_t n)
+{
+    for (uint32_t i = 0; i < r->codes; i++)
+        if (r->by_code[i].error == error) {
+            r->by_code[i].count += n;
+            return;
+        }
+    if (r->codes < result_codes_max)
+        r->by_code[r->codes++] = (struct result_code){error, n};
+    else
+        r->other_codes += n;
+}
+
 void result_error(struct result *r, int16_t error)
 {
     if (!r->errors++)
         r->first_error = error;
+    count_code(r, error, 1);
+}
+
+uint64_t result_errors_of(const struct result *r, int16_t error)
+{
+    for (uint32_t i = 0; i < r->codes; i++)
+        if (r->by_code[i].error == error)
+            return r->by_code[i].count;
+    return 0;
 }
 
 void result_close(struct result *r)
@@ -66,6 +90,9 @@ void result_merge(struct result *into, const struct result *from)
     if (from->errors && !into->errors)
         into->first_error = from->first_error;
     into->errors += from->errors;
+    for (uint32_t i = 0; i < from->codes; i++)
+        count_code(into, from->by_code[i].error, from->by_code[i].count);
+    into->other_codes += from->other_codes;
     into->faults += from->faults;
     into->unsent += from->unsent;
     into->rate += from->rate;
@@ -120,6 +147,40 @@ static void timeline_json(const struct result *r)
     printf("]");
 }
 
+/* A code that Kafka does not have is told by its number. */
+static const char *code_name(int16_t error, char text[code_name_bytes])
+{
+    const char *name = kerr_name(error);
+    if (error == KERR_UNKNOWN_SERVER_ERROR || strcmp(name, kerr_name(KERR_UNKNOWN_SERVER_ERROR)))
+        return name;
+    snprintf(text, code_name_bytes, "code %d", error);
+    return text;
+}
+
+static void codes_json(const struct result *r)
+{
+    char text[code_name_bytes];
+    printf(", \"errors_by_code\": {");
+    for (uint32_t i = 0; i < r->codes; i++)
+        printf("%s\"%s\": %llu", i ? ", " : "", code_name(r->by_code[i].error, text),
+               (unsigned long long)r->by_code[i].count);
+    if (r->other_codes)
+        printf(", \"other\": %llu", (unsigned long long)r->other_codes);
+    printf("}");
+}
+
+static void codes_line(const struct result *r)
+{
+    char text[code_name_bytes];
+    printf("  errors       %llu:", (unsigned long long)r->errors);
+    for (uint32_t i = 0; i < r->codes; i++)
+        printf("%s %s %llu", i ? "," : "", code_name(r->by_code[i].error, text),
+               (unsigned long long)r->by_code[i].count);
+    if (r->other_codes)
+        printf(", other %llu", (unsigned long long)r->other_codes);
+    printf("\n");
+}
+
 static void fields_json(const struct result *r)
 {
     double s = r->seconds > 0 ? r->seconds : 1;
@@ -141,6 +202,7 @@ static void fields_json(const struct result *r)
         printf(", \"partial\": \"%s\"", r->partial);
     if (r->errors)
         printf(", \"first_error\": \"%s\"", kerr_name(r->first_error));
+    codes_json(r);
     if (r->broker_cpu_s >= 0)
         printf(", \"broker_cpu_s\": %.3f, \"broker_rss_kb\": %llu", r->broker_cpu_s,
                (unsigned long long)r->broker_rss_kb);
@@ -194,8 +256,7 @@ void result_table(const struct result *r)
         printf("  unsent       %llu were due and could not be sent\n",
                (unsigned long long)r->unsent);
     if (r->errors)
-        printf("  errors       %llu, the first %s\n", (unsigned long long)r->errors,
-               kerr_name(r->first_error));
+        codes_line(r);
     if (r->faults)
         printf("  faults       %llu in what was read\n", (unsigned long long)r->faults);
 }

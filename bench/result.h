@@ -15,6 +15,12 @@
 
 #define result_slots_max 40 /* pieces of the measured time, for latency over time */
 #define result_busy_max  95 /* per cent; busier than that, the load is what is measured */
+#define result_codes_max 16 /* Kafka error codes told apart; further ones count together */
+
+struct result_code {
+    int16_t error;
+    uint64_t count;
+};
 
 struct result_slot {
     uint64_t records;
@@ -29,6 +35,9 @@ struct result {
     uint64_t requests, records, bytes;
     uint64_t errors; /* replies with an error code: they are in no other count */
     int16_t first_error;
+    struct result_code by_code[result_codes_max]; /* in the order in which they came */
+    uint32_t codes;
+    uint64_t other_codes; /* errors for which by_code had no room */
     uint64_t faults;     /* what --verify found wrong */
     uint64_t unsent;     /* due, and not sent when the time was over (overload) */
     double rate;         /* requests a second asked for; 0: closed loop */
@@ -71,7 +80,11 @@ static inline void result_latency(struct result *r, int64_t now_ns, int64_t sinc
 {
     hist_record(&result_slot_at(r, now_ns)->latency, (uint64_t)(now_ns - since_ns));
 }
+/* A reply with this error code, not KERR_NONE. */
 void result_error(struct result *r, int16_t error);
+
+/* How many replies had it; 0 also for one that found no room in the table. */
+uint64_t result_errors_of(const struct result *r, int16_t error);
 
 /* Sums the slots up. Once, at the end. */
 void result_close(struct result *r);

@@ -77,5 +77,36 @@ static void test_merge(void)
     CU_ASSERT(result_load_is_limit(&r)); /* one thread that is always busy is enough */
 }
 
+/* As many codes as the table holds are told apart, the next one is counted without its name. */
+static void test_codes(void)
+{
+    result_init(&r, "test");
+    result_init(&other, "test");
+    for (int16_t code = 1; code <= result_codes_max; code++)
+        for (int16_t i = 0; i < code; i++)
+            result_error(&r, code);
+    CU_ASSERT_EQUAL(r.codes, result_codes_max);
+    CU_ASSERT_EQUAL(r.other_codes, 0);
+    CU_ASSERT_EQUAL(result_errors_of(&r, 3), 3);
+    result_error(&r, result_codes_max + 1);
+    CU_ASSERT_EQUAL(r.other_codes, 1);
+    CU_ASSERT_EQUAL(result_errors_of(&r, result_codes_max + 1), 0);
+    CU_ASSERT_EQUAL(r.first_error, 1);
+    CU_ASSERT_EQUAL(r.errors, result_codes_max * (result_codes_max + 1) / 2 + 1);
+    result_error(&other, 3);
+    result_error(&other, -1);
+    result_error(&other, -1);
+    result_merge(&other, &r); /* one place is taken by -1: the last code finds none */
+    CU_ASSERT_EQUAL(result_errors_of(&other, 3), 4);
+    CU_ASSERT_EQUAL(result_errors_of(&other, -1), 2);
+    CU_ASSERT_EQUAL(result_errors_of(&other, result_codes_max), 0);
+    CU_ASSERT_EQUAL(other.other_codes, result_codes_max + 1);
+    uint64_t sum = other.other_codes;
+    for (uint32_t i = 0; i < other.codes; i++)
+        sum += other.by_code[i].count;
+    CU_ASSERT_EQUAL(sum, other.errors);
+}
+
 UNIT_MAIN("bench/result", UNIT_CASE(test_process), UNIT_CASE(test_hiccups),
-          UNIT_CASE(test_over_time), UNIT_CASE(test_merge))
+          UNIT_CASE(test_over_time), UNIT_CASE(test_merge),
+          UNIT_CASE(test_codes))
