@@ -81,7 +81,7 @@ static void put_header(uint8_t *h, const struct bench_batch *b, enum pack_codec 
     bytes_put_u32(h + 12, UINT32_MAX); /* leader epoch */
     h[16] = 2;
     bytes_put_u16(h + bench_batch_covered_at, (uint16_t)codec);
-    bytes_put_u32(h + 23, b->records - 1);
+    bytes_put_u32(h + bench_batch_delta_at, b->records - 1);
     bytes_put_u64(h + 27, (uint64_t)wall_ms);
     bytes_put_u64(h + 35, (uint64_t)wall_ms);
     bytes_put_u64(h + producer_at, UINT64_MAX);

@@ -59,6 +59,7 @@ void bench_batch_stamp(const struct bench_batch *b, int64_t producer_id, int16_t
 #define bench_batch_length_at  8
 #define bench_batch_crc_at     17
 #define bench_batch_covered_at 21 /* the checksum covers from here to the end */
+#define bench_batch_delta_at   23 /* of the last offset */
 #define bench_batch_records_at 57
 
 #endif

@@ -17,6 +17,7 @@ struct fetch_conn {
     int64_t start_offset; /* of the partition */
     int64_t sent_ns;
     bool waiting;
+    uint32_t empty; /* see fetch_stuck */
 };
 
 struct fetch {
@@ -24,6 +25,7 @@ struct fetch {
     struct result *result;
     struct client *client;
     struct fetch_conn *conns;
+    uint8_t *scratch;
     bool measuring, stopping;
     uint32_t waiting;
 };
@@ -58,9 +60,10 @@ static int on_frame(struct client_conn *cc, const struct chain *rx, uint32_t len
         result_error(r, reply.error);
         return 0;
     }
-    bool more = reply.batches && reply.next_offset < reply.high_watermark;
+    bool more = reply.next_offset < reply.high_watermark;
     c->q.offset = more || l->o->follow ? reply.next_offset : c->start_offset;
-    r->faults += reply.faults;
+    r->faults += reply.faults + (l->o->verify && fetch_stuck(&c->empty, &reply));
+    r->unchecked += reply.unchecked;
     if (l->measuring) {
         result_count(r, now, reply.records, reply.bytes);
         result_latency(r, now, c->sent_ns);
@@ -128,7 +131,8 @@ static int prepare(struct fetch *l, char *why, size_t why_size)
                                   .partition = (o->first_conn + i) % o->partitions,
                                   .bytes_max = o->bytes_max,
                                   .max_wait_ms = o->max_wait_ms,
-                                  .bytes_min = o->bytes_min};
+                                  .bytes_min = o->bytes_min,
+                                  .scratch = l->scratch};
         l->client->conns[i].work = c;
         err = admin_list_offset(crew_admin_host(o->member, o->host),
                                 crew_admin_port(o->member, o->port), l->client->cable.mem.tx_pool,
@@ -147,9 +151,11 @@ int fetch_run(const struct fetch_options *options, struct result *out, char *why
 {
     struct fetch *l = calloc(1, sizeof(*l));
     struct fetch_conn *conns = calloc(options->connections, sizeof(*conns));
-    int err = l && conns ? 0 : ERR_NO_MEMORY;
+    bool open_batches = options->verify == FETCH_VERIFY_CONTENTS;
+    uint8_t *scratch = open_batches ? malloc(fetch_scratch_bytes) : NULL;
+    int err = l && conns && (scratch || !open_batches) ? 0 : ERR_NO_MEMORY;
     if (!err) {
-        *l = (struct fetch){.o = options, .result = out, .conns = conns};
+        *l = (struct fetch){.o = options, .result = out, .conns = conns, .scratch = scratch};
         err = prepare(l, why, why_size);
         if (!err)
             err = measure(l, why, why_size);
@@ -157,6 +163,7 @@ int fetch_run(const struct fetch_options *options, struct result *out, char *why
             client_close(l->client);
         client_free(l->client);
     }
+    free(scratch);
     free(conns);
     free(l);
     return err;

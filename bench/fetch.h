@@ -19,12 +19,15 @@
 struct rte_mempool;
 
 #define fetch_reply_bytes_max (64u << 20)
+#define fetch_plain_bytes_max (64u << 20) /* of a compressed batch's records */
+#define fetch_scratch_bytes   (fetch_reply_bytes_max + fetch_plain_bytes_max)
+#define fetch_empty_max       8 /* answers in a row without a batch, below the high watermark */
 
 /* What is looked at in what is read; each includes the one before. */
 enum fetch_verify {
     FETCH_TRUST,
-    FETCH_VERIFY_BATCHES,  /* offsets dense, checksums right */
-    FETCH_VERIFY_CONTENTS, /* and each value's own hash, in batches that are not compressed */
+    FETCH_VERIFY_BATCHES,  /* offsets dense, as asked, as many as there are records; checksums right */
+    FETCH_VERIFY_CONTENTS, /* and each value's own hash */
 };
 
 struct fetch_options {
@@ -50,6 +53,7 @@ struct fetch_ask {
     int32_t correlation;
     uint32_t partition, bytes_max, max_wait_ms, bytes_min;
     int64_t offset;
+    uint8_t *scratch; /* fetch_scratch_bytes to open compressed batches in; NULL: they stay unchecked */
 };
 int fetch_ask_put(const struct fetch_ask *q, struct rte_mempool *pool, struct chain *out);
 
@@ -58,11 +62,18 @@ struct fetch_answer {
     int16_t error;
     int64_t high_watermark, next_offset; /* next_offset: as asked when there was no whole batch */
     uint64_t records, bytes, batches;
-    uint64_t faults; /* only with verify */
+    uint64_t faults;    /* only with verify */
+    uint64_t unchecked; /* batches whose values' hashes were to be looked at and could not be: too large, no scratch */
 };
 
 /* Reads the frame at the head of rx. ERR_MALFORMED. */
 int fetch_answer_read(const struct chain *rx, uint32_t len, const struct fetch_ask *asked,
                       enum fetch_verify verify, struct fetch_answer *out);
+
+/*
+ * True at the fetch_empty_max'th answer in a row that brings nothing though there is something. *empty: how many there
+ * were, at first 0.
+ */
+bool fetch_stuck(uint32_t *empty, const struct fetch_answer *answer);
 
 #endif

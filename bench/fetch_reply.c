@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "bench/batch.h"
 #include "bench/fetch.h"
+#include "bench/pack.h"
 
 #define fetch_api         1
 #define fetch_version     11
@@ -20,6 +21,7 @@
 #define request_fixed_max 128
 #define reply_fixed_bytes                                                                          \
     60 /* everything up to the records but the topic's name and aborted list */
+#define codec_mask         0x07
 #define batch_prefix_bytes 12 /* base offset and length, which the length does not count */
 
 static uint8_t *put_u32s(uint8_t *p, const uint32_t *v, int n)
@@ -69,7 +71,7 @@ static bool cursor_more(struct cursor *c)
     return true;
 }
 
-/* Copies n bytes (dst), passes over them (both NULL), or adds them to *crc. */
+/* Moves over n bytes, copying them to dst and adding them to *crc if these are not NULL. */
 static bool cursor_take(struct cursor *c, uint64_t n, uint8_t *dst, uint32_t *crc)
 {
     while (n > 0) {
@@ -89,7 +91,7 @@ static bool cursor_take(struct cursor *c, uint64_t n, uint8_t *dst, uint32_t *cr
     return true;
 }
 
-/* Moves over n bytes, adding them to *crc and, if state is given, to the hash. */
+/* Moves over n bytes, adding them to *crc and to the hash if these are given. */
 static bool cursor_hash(struct cursor *c, uint64_t n, uint32_t *crc, XXH3_state_t *state)
 {
     while (n > 0) {
@@ -135,7 +137,7 @@ static bool read_value(struct cursor *c, uint64_t n, uint32_t *crc, uint64_t *fa
     return true;
 }
 
-/* The records of a plain batch, `left` bytes; what does not look like one of ours is a fault, the rest is skipped. */
+/* Plain records, `left` bytes; what does not look like one of ours is a fault, the rest is skipped. crc may be NULL. */
 static bool read_contents(struct cursor *c, uint32_t records, uint64_t left, uint32_t *crc,
                           uint64_t *faults)
 {
@@ -164,14 +166,52 @@ static bool read_contents(struct cursor *c, uint32_t records, uint64_t left, uin
     return cursor_hash(c, left, crc, NULL);
 }
 
-/* What follows the header of a batch, with its checksum continued in *crc. */
-static bool read_body(struct cursor *c, const uint8_t *h, uint64_t len, enum fetch_verify verify,
-                      uint32_t *crc, uint64_t *faults)
+/* The records of a compressed batch, `len` bytes. */
+static bool read_packed(struct cursor *c, const uint8_t *h, uint64_t len, uint8_t *scratch,
+                        uint32_t *crc, struct fetch_answer *out)
 {
-    bool plain = (bytes_get_u16(h + bench_batch_covered_at) & 0x07) == 0;
-    if (verify == FETCH_VERIFY_CONTENTS && plain)
-        return read_contents(c, bytes_get_u32(h + bench_batch_records_at), len, crc, faults);
-    return cursor_take(c, len, NULL, verify ? crc : NULL);
+    uint8_t *plain = scratch ? scratch + fetch_reply_bytes_max : NULL;
+    size_t n;
+    if (!scratch || len > fetch_reply_bytes_max) {
+        out->unchecked++;
+        return cursor_take(c, len, NULL, crc);
+    }
+    if (!cursor_take(c, len, scratch, crc))
+        return false;
+    enum pack_codec codec = bytes_get_u16(h + bench_batch_covered_at) & codec_mask;
+    int err = unpack(codec, scratch, len, plain, fetch_plain_bytes_max, &n);
+    if (err == ERR_TOO_LARGE || err == ERR_NO_MEMORY) {
+        out->unchecked++;
+    } else if (err) {
+        out->faults++;
+    } else {
+        struct cursor in = {.p = plain, .n = (uint32_t)n};
+        if (!read_contents(&in, bytes_get_u32(h + bench_batch_records_at), n, NULL, &out->faults))
+            out->faults++;
+    }
+    return true;
+}
+
+/* What follows the header of a batch, with its checksum continued in *crc. */
+static bool read_body(struct cursor *c, const uint8_t *h, uint64_t len,
+                      const struct fetch_ask *asked, enum fetch_verify verify, uint32_t *crc,
+                      struct fetch_answer *out)
+{
+    if (verify != FETCH_VERIFY_CONTENTS)
+        return cursor_take(c, len, NULL, verify ? crc : NULL);
+    if (bytes_get_u16(h + bench_batch_covered_at) & codec_mask)
+        return read_packed(c, h, len, asked->scratch, crc, out);
+    return read_contents(c, bytes_get_u32(h + bench_batch_records_at), len, crc, &out->faults);
+}
+
+/* What is wrong with a batch's place: a gap, not what was asked for, offsets that are not its records'. */
+static uint64_t place_faults(const uint8_t *h, const struct fetch_ask *asked,
+                             const struct fetch_answer *before)
+{
+    int64_t base = bytes_get_i64(h), delta = bytes_get_i32(h + bench_batch_delta_at);
+    bool misplaced = before->batches ? base != before->next_offset
+                                     : base > asked->offset || base + delta < asked->offset;
+    return misplaced + (uint64_t)(delta + 1 != bytes_get_i32(h + bench_batch_records_at));
 }
 
 /* The batches among `left` bytes; a batch that is cut at the end does not count. */
@@ -188,20 +228,27 @@ static int read_batches(struct cursor *c, uint64_t left, const struct fetch_ask 
         if (len > left)
             break;
         uint32_t crc = crc32c(0, h + bench_batch_covered_at, sizeof(h) - bench_batch_covered_at);
-        if (!read_body(c, h, len - sizeof(h), verify, &crc, &out->faults))
+        if (!read_body(c, h, len - sizeof(h), asked, verify, &crc, out))
             return ERR_MALFORMED;
-        int64_t base = bytes_get_i64(h);
-        if (verify) {
-            out->faults += crc != bytes_get_u32(h + bench_batch_crc_at);
-            out->faults += out->batches ? base != out->next_offset : base > asked->offset;
-        }
-        out->next_offset = base + bytes_get_i32(h + 23) + 1;
+        if (verify)
+            out->faults +=
+                (crc != bytes_get_u32(h + bench_batch_crc_at)) + place_faults(h, asked, out);
+        out->next_offset = bytes_get_i64(h) + bytes_get_i32(h + bench_batch_delta_at) + 1;
         out->records += bytes_get_u32(h + bench_batch_records_at);
         out->bytes += len;
         out->batches++;
         left -= len;
     }
     return 0;
+}
+
+bool fetch_stuck(uint32_t *empty, const struct fetch_answer *answer)
+{
+    if (answer->error || answer->batches || answer->next_offset >= answer->high_watermark) {
+        *empty = 0;
+        return false;
+    }
+    return ++*empty == fetch_empty_max;
 }
 
 int fetch_answer_read(const struct chain *rx, uint32_t len, const struct fetch_ask *asked,

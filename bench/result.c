@@ -94,6 +94,7 @@ void result_merge(struct result *into, const struct result *from)
         count_code(into, from->by_code[i].error, from->by_code[i].count);
     into->other_codes += from->other_codes;
     into->faults += from->faults;
+    into->unchecked += from->unchecked;
     into->unsent += from->unsent;
     into->rate += from->rate;
     into->client_cpu_s += from->client_cpu_s;
@@ -198,6 +199,8 @@ static void fields_json(const struct result *r)
             ", \"frames_in\": %llu, \"frames_out\": %llu, \"wire_bytes\": %llu, \"bursts\": %llu",
             (unsigned long long)r->frames_in, (unsigned long long)r->frames_out,
             (unsigned long long)r->wire_bytes, (unsigned long long)r->bursts);
+    if (r->unchecked)
+        printf(", \"unchecked\": %llu", (unsigned long long)r->unchecked);
     if (r->partial)
         printf(", \"partial\": \"%s\"", r->partial);
     if (r->errors)
@@ -257,6 +260,9 @@ void result_table(const struct result *r)
                (unsigned long long)r->unsent);
     if (r->errors)
         codes_line(r);
+    if (r->unchecked)
+        printf("  unchecked    %llu compressed batches: the values in them were not looked at\n",
+               (unsigned long long)r->unchecked);
     if (r->faults)
         printf("  faults       %llu in what was read\n", (unsigned long long)r->faults);
 }

@@ -39,6 +39,7 @@ struct result {
     uint32_t codes;
     uint64_t other_codes; /* errors for which by_code had no room */
     uint64_t faults;     /* what --verify found wrong */
+    uint64_t unchecked;  /* batches in which --verify 2 could not look at the values */
     uint64_t unsent;     /* due, and not sent when the time was over (overload) */
     double rate;         /* requests a second asked for; 0: closed loop */
     struct hist latency; /* ns; in an open loop from the time at which the request was due */

@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "bench/batch.h"
 #include "bench/fetch.h"
+#include "bench/pack.h"
 #include "dataplane/proto/gen/fetch.h"
 #include "dataplane/proto/header.h"
 #include "tests/unit/core/with_eal.h"
@@ -20,6 +21,7 @@
 #define sent_correlation 77
 
 static struct rte_mempool *pool, *refs;
+static uint8_t *scratch; /* NULL: compressed batches stay closed */
 
 static struct fetch_ask asked(int64_t offset)
 {
@@ -29,7 +31,8 @@ static struct fetch_ask asked(int64_t offset)
                               .bytes_max = 4096,
                               .max_wait_ms = 250,
                               .bytes_min = 1,
-                              .offset = offset};
+                              .offset = offset,
+                              .scratch = scratch};
 }
 
 static void test_request(void)
@@ -137,6 +140,14 @@ static uint32_t two_batches(uint8_t *out, int64_t first, int64_t second)
 
 static uint8_t frame[frame_max], records[frame_max];
 
+/* The checksum that a changed batch has now. */
+static void checksum_again(uint8_t *batch)
+{
+    uint32_t len = 12 + bytes_get_u32(batch + bench_batch_length_at);
+    bytes_put_u32(batch + bench_batch_crc_at,
+                  crc32c(0, batch + bench_batch_covered_at, len - bench_batch_covered_at));
+}
+
 static void test_reply(void)
 {
     struct fetch_answer a;
@@ -178,6 +189,112 @@ static void test_faults_are_seen(void)
     len = reply(frame, records, n, 0, 0);
     CU_ASSERT_EQUAL_FATAL(answer(frame, len, len, 99, &a), 0); /* begins behind what was asked */
     CU_ASSERT_EQUAL(a.faults, 1);
+}
+
+/* More or fewer offsets than records. */
+static void test_counts_are_seen(void)
+{
+    for (int32_t delta = 3; delta <= 5; delta++) {
+        struct fetch_answer a;
+        uint32_t n = two_batches(records, 100, 100 + delta + 1);
+        bytes_put_u32(records + bench_batch_delta_at, (uint32_t)delta);
+        checksum_again(records);
+        uint32_t len = reply(frame, records, n, 0, 0);
+        CU_ASSERT_EQUAL_FATAL(answer(frame, len, len, 100, &a), 0);
+        CU_ASSERT_EQUAL(a.faults, delta == 4 ? 0 : 1);
+    }
+}
+
+/* The first batch may begin before what was asked for, but not end there. */
+static void test_batches_below_are_seen(void)
+{
+    for (int64_t offset = 100; offset <= 106; offset++) {
+        struct fetch_answer a;
+        uint32_t n = two_batches(records, 100, 105);
+        uint32_t len = reply(frame, records, n, 0, 0);
+        CU_ASSERT_EQUAL_FATAL(answer(frame, len, len, offset, &a), 0);
+        CU_ASSERT_EQUAL(a.faults, offset > 104 ? 1 : 0);
+    }
+}
+
+/* Nothing, though there is something: once may happen, again and again may not. */
+static void test_nothing_is_seen(void)
+{
+    struct fetch_answer a = {0}, some = {.batches = 1, .next_offset = 7, .high_watermark = 1000};
+    uint32_t empty = 0, len = reply(frame, records, 0, 0, 0);
+    CU_ASSERT_EQUAL_FATAL(answer(frame, len, len, 999, &a), 0);
+    for (int i = 1; i < fetch_empty_max; i++)
+        CU_ASSERT_FALSE(fetch_stuck(&empty, &a));
+    CU_ASSERT_FALSE(fetch_stuck(&empty, &some));
+    for (int i = 1; i < fetch_empty_max; i++)
+        CU_ASSERT_FALSE(fetch_stuck(&empty, &a));
+    CU_ASSERT(fetch_stuck(&empty, &a));
+    CU_ASSERT_FALSE(fetch_stuck(&empty, &a)); /* told once */
+    CU_ASSERT_EQUAL_FATAL(answer(frame, len, len, 1000, &a), 0); /* the end of the log */
+    empty = fetch_empty_max - 1;
+    CU_ASSERT_FALSE(fetch_stuck(&empty, &a));
+    CU_ASSERT_EQUAL(empty, 0);
+}
+
+/* A compressed batch of these plain records at offset 100; returns its bytes. */
+static uint32_t packed_batch(uint8_t *out, enum pack_codec codec, const uint8_t *head,
+                             const uint8_t *plain, size_t n)
+{
+    size_t len;
+    memcpy(out, head, batch_header_bytes);
+    CU_ASSERT_EQUAL_FATAL(pack(codec, plain, n, out + batch_header_bytes,
+                               frame_max - batch_header_bytes, &len),
+                          0);
+    bytes_put_u64(out, 100);
+    bytes_put_u32(out + bench_batch_length_at, (uint32_t)(batch_header_bytes - 12 + len));
+    bytes_put_u16(out + bench_batch_covered_at, (uint16_t)codec);
+    checksum_again(out);
+    return (uint32_t)(batch_header_bytes + len);
+}
+
+/* Values in compressed batches: looked at, unless there is nowhere to open them, which is told. */
+static void test_compressed_contents(void)
+{
+    struct bench_batch_spec spec = {.records = 9, .value_bytes = 60};
+    struct bench_batch b;
+    struct rng rng;
+    rng_seed(&rng, unit_seed());
+    CU_ASSERT_EQUAL_FATAL(bench_batch_make(&b, &spec, 1700000000000, &rng), 0);
+    uint8_t *plain = b.bytes + batch_header_bytes, *held = scratch;
+    for (int codec = PACK_GZIP; codec < PACK_COUNT; codec++)
+        for (int step = 0; step < 3; step++) { /* as it is; with a changed value; not opened */
+            struct fetch_answer a;
+            plain[b.len - batch_header_bytes - 3] ^= step > 0;
+            uint32_t n = packed_batch(records, (enum pack_codec)codec, b.bytes, plain,
+                                      b.len - batch_header_bytes);
+            plain[b.len - batch_header_bytes - 3] ^= step > 0;
+            uint32_t len = reply(frame, records, n, 0, 0);
+            scratch = step < 2 ? held : NULL;
+            CU_ASSERT_EQUAL_FATAL(answer(frame, len, len, 100, &a), 0);
+            CU_ASSERT_EQUAL(a.faults, step == 1 ? 1 : 0);
+            CU_ASSERT_EQUAL(a.unchecked, step == 2 ? 1 : 0);
+            CU_ASSERT_EQUAL(a.records, 9);
+            scratch = held;
+        }
+    bench_batch_free(&b);
+}
+
+/* At the limit it is opened, and is no record of ours; one byte more is not opened. */
+static void test_compressed_limit(void)
+{
+    uint8_t head[batch_header_bytes] = {0}, *zeros = calloc(1, fetch_plain_bytes_max + 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(zeros);
+    bytes_put_u32(head + bench_batch_records_at, 1);
+    for (uint32_t more = 0; more < 2; more++) {
+        struct fetch_answer a;
+        uint32_t n =
+            packed_batch(records, PACK_ZSTD, head, zeros, (size_t)fetch_plain_bytes_max + more);
+        uint32_t len = reply(frame, records, n, 0, 0);
+        CU_ASSERT_EQUAL_FATAL(answer(frame, len, len, 100, &a), 0);
+        CU_ASSERT_EQUAL(a.faults, more ? 0 : 1);
+        CU_ASSERT_EQUAL(a.unchecked, more);
+    }
+    free(zeros);
 }
 
 /* A value that was changed, with a batch checksum that fits: only the value's own hash tells. */
@@ -244,6 +361,11 @@ int main(void)
                                              UNIT_CASE(test_reply),
                                              UNIT_CASE(test_cut_batch_does_not_count),
                                              UNIT_CASE(test_faults_are_seen),
+                                             UNIT_CASE(test_counts_are_seen),
+                                             UNIT_CASE(test_batches_below_are_seen),
+                                             UNIT_CASE(test_nothing_is_seen),
+                                             UNIT_CASE(test_compressed_contents),
+                                             UNIT_CASE(test_compressed_limit),
                                              UNIT_CASE(test_contents_are_seen),
                                              UNIT_CASE(test_lying_records),
                                              UNIT_CASE(test_errors),
@@ -251,5 +373,10 @@ int main(void)
     with_eal(64);
     pool = with_pool("data", 1023, 1024);
     refs = with_pool("refs", 1023, 0);
-    return unit_run("bench/fetch_reply", cases, sizeof(cases) / sizeof(*cases));
+    scratch = malloc(fetch_scratch_bytes);
+    if (!scratch)
+        return 1;
+    int status = unit_run("bench/fetch_reply", cases, sizeof(cases) / sizeof(*cases));
+    free(scratch);
+    return status;
 }
