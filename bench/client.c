@@ -25,6 +25,12 @@ static uint64_t wanted(const struct tconn *t, uint32_t frame)
     return whole > t->rx.bytes + (1u << 20) ? whole - t->rx.bytes : 1u << 20;
 }
 
+/* Not once a connection is gone or all are to go: a turn may send on any of them. */
+static bool may_send(const struct client *c)
+{
+    return c->broken == 0 && !c->stopping;
+}
+
 static void on_readable(struct tconn *t)
 {
     struct client_conn *c = t->user;
@@ -48,7 +54,8 @@ static void on_readable(struct tconn *t)
         len = 0;
     }
     tconn_want(t, wanted(t, len));
-    client->o.work.turn(client->o.work.ctx, c, client->now_ns);
+    if (may_send(client))
+        client->o.work.turn(client->o.work.ctx, c, client->now_ns);
 }
 
 static void on_connected(struct tconn *t)
@@ -127,7 +134,7 @@ static void step(struct client *c)
     c->now_ns = now;
     uint32_t work = cable_receive(&c->cable, now, client_events_budget);
     c->bursts += work > 0;
-    if (c->o.work.turn && !c->opening)
+    if (c->o.work.turn && !c->opening && may_send(c))
         c->o.work.turn(c->o.work.ctx, NULL, c->now_ns);
     work += cable_flush(&c->cable, now, client_events_budget);
     c->worked = work > 0;

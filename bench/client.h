@@ -39,7 +39,8 @@ struct client_work {
     /* A whole frame of len bytes (without the length word) is at the head of rx, which the client
      * then drops. A negative err breaks the connection. */
     int (*frame)(struct client_conn *c, const struct chain *rx, uint32_t len, int64_t now_ns);
-    /* After each burst of frames, and once per pass for open loops (c: NULL): the place to send. */
+    /* After each burst of frames, and once per pass for open loops (c: NULL): the place to send, on any connection.
+     * Not once one of them broke. */
     void (*turn)(void *ctx, struct client_conn *c, int64_t now_ns);
     void *ctx;
 };
