@@ -2,7 +2,8 @@
  * fetch: a load of Fetch requests, from the log's start over and over (or along its end), and its parts for others.
  *
  * Purpose: each connection reads one partition at a time, one request in flight (as a consumer
- * does); batches are counted from their headers and, if asked, verified. Works against any broker that speaks Fetch v11. Owner: its thread.
+ * does); in an open loop a request is due at a constant or Poisson rate and goes to the next connection that is free,
+ * its latency counts from when it was due; batches are counted from their headers and, if asked, verified. Works against any broker that speaks Fetch v11. Owner: its thread.
  * Memory: fixed per connection. Failure: a negative err with one line in `why`.
  */
 #ifndef BENCH_FETCH_H
@@ -40,8 +41,11 @@ struct fetch_options {
     enum fetch_verify verify;
     bool follow;         /* at the end of the log wait for more, instead of beginning anew */
     uint32_t first_conn; /* of several threads: the number of this one's first connection */
+    double rate;         /* requests a second over all connections; 0: closed loop */
+    bool poisson;        /* arrivals of an open loop; else at equal distances */
     double warmup_s, seconds;
     int broker_pid;
+    uint64_t seed;              /* of the arrivals */
     struct crew_member *member; /* NULL: alone */
 };
 

@@ -80,9 +80,9 @@ static const struct option_row option_rows[] = {
     NUM("idempotent", P | M, idempotent, 0, 0, 1,
         "1: each connection is an idempotent producer (acks -1)"),
     NUM("acks", P | E | M, acks, 1, -1, 1, "1 or -1"),
-    NUM("rate", P | E | ECHO | M, rate, 0, 0, 1e8,
+    NUM("rate", P | F | E | ECHO | M, rate, 0, 0, 1e8,
         "requests a second; 0: closed loop (e2e, ramp: 1000)"),
-    TEXT("arrival", P | E | ECHO | M, arrival, "constant", "constant poisson", "of an open loop"),
+    TEXT("arrival", P | F | E | ECHO | M, arrival, "constant", "constant poisson", "of an open loop"),
     NUM("ramp", P | ECHO, ramp, 0, 0, 10,
         "open loops, each so many times faster, until the rate is not reached"),
     NUM("overload", P | ECHO, overload, 0, 0, 100,
@@ -110,7 +110,7 @@ static const struct option_row option_rows[] = {
     NUM("bytes", P, bytes, 0, 0, 1e15, "ends when so many are acknowledged; 0: by time"),
     NUM("setup", P, setup, 1, 0, 1, "0: do not make the topic (the null broker has none)"),
     NUM("broker-pid", ALL, broker_pid, 0, 0, 1e9, "reports CPU and memory of that process too"),
-    NUM("seed", P | E | ECHO | M | RAW, seed, 1, 0, 1e15, "of bytes, sizes, keys and arrivals"),
+    NUM("seed", P | F | E | ECHO | M | RAW, seed, 1, 0, 1e15, "of bytes, sizes, keys and arrivals"),
     NUM("json", ALL | D | FRAMES | LOOP | RAW, json, 0, 0, 1,
         "1: one line of JSON instead of a table"),
     TEXT("progress", ALL | D | RAW, progress, "auto", "auto always never",
@@ -124,9 +124,9 @@ static const struct {
     const char *what;
 } loads[] = {
     {"produce", LOAD_PRODUCE, "closed loop, or open loop with --rate, --ramp, --overload"},
-    {"fetch", LOAD_FETCH, "reads the topic from its start over and over"},
+    {"fetch", LOAD_FETCH, "reads the topic from its start over and over; open loop with --rate"},
     {"mixed", LOAD_MIXED, "produce, and beside it fetches that follow"},
-    {"e2e", LOAD_E2E, "from produce to a waiting fetch, at a rate"},
+    {"e2e", LOAD_E2E, "from produce to a waiting fetch, at a rate: one connection each, one partition"},
     {"idle", LOAD_IDLE, "connections that do nothing"},
     {"echo", LOAD_ECHO, "bare frames to an echo server (null --echo 1) and back"},
     {"disk", LOAD_DISK, "durable writes (or reads) of the disk alone: the yardstick"},
@@ -225,6 +225,8 @@ static bool sensible(const struct settings *s, enum load load)
         return refuse("this load has at most 4096 connections");
     if ((load & (P | F | ECHO)) && s->threads > s->connections)
         return refuse("--threads is more than --connections");
+    if (load == LOAD_FETCH && s->rate && s->follow)
+        return refuse("--follow waits for what comes: not with --rate (mixed measures followers)");
     if (s->ramp && s->ramp < 1.05)
         return refuse("--ramp is the factor from one step to the next, at least 1.05");
     if ((s->ramp || s->overload) && s->bytes)

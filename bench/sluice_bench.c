@@ -104,17 +104,21 @@ static int fetch_job(const struct run *run, struct crew_member *m)
     uint32_t all = (uint32_t)(mixed ? s->fetch_connections : s->connections);
     uint32_t threads = mixed ? 1 : (uint32_t)s->threads, index = mixed ? 0 : m->index;
     uint32_t first = share_start(all, threads, index);
+    uint32_t mine = share_start(all, threads, index + 1) - first;
     struct fetch_options o = {.host = s->host,
                               .port = (uint16_t)s->port,
                               .topic = s->topic,
                               .partitions = (uint32_t)s->partitions,
-                              .connections = share_start(all, threads, index + 1) - first,
+                              .connections = mine,
                               .first_conn = first,
                               .bytes_max = (uint32_t)s->fetch_bytes,
                               .max_wait_ms = (uint32_t)s->max_wait_ms,
                               .bytes_min = (uint32_t)s->bytes_min,
                               .verify = (enum fetch_verify)s->verify,
                               .follow = mixed || s->follow,
+                              .rate = mixed ? 0 : s->rate * mine / all,
+                              .poisson = strcmp(s->arrival, "poisson") == 0,
+                              .seed = (uint64_t)s->seed + index,
                               .warmup_s = s->warmup,
                               .seconds = s->seconds,
                               .broker_pid = m->index ? 0 : (int)s->broker_pid,

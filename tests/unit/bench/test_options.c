@@ -65,6 +65,9 @@ static void test_null(void)
     CU_ASSERT_FALSE(options_parse(&s, LOAD_NULL, 4, with_echo));
     CU_ASSERT_FALSE(options_parse(&s, LOAD_NULL, 4, with_ports));
     CU_ASSERT_FALSE(takes(LOAD_DISK, "--broker-pid", "1", &s));
+    char *open_loop[] = {"--rate", "100", "--follow", "1"};
+    CU_ASSERT_FALSE(options_parse(&s, LOAD_FETCH, 4, open_loop));
+    CU_ASSERT(options_parse(&s, LOAD_FETCH, 2, open_loop));
 }
 
 static void test_choices(void)
