@@ -245,6 +245,8 @@ static int run_once(struct run *run, struct result *out, struct result *second)
                  atomic_load(&interrupted) ? "interrupted" : err_text(err));
     if (err)
         out->partial = run->why;
+    if (err && threads > ours)
+        second->partial = run->why;
     return err;
 }
 
