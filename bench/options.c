@@ -110,6 +110,8 @@ static const struct option_row option_rows[] = {
     NUM("bytes", P, bytes, 0, 0, 1e15, "ends when so many are acknowledged; 0: by time"),
     NUM("setup", P, setup, 1, 0, 1, "0: do not make the topic (the null broker has none)"),
     NUM("broker-pid", ALL, broker_pid, 0, 0, 1e9, "reports CPU and memory of that process too"),
+    TEXT("metrics", P | F | E | M | RAW, metrics, "", NULL,
+         "host:port of sluice.metrics.listener: tells what its counters and stages moved by"),
     NUM("seed", P | F | E | ECHO | M | RAW, seed, 1, 0, 1e15, "of bytes, sizes, keys and arrivals"),
     NUM("json", ALL | D | FRAMES | LOOP | RAW, json, 0, 0, 1,
         "1: one line of JSON instead of a table"),
@@ -233,6 +235,8 @@ static bool sensible(const struct settings *s, enum load load)
         return refuse("--bytes ends a run early: not with --ramp or --overload");
     if (s->overload && !s->ramp && s->rate)
         return refuse("--overload finds the rate itself: without --rate, or with --ramp");
+    if (s->metrics[0] && (s->ramp || s->overload))
+        return refuse("--metrics is of one run: not with --ramp or --overload");
     if (load == LOAD_DISK && (uint32_t)s->block % 4096)
         return refuse("--block must be a multiple of 4096");
     if ((load & (FRAMES | LOOP)) && s->ports[0] == '\0')

@@ -27,7 +27,7 @@ enum load {
 /* Everything that can be asked for, over all loads. */
 struct settings {
     const char *host, *topic, *arrival, *spread, *compression, *record_spread, *batch_spread,
-        *progress, *write, *way, *folder, *ports, *peer_ports, *admin_host;
+        *progress, *write, *way, *folder, *ports, *peer_ports, *admin_host, *metrics;
     double port, admin_port, outstanding, threads, partitions, connections, in_flight, records,
         record_bytes, random_pct, idempotent, acks, rate, ramp, overload, frame_bytes,
         fetch_connections, fetch_bytes, max_wait_ms, bytes_min, verify, follow, echo, warmup,

@@ -213,7 +213,7 @@ static void fields_json(const struct result *r)
     timeline_json(r);
 }
 
-void result_json(const struct result *r, const struct result *second)
+void result_json(const struct result *r, const struct result *second, const char *more)
 {
     printf("{");
     fields_json(r);
@@ -223,6 +223,8 @@ void result_json(const struct result *r, const struct result *second)
         fields_json(second);
         printf("}");
     }
+    if (more)
+        printf(", %s", more);
     printf("}\n");
 }
 

@@ -93,8 +93,8 @@ void result_close(struct result *r);
 /* Adds another thread's closed result of the same stretch. */
 void result_merge(struct result *into, const struct result *from);
 
-/* second: what ran beside it (mixed), or NULL. */
-void result_json(const struct result *r, const struct result *second);
+/* second: what ran beside it (mixed), or NULL. more: further fields as JSON, or NULL. */
+void result_json(const struct result *r, const struct result *second, const char *more);
 void result_table(const struct result *r);
 
 /* A histogram of ns by its quantiles in us: a line, or a field of an object that has one already. */

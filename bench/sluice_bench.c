@@ -20,6 +20,7 @@
 #include "bench/produce.h"
 #include "bench/ramp.h"
 #include "bench/raw.h"
+#include "bench/scrape.h"
 #include "bench/serve.h"
 #include "core/eal.h"
 
@@ -273,28 +274,65 @@ static bool say_faults(const struct result *r)
     return r->errors || r->faults;
 }
 
+/* What was measured, and what the broker counted meanwhile (NULL: not known). */
+static void tell(const struct run *run, const struct result *result, const struct result *second,
+                 const struct scrape *broker)
+{
+    char *more = NULL;
+    size_t len;
+    FILE *to = run->s.json && broker ? open_memstream(&more, &len) : NULL;
+    if (to) {
+        scrape_json(broker, to);
+        fclose(to);
+    }
+    if (run->s.json) {
+        result_json(result, second, more);
+    } else {
+        result_table(result);
+        if (second)
+            result_table(second);
+        if (broker)
+            scrape_table(broker, stdout);
+    }
+    free(more);
+}
+
+/* The end of what the broker counted; a run that was good without it ends with its error. */
+static int scraped(struct run *run, struct scrape **broker, int err)
+{
+    char why[crew_why_max] = "";
+    int own = *broker ? scrape_end(*broker, why, sizeof(why)) : 0;
+    if (own) {
+        scrape_free(*broker);
+        *broker = NULL;
+    }
+    if (own && !err)
+        snprintf(run->why, sizeof(run->why), "%s", why[0] ? why : err_text(own));
+    return err ? err : own;
+}
+
 static int measure_one(struct run *run)
 {
     static struct result result, second, hiccups;
+    struct scrape *broker = NULL;
+    bool mixed = run->load == LOAD_MIXED;
+    int err = 0;
     result_init(&result, load_name(run->load));
     result_init(&second, "fetch");
     result_init(&hiccups, "");
-    if (run->load != LOAD_IDLE)
+    if (run->s.metrics[0])
+        err = scrape_begin(&broker, run->s.metrics, run->why, sizeof(run->why));
+    if (!err && run->load != LOAD_IDLE)
         result_hiccups(&hiccups, hiccup_spin_s);
-    int err = run_once(run, &result, &second);
-    bool mixed = run->load == LOAD_MIXED;
+    if (!err)
+        err = scraped(run, &broker, run_once(run, &result, &second));
     if (run->load != LOAD_IDLE && (!err || result.seconds > 0)) {
         result.hiccup = hiccups.hiccup;
-        if (run->s.json) {
-            result_json(&result, mixed ? &second : NULL);
-        } else {
-            result_table(&result);
-            if (mixed)
-                result_table(&second);
-        }
+        tell(run, &result, mixed ? &second : NULL, broker);
     }
+    scrape_free(broker);
     if (err)
-        fprintf(stderr, "sluice-bench: %s\n", run->why);
+        fprintf(stderr, "sluice-bench: %s\n", run->why[0] ? run->why : err_text(err));
     bool faulty = say_faults(&result);
     if (mixed)
         faulty = say_faults(&second) || faulty;
@@ -377,7 +415,7 @@ static int bare(struct run *run)
         result_init(&result, "frames");
         err = frames_run(&o, &result, run->why, sizeof(run->why));
         if (!err && o.ask && s->json)
-            result_json(&result, NULL);
+            result_json(&result, NULL, NULL);
         else if (!err && o.ask)
             result_table(&result);
     }

@@ -11,9 +11,10 @@ import subprocess
 import threading
 import time
 
+import brokers
 import client
 import records
-from runner import check, equal, skip
+from runner import check, equal, needs, skip
 from test_bench import BENCH, bench
 from test_bench_load import Null, start
 
@@ -323,3 +324,24 @@ def test_bench_compressed_values_are_looked_at(context):
     foreign = records.batch([b"twenty bytes or more of it"], codec=records.GZIP)
     status, r, err = scripted(lambda n, at: (0, 0, 1, foreign), "--seconds", 0.5, "--verify", 2)
     check(status == 1 and r["faults"] > 0, f"values of somebody else: {r} {err}")
+
+
+@needs("sluice")
+def test_bench_tells_what_the_broker_counted(context):
+    """--metrics: the broker's own counters moved by what the load counted; who shows none is refused."""
+    port = brokers.free_ports()[0]
+    broker = context.fresh(overrides={"sluice.metrics.listener": f"127.0.0.1:{port}", "sluice.shards": "1"})
+    args = ("--port", broker.port, "--topic", context.name("metrics"), "--partitions", 1, "--warmup", 0, "--seconds", 1)
+    metrics = ("--metrics", f"127.0.0.1:{port}")
+    status, r, err = ran("produce", *args, *metrics)
+    equal(status, 0, f"exit status ({err})")
+    counters = r["broker"]["counters"]
+    counted = counters["kafka_server_brokertopicmetrics_messagesin_total"]
+    check(r["records"] <= counted <= r["records"] + 150 * 4 * 5 * 2, f"{counted} in the broker, {r['records']} counted")
+    stages = {(s["class"], s["stage"]): s for s in r["broker"]["stages"]}
+    check(stages["produce", "total"]["count"] >= r["requests"] and stages["produce", "total"]["p50_us"] > 0, f"stages: {stages}")
+    text = bench("produce", *args, *metrics)
+    check("produce  total" in text and "messagesin_total" in text, text)
+    for address, word in (("127.0.0.1:1", "nobody answers"), (f"127.0.0.1:{broker.port}", "does not show"), ("there", "not an address")):
+        status, r, err = ran("produce", *args, "--metrics", address)
+        check(status == 1 and r is None and word in err, f"{address}: {status} {r} {err}")
