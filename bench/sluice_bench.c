@@ -418,6 +418,10 @@ static int bare(struct run *run)
             result_json(&result, NULL, NULL);
         else if (!err && o.ask)
             result_table(&result);
+        if (!err && result.faults) {
+            snprintf(run->why, sizeof(run->why), "frames came back changed: not a clean figure");
+            err = ERR_CORRUPT;
+        }
     }
     if (err)
         fprintf(stderr, "sluice-bench: %s\n", run->why[0] ? run->why : err_text(err));
