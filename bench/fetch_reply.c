@@ -223,7 +223,8 @@ static int read_batches(struct cursor *c, uint64_t left, const struct fetch_ask 
         if (!cursor_take(c, sizeof(h), h, NULL))
             return ERR_MALFORMED;
         uint64_t len = batch_prefix_bytes + (uint64_t)bytes_get_u32(h + bench_batch_length_at);
-        if (len < batch_header_bytes)
+        int64_t base = bytes_get_i64(h);
+        if (len < batch_header_bytes || base < 0 || base > INT64_MAX - UINT32_MAX)
             return ERR_MALFORMED;
         if (len > left)
             break;
@@ -233,7 +234,7 @@ static int read_batches(struct cursor *c, uint64_t left, const struct fetch_ask 
         if (verify)
             out->faults +=
                 (crc != bytes_get_u32(h + bench_batch_crc_at)) + place_faults(h, asked, out);
-        out->next_offset = bytes_get_i64(h) + bytes_get_i32(h + bench_batch_delta_at) + 1;
+        out->next_offset = base + bytes_get_i32(h + bench_batch_delta_at) + 1;
         out->records += bytes_get_u32(h + bench_batch_records_at);
         out->bytes += len;
         out->batches++;

@@ -167,6 +167,7 @@ int ramp_run(const struct ramp_options *options, ramp_run_fn *run, void *ctx)
     struct ramp r = {.o = options, .run = run, .ctx = ctx, .result = result};
     if (!result)
         return ERR_NO_MEMORY;
+    result_init(result, "ramp");
     if (!options->json)
         print_head();
     int err = steps(&r);

@@ -217,6 +217,17 @@ static void test_batches_below_are_seen(void)
     }
 }
 
+static void test_offsets_beyond_all(void)
+{
+    struct fetch_answer a;
+    uint32_t n = two_batches(records, INT64_MAX - 2, 105);
+    uint32_t len = reply(frame, records, n, 0, 0);
+    CU_ASSERT_EQUAL(answer(frame, len, len, 100, &a), ERR_MALFORMED);
+    n = two_batches(records, -1, 4);
+    len = reply(frame, records, n, 0, 0);
+    CU_ASSERT_EQUAL(answer(frame, len, len, 0, &a), ERR_MALFORMED);
+}
+
 /* Nothing, though there is something: once may happen, again and again may not. */
 static void test_nothing_is_seen(void)
 {
@@ -363,6 +374,7 @@ int main(void)
                                              UNIT_CASE(test_faults_are_seen),
                                              UNIT_CASE(test_counts_are_seen),
                                              UNIT_CASE(test_batches_below_are_seen),
+                                             UNIT_CASE(test_offsets_beyond_all),
                                              UNIT_CASE(test_nothing_is_seen),
                                              UNIT_CASE(test_compressed_contents),
                                              UNIT_CASE(test_compressed_limit),
