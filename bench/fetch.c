@@ -17,7 +17,7 @@
 struct fetch_conn {
     struct fetch_ask q;
     int64_t start_offset; /* of the partition */
-    int64_t since_ns; /* when the request was sent, or due in an open loop */
+    int64_t since_ns;     /* when the request was sent, or due in an open loop */
     bool waiting;
     uint32_t empty; /* see fetch_stuck */
 };

@@ -27,7 +27,7 @@ struct rte_mempool;
 /* What is looked at in what is read; each includes the one before. */
 enum fetch_verify {
     FETCH_TRUST,
-    FETCH_VERIFY_BATCHES,  /* offsets dense, as asked, as many as there are records; checksums right */
+    FETCH_VERIFY_BATCHES, /* offsets dense, as asked, as many as there are records; checksums right */
     FETCH_VERIFY_CONTENTS, /* and each value's own hash */
 };
 
@@ -57,7 +57,8 @@ struct fetch_ask {
     int32_t correlation;
     uint32_t partition, bytes_max, max_wait_ms, bytes_min;
     int64_t offset;
-    uint8_t *scratch; /* fetch_scratch_bytes to open compressed batches in; NULL: they stay unchecked */
+    uint8_t
+        *scratch; /* fetch_scratch_bytes to open compressed batches in; NULL: they stay unchecked */
 };
 int fetch_ask_put(const struct fetch_ask *q, struct rte_mempool *pool, struct chain *out);
 
@@ -66,8 +67,9 @@ struct fetch_answer {
     int16_t error;
     int64_t high_watermark, next_offset; /* next_offset: as asked when there was no whole batch */
     uint64_t records, bytes, batches;
-    uint64_t faults;    /* only with verify */
-    uint64_t unchecked; /* batches whose values' hashes were to be looked at and could not be: too large, no scratch */
+    uint64_t faults; /* only with verify */
+    uint64_t
+        unchecked; /* batches whose values' hashes were to be looked at and could not be: too large, no scratch */
 };
 
 /* Reads the frame at the head of rx. ERR_MALFORMED. */

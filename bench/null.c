@@ -262,8 +262,7 @@ static int listen_on(struct null_broker *b, const struct null_options *o, char *
     struct epoll_event ev = {.events = EPOLLIN};
     b->listener = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
     ev.data.fd = b->listener;
-    if (b->listener < 0 ||
-        setsockopt(b->listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
+    if (b->listener < 0 || setsockopt(b->listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
         bind(b->listener, (struct sockaddr *)&sa, len) || listen(b->listener, null_backlog) ||
         getsockname(b->listener, (struct sockaddr *)&sa, &len) ||
         epoll_ctl(b->epoll, EPOLL_CTL_ADD, b->listener, &ev)) {

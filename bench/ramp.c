@@ -16,7 +16,7 @@ static const struct {
 
 struct step {
     const char *kind;
-    double offered, reached; /* requests a second; offered 0: closed loop */
+    double offered, reached;                /* requests a second; offered 0: closed loop */
     double us[step_quantile_count], max_us; /* -1: not told */
     double broker_share;                    /* of a core; -1: unknown */
     unsigned long long errors, faults, unsent;

@@ -21,7 +21,8 @@ struct ramp_options {
     double factor;   /* from step to step; 0: one closed loop instead finds the saturation */
     double overload; /* times the saturation; 0: none */
     bool json;
-    const struct hist *hiccup; /* gaps of an idle spin before the runs; NULL: none were looked for */
+    const struct hist
+        *hiccup; /* gaps of an idle spin before the runs; NULL: none were looked for */
 };
 
 /* rate 0: closed loop. Fills out, which it has result_init'ed. */

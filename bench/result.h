@@ -38,12 +38,12 @@ struct result {
     struct result_code by_code[result_codes_max]; /* in the order in which they came */
     uint32_t codes;
     uint64_t other_codes; /* errors for which by_code had no room */
-    uint64_t faults;     /* what --verify found wrong */
-    uint64_t unchecked;  /* batches in which --verify 2 could not look at the values */
-    uint64_t unsent;     /* due, and not sent when the time was over (overload) */
-    double rate;         /* requests a second asked for; 0: closed loop */
-    struct hist latency; /* ns; in an open loop from the time at which the request was due */
-    struct hist hiccup;  /* ns between two looks at the clock of an idle spin before the run */
+    uint64_t faults;      /* what --verify found wrong */
+    uint64_t unchecked;   /* batches in which --verify 2 could not look at the values */
+    uint64_t unsent;      /* due, and not sent when the time was over (overload) */
+    double rate;          /* requests a second asked for; 0: closed loop */
+    struct hist latency;  /* ns; in an open loop from the time at which the request was due */
+    struct hist hiccup;   /* ns between two looks at the clock of an idle spin before the run */
     double client_cpu_s, client_busy_s; /* the load spins: busy is what it needed; sum of threads */
     double busiest_s;                   /* client_busy_s of the busiest thread */
     double broker_cpu_s;                /* -1: unknown */

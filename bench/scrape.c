@@ -91,8 +91,7 @@ static void read_bucket(struct page *p, const char *line)
 {
     char class_name[scrape_name_max], name[scrape_name_max], edge[scrape_name_max];
     double count;
-    if (sscanf(line,
-               bucket_prefix "class=\"%31[a-z_]\",stage=\"%31[a-z_]\",le=\"%31[^\"]\"} %lf",
+    if (sscanf(line, bucket_prefix "class=\"%31[a-z_]\",stage=\"%31[a-z_]\",le=\"%31[^\"]\"} %lf",
                class_name, name, edge, &count) != 4)
         return;
     struct scrape_stage *s = stage_of(p, class_name, name);

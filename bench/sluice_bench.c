@@ -354,7 +354,8 @@ static int measure_ramp(struct run *run)
     int err = ramp_run(&o, ramp_step, run);
     if (err)
         fprintf(stderr, "sluice-bench: %s\n",
-                run->why[0] ? run->why : "requests were refused or answered wrongly: not a clean figure");
+                run->why[0] ? run->why
+                            : "requests were refused or answered wrongly: not a clean figure");
     return atomic_load(&interrupted) ? status_interrupted : err != 0;
 }
 

@@ -240,7 +240,7 @@ static void test_nothing_is_seen(void)
     for (int i = 1; i < fetch_empty_max; i++)
         CU_ASSERT_FALSE(fetch_stuck(&empty, &a));
     CU_ASSERT(fetch_stuck(&empty, &a));
-    CU_ASSERT_FALSE(fetch_stuck(&empty, &a)); /* told once */
+    CU_ASSERT_FALSE(fetch_stuck(&empty, &a));                    /* told once */
     CU_ASSERT_EQUAL_FATAL(answer(frame, len, len, 1000, &a), 0); /* the end of the log */
     empty = fetch_empty_max - 1;
     CU_ASSERT_FALSE(fetch_stuck(&empty, &a));
@@ -253,9 +253,8 @@ static uint32_t packed_batch(uint8_t *out, enum pack_codec codec, const uint8_t 
 {
     size_t len;
     memcpy(out, head, batch_header_bytes);
-    CU_ASSERT_EQUAL_FATAL(pack(codec, plain, n, out + batch_header_bytes,
-                               frame_max - batch_header_bytes, &len),
-                          0);
+    CU_ASSERT_EQUAL_FATAL(
+        pack(codec, plain, n, out + batch_header_bytes, frame_max - batch_header_bytes, &len), 0);
     bytes_put_u64(out, 100);
     bytes_put_u32(out + bench_batch_length_at, (uint32_t)(batch_header_bytes - 12 + len));
     bytes_put_u16(out + bench_batch_covered_at, (uint16_t)codec);

@@ -81,5 +81,5 @@ static void test_choices(void)
     CU_ASSERT_EQUAL(options_choice("a b", "b"), 1);
 }
 
-UNIT_MAIN("bench/options", UNIT_CASE(test_defaults), UNIT_CASE(test_bounds),
-          UNIT_CASE(test_null), UNIT_CASE(test_choices))
+UNIT_MAIN("bench/options", UNIT_CASE(test_defaults), UNIT_CASE(test_bounds), UNIT_CASE(test_null),
+          UNIT_CASE(test_choices))

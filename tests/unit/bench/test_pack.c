@@ -84,8 +84,7 @@ static void test_snappy_without_blocks(void)
     uint8_t *packed = malloc(len);
     CU_ASSERT_PTR_NOT_NULL_FATAL(packed);
     fill(n);
-    CU_ASSERT_EQUAL_FATAL(
-        snappy_compress((const char *)plain, n, (char *)packed, &len), SNAPPY_OK);
+    CU_ASSERT_EQUAL_FATAL(snappy_compress((const char *)plain, n, (char *)packed, &len), SNAPPY_OK);
     CU_ASSERT_EQUAL(unpack(PACK_SNAPPY, packed, len, back, n, &got), 0);
     CU_ASSERT_EQUAL(got, n);
     CU_ASSERT_EQUAL(memcmp(back, plain, n), 0);

@@ -108,5 +108,4 @@ static void test_codes(void)
 }
 
 UNIT_MAIN("bench/result", UNIT_CASE(test_process), UNIT_CASE(test_hiccups),
-          UNIT_CASE(test_over_time), UNIT_CASE(test_merge),
-          UNIT_CASE(test_codes))
+          UNIT_CASE(test_over_time), UNIT_CASE(test_merge), UNIT_CASE(test_codes))
