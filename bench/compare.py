@@ -258,44 +258,66 @@ def within_disk(row, broker, folder):
     return dict(row, options=dict(row["options"], bytes=shutil.disk_usage(folder).free // FREE_DISK_SHARE))
 
 
-def scenario(options, title, row, seconds, started, folder, entry, say):
-    results = entry["rounds"]
-    for k in results:
+def in_order(options):
+    """(round, title, name, seconds): all scenarios in each round, so that a scenario's rounds lie as far apart as the run is
+    long and their spread knows what the machine does meanwhile. What restarts the brokers, and leaves them cold, comes last."""
+    rows = plan(options)
+    later = [r for r in rows if options.all[r[1]]["load"] in RESTARTS]
+    first = [r for r in rows if r not in later]
+    return [(i, *row) for part in (first, later) for i in range(options.rounds) for row in part]
+
+
+def warm_up(options, title, row, seconds, started, entry, folder, say):
+    for k in entry["rounds"]:
         if getattr(started.get(k), "warm", False) and row["load"] not in RESTARTS:
             say(f"{title}: warming {started[k].title}")
             turn(started[k], within_disk(row, started[k], folder), min(seconds, WARM_S_MAX), f"warm-{slug(title)}", options.warmup)
-    for i in range(options.rounds):
-        for k in results:
-            say(f"{title}: round {i + 1} of {options.rounds}, {started[k].title if k in started else 'the disk alone'}")
-            if k == "disk":
-                r = disk_turn(row["disk"], folder, seconds, results["sluice"][-1])
-            else:
-                r = turn(started[k], within_disk(row, started[k], folder), seconds, f"compare-{slug(title)}-{i}", options.warmup)
-            results[k].append(r)
-            if row["load"] == "produce" and r["seconds"] < 0.9 * seconds and CUT not in entry["what"]:
-                entry["what"] += CUT
-            if row["load"] in ("mixed", "memory") and shutil.disk_usage(folder).free < FREE_DISK_SHARE * r["bytes"]:
-                raise OSError("the disk has not room for another turn")
+
+
+def one_round(options, i, title, row, seconds, started, folder, entry, say):
+    """A turn of each peer in one scenario."""
+    results = entry["rounds"]
+    for k in results:
+        say(f"round {i + 1} of {options.rounds}, {title}: {started[k].title if k in started else 'the disk alone'}")
+        if k == "disk":
+            r = disk_turn(row["disk"], folder, seconds, results["sluice"][-1])
+        else:
+            r = turn(started[k], within_disk(row, started[k], folder), seconds, f"compare-{slug(title)}-{i}", options.warmup)
+        results[k].append(r)
+        if row["load"] == "produce" and r["seconds"] < 0.9 * seconds and CUT not in entry["what"]:
+            entry["what"] += CUT
+        if row["load"] in ("mixed", "memory") and shutil.disk_usage(folder).free < FREE_DISK_SHARE * r["bytes"]:
+            raise OSError("the disk has not room for another turn")
+
+
+def entry_of(options, name, seconds, started):
+    row, results = options.all[name], {k: [] for k in started if usable(options.all[name], k)}
+    if "disk" in row and options.durability == "fsync":
+        results["disk"] = []
+    return {"what": row["what"], "load": row.get("shape", row["load"]), "scenario": name, "seconds": seconds,
+            "options": " ".join(f"{k}={v}" for k, v in row["options"].items()), "rounds": results}
 
 
 def run(options, started, folder, everything, say):
     """Fills everything; returns what failed, as text. A turn that fails ends its scenario; a broker that ended, all."""
-    failed = []
-    for title, name, seconds in plan(options):
-        row, results = options.all[name], {k: [] for k in started if usable(options.all[name], k)}
-        if "disk" in row and options.durability == "fsync":
-            results["disk"] = []
-        everything[title] = {"what": row["what"], "load": row.get("shape", row["load"]), "scenario": name, "seconds": seconds,
-                             "options": " ".join(f"{k}={v}" for k, v in row["options"].items()), "rounds": results}
+    failed = {}
+    everything.update({title: entry_of(options, name, seconds, started) for title, name, seconds in plan(options)})
+    for i, title, name, seconds in in_order(options):
+        if title in failed:
+            continue
+        row, entry = options.all[name], everything[title]
         try:
-            scenario(options, title, row, seconds, started, folder, everything[title], say)
+            if i == 0:
+                warm_up(options, title, row, seconds, started, entry, folder, say)
+            one_round(options, i, title, row, seconds, started, folder, entry, say)
         except RuntimeError as e:
             if any(broker.process.poll() is not None for broker in started.values()):
                 raise
-            failed.append(f"{title}: {e}")
-            print(f"compare: {failed[-1]}", file=sys.stderr)
-        print(report.text_rows(title, everything[title]), flush=True)
-    return "; ".join(failed)
+            failed[title] = f"{title}: {e}"
+            print(f"compare: {failed[title]}", file=sys.stderr)
+        if i == options.rounds - 1 or title in failed:
+            print(report.text_rows(title, entry), flush=True)
+    return "; ".join(failed.values())
 
 
 def processor():
