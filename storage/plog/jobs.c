@@ -232,14 +232,11 @@ static void close_run(struct job *job)
         free(job->memory);
 }
 
-static void open_start(struct segment *s);
-
 static void close_done(struct job *job)
 {
     struct segment *s = job->segment;
     s->file = s->direct = NULL;
-    if (s->openers) /* also of a doomed one: they came before it was */
-        open_start(s);
+    segment_open_waiting(s); /* also of a doomed one: they came before it was */
     segment_doom_step(s);
 }
 
@@ -334,6 +331,12 @@ static void open_done(struct job *job)
 static void open_start(struct segment *s)
 {
     job_start(s->plog, s, &s->job, open_run, open_done);
+}
+
+void segment_open_waiting(struct segment *s)
+{
+    if (s->openers)
+        open_start(s);
 }
 
 bool segment_open_for(struct segment *s, struct read_op *op)

@@ -44,6 +44,13 @@ struct job {
     size_t memory_bytes;
 };
 
+/* What a segment's max_timestamp goes by. */
+enum segment_age {
+    AGE_KNOWN,    /* its batches */
+    AGE_BY_INDEX, /* the last entry of its time index, which nobody has compared with them */
+    AGE_OF_FILE,  /* they cannot be read: the file's modification time counts */
+};
+
 struct segment {
     struct plog *plog;
     int64_t base, next;     /* offsets: the file's name; behind the last batch */
@@ -63,10 +70,12 @@ struct segment {
     void *memory;         /* behind the indexes */
     size_t memory_bytes;  /* of the anonymous mapping; 0: malloc'd */
     int64_t max_timestamp, max_timestamp_offset; /* -1: none */
-    int64_t first_timestamp;                     /* of the first batch, or unknown_timestamp */
-    int64_t created_ms, modified_ms;             /* wall time */
-    uint32_t since_index;                        /* bytes since the last index entry */
-    struct chunk **chunks;                       /* cached bytes, by position / tail_chunk_bytes */
+    enum segment_age age;
+    int64_t entry_timestamp, entry_offset; /* AGE_BY_INDEX: what that entry says */
+    int64_t first_timestamp;               /* of the first batch, or unknown_timestamp */
+    int64_t created_ms, modified_ms;       /* wall time */
+    uint32_t since_index;                  /* bytes since the last index entry */
+    struct chunk **chunks;                 /* cached bytes, by position / tail_chunk_bytes */
     uint32_t chunk_slots, chunk_count;
     uint32_t pins;           /* reads and look-ups that need the file */
     struct read_op *openers; /* reads that wait until it is open */
@@ -208,6 +217,8 @@ void segment_unlink_doomed(struct segment *s);
 bool segment_open_for(struct segment *s, struct read_op *op);
 /* True if it is open; otherwise it will be, if nothing goes wrong. */
 bool segment_open_soon(struct segment *s);
+/* Reads that came while a job had the segment, which is not open, are seen to. */
+void segment_open_waiting(struct segment *s);
 void segment_unpin(struct segment *s);
 void segment_unlist(struct segment *s);
 void plog_write_epochs(struct plog *p);
@@ -287,6 +298,10 @@ void plog_retention(struct plog *p);
 void segment_doom_step(struct segment *s);
 /* Those of the deleted segments that can go on do so. */
 void plog_doom_steps(struct plog *p);
+
+/* --- age.c --- */
+/* Has the worker compare the segment's time with its batches; then plog_retention looks again. */
+void segment_age_look(struct segment *s);
 
 /* --- plog.c --- */
 /* Makes what the plogs of a shard share, if it is not there. */

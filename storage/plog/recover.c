@@ -168,6 +168,14 @@ static int drop_behind(struct loader *l)
     return p->fs->ops->sync_dir(p->fs, p->dir);
 }
 
+/* The last entry of the time index is believed until something would be deleted by it. */
+static void take_entry(struct segment *s, int64_t timestamp_ms, uint32_t relative)
+{
+    s->max_timestamp = s->entry_timestamp = timestamp_ms;
+    s->max_timestamp_offset = s->entry_offset = s->base + relative;
+    s->age = AGE_BY_INDEX;
+}
+
 /* The newest entry of the time index; ERR_CORRUPT or ERR_NOT_FOUND when it must be made anew. */
 static int peek_indexes(struct loader *l, struct segment *s)
 {
@@ -198,8 +206,7 @@ static int peek_indexes(struct loader *l, struct segment *s)
     fs->ops->close(fs, file);
     if (got < (int64_t)sizeof(entry))
         return got < 0 ? (int)got : ERR_CORRUPT;
-    s->max_timestamp = bytes_get_i64(entry);
-    s->max_timestamp_offset = s->base + bytes_get_u32(entry + 8);
+    take_entry(s, bytes_get_i64(entry), bytes_get_u32(entry + 8));
     return s->max_timestamp > 0 ? 0 : ERR_CORRUPT; /* zeros: preallocated by Kafka, never trimmed */
 }
 
@@ -219,10 +226,9 @@ static int adopt_indexes(struct loader *l, struct segment *s)
     memcpy(s->times.map, times.map, (size_t)times.entries * time_index_entry_bytes);
     s->offsets.entries = offsets.entries;
     s->times.entries = times.entries;
-    if (times.entries) {
-        s->max_timestamp = time_index_timestamp(&s->times, times.entries - 1);
-        s->max_timestamp_offset = s->base + time_index_relative(&s->times, times.entries - 1);
-    }
+    if (times.entries)
+        take_entry(s, time_index_timestamp(&s->times, times.entries - 1),
+                   time_index_relative(&s->times, times.entries - 1));
     free(memory);
     return 0;
 }
@@ -241,6 +247,7 @@ static int rebuild(struct loader *l, struct segment *s, int64_t file_size, bool 
     int64_t good;
     s->offsets.entries = s->times.entries = 0;
     s->max_timestamp = s->max_timestamp_offset = -1;
+    s->age = AGE_KNOWN;
     s->first_timestamp = unknown_timestamp;
     /* after a failed flush an earlier process may have left what looks written and is not */
     int err = l->open->durability == PLOG_FSYNC && !PLANT(STALE_CACHE)

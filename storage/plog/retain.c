@@ -99,7 +99,7 @@ static void delete_first(struct plog *p, uint32_t n)
 
 static int64_t largest_timestamp(const struct segment *s)
 {
-    return s->max_timestamp >= 0 ? s->max_timestamp : s->modified_ms;
+    return s->max_timestamp >= 0 && s->age != AGE_OF_FILE ? s->max_timestamp : s->modified_ms;
 }
 
 static bool wholly_visible(const struct plog *p, const struct segment *s)
@@ -107,11 +107,21 @@ static bool wholly_visible(const struct plog *p, const struct segment *s)
     return s->next <= p->high_watermark && s->written == s->size;
 }
 
-/* How many of the oldest segments go: those before the log start, over the size, over the age. */
-static uint32_t count_deletable(const struct plog *p)
+static bool too_old(const struct plog *p, const struct segment *s)
+{
+    return *p->env->wall_ms - largest_timestamp(s) > p->config.retention_ms &&
+           wholly_visible(p, s) && (s != plog_active(p) || s->size > 0);
+}
+
+/*
+ * How many of the oldest segments go: those before the log start, over the size, over the age.
+ * *unsure: the next one would go if its index is right.
+ */
+static uint32_t count_deletable(const struct plog *p, struct segment **unsure)
 {
     const struct plog_config *c = &p->config;
     uint32_t n = 0;
+    *unsure = NULL;
     while (n + 1 < p->segment_count && p->segments[n + 1]->base <= p->log_start &&
            wholly_visible(p, p->segments[n]))
         n++;
@@ -131,12 +141,11 @@ static uint32_t count_deletable(const struct plog *p)
     }
     if (c->retention_ms < 0)
         return n;
-    for (; n < p->segment_count; n++) {
-        const struct segment *s = p->segments[n];
-        if (*p->env->wall_ms - largest_timestamp(s) <= c->retention_ms || !wholly_visible(p, s) ||
-            (n + 1 == p->segment_count && s->size == 0))
-            break;
-    }
+    while (n < p->segment_count && too_old(p, p->segments[n]) &&
+           p->segments[n]->age != AGE_BY_INDEX)
+        n++;
+    if (n < p->segment_count && too_old(p, p->segments[n]))
+        *unsure = p->segments[n];
     return n;
 }
 
@@ -145,7 +154,10 @@ void plog_retention(struct plog *p)
     if (p->failed || p->state != PLOG_ATTACHED)
         return;
     producers_expire(&p->producers, *p->env->wall_ms, p->config.producer_expiration_ms);
-    uint32_t n = count_deletable(p);
+    struct segment *unsure;
+    uint32_t n = count_deletable(p, &unsure);
+    if (unsure)
+        segment_age_look(unsure);
     if (n == 0)
         return;
     /* the active segment goes too: a new one takes its place first */

@@ -158,6 +158,34 @@ static void an_index_costs_time_only(void)
     rig_down(&r);
 }
 
+/* Nothing vouches for the time in a time index: young records are not deleted for it. */
+static void a_time_index_deletes_nothing(void)
+{
+    struct plog_marks marks;
+    up();
+    r.env.retention_check_ms = 100;
+    r.config.retention_ms = 3600000;
+    lines_begin();
+    file_take(dir "00000000000000000000.timeindex");
+    for (int64_t at = 0; at < file.size; at++) {
+        for (int bit = 0; bit < 8; bit++) {
+            file_put(at, bit);
+            p = rig_open(&r, true, NULL);
+            CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+            rig_sleep(&r, 200);
+            plog_marks(p, &marks);
+            CU_ASSERT_EQUAL(marks.log_start, 0);
+            CU_ASSERT_EQUAL(marks.end, appended);
+            CU_ASSERT_FALSE(marks.failed);
+            CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+            file_put(at, -1);
+        }
+    }
+    log_set_fd(STDERR_FILENO);
+    CU_ASSERT_TRUE(said(dir "00000000000000000000.index or .timeindex: its last time is none"));
+    rig_down(&r);
+}
+
 /*
  * The header of a batch that others follow. After a crash it is found and named with its byte; after
  * a clean stop nothing is scanned, and who reads it gets it as it is, as from Kafka, or an error.
@@ -260,5 +288,6 @@ static void leader_epochs_are_said(void)
     rig_down(&r);
 }
 
-UNIT_MAIN("plog/damage", UNIT_CASE(an_index_costs_time_only), UNIT_CASE(a_batch_is_the_partitions),
+UNIT_MAIN("plog/damage", UNIT_CASE(an_index_costs_time_only),
+          UNIT_CASE(a_time_index_deletes_nothing), UNIT_CASE(a_batch_is_the_partitions),
           UNIT_CASE(a_snapshot_is_made_anew), UNIT_CASE(leader_epochs_are_said))

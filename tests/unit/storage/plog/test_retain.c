@@ -136,6 +136,78 @@ static void test_by_age(void)
     down();
 }
 
+/* A byte of the last entry of a segment's time index: its timestamp is years ago, and still rises. */
+static void make_look_old(const char *path)
+{
+    struct io_file *f;
+    struct fs_stat st;
+    uint8_t year;
+    CU_ASSERT_EQUAL_FATAL(r.fs->ops->stat(r.fs, path, &st), 0);
+    CU_ASSERT_EQUAL_FATAL(r.fs->ops->open(r.fs, path, IO_OPEN_READ | IO_OPEN_WRITE, &f), 0);
+    for (int64_t at = 3; at < st.size; at += 12) { /* every entry's */
+        CU_ASSERT_EQUAL(r.fs->ops->pread(r.fs, f, &year, 1, at), 1);
+        year ^= 0x80;
+        CU_ASSERT_EQUAL(r.fs->ops->pwrite(r.fs, f, &year, 1, at), 0);
+    }
+    CU_ASSERT_EQUAL(r.fs->ops->sync(r.fs, f), 0);
+    r.fs->ops->close(r.fs, f);
+}
+
+/* After a start ages are known from the time indexes alone, until the batches were looked at. */
+static void test_by_age_after_a_start(void)
+{
+    up(5); /* timestamps 0 to 14 s after the start */
+    CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+    for (int i = 0; i < 15; i += 3) {
+        char path[80];
+        snprintf(path, sizeof(path), rig_dir "/topic-0/%020d.timeindex", i);
+        make_look_old(path);
+    }
+    r.config.retention_ms = 60000;
+    p = rig_open(&r, true, NULL);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+    rig_sleep(&r, 200);
+    CU_ASSERT_EQUAL(marks().log_start, 0);
+    rig_sleep(&r, 60000 + 2000 - 200);
+    CU_ASSERT_EQUAL(marks().log_start, 0);
+    rig_sleep(&r, 101);
+    CU_ASSERT_EQUAL(marks().log_start, 3);
+    CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+    p = rig_open(&r, true, NULL); /* a right one lets it go, several at once */
+    rig_sleep(&r, 6001);
+    CU_ASSERT_EQUAL(marks().log_start, 9);
+    rig_sleep(&r, 100000); /* the active one too */
+    CU_ASSERT_EQUAL(marks().log_start, 15);
+    CU_ASSERT_EQUAL(marks().size_bytes, 0);
+    down();
+}
+
+/* Where the batches cannot be read the file's time counts; where memory is short it is asked again. */
+static void test_age_of_what_cannot_be_read(void)
+{
+    static const int errors[] = {ERR_IO, ERR_NO_MEMORY};
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        up(3);
+        CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+        make_look_old(rig_dir "/topic-0/00000000000000000000.timeindex");
+        r.config.retention_ms = 60000;
+        p = rig_open(&r, true, NULL);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+        for (uint64_t nth = 3; nth <= 4; nth++) /* behind the two indexes */
+            io_sim_fail(&r.sim, SIM_PREAD, nth, errors[i]);
+        rig_sleep(&r, 200);
+        CU_ASSERT_EQUAL(r.sim.fault_count, 0);
+        CU_ASSERT_EQUAL(marks().log_start, 0);
+        CU_ASSERT_FALSE(marks().failed);
+        rig_sleep(&r, 59000);
+        CU_ASSERT_EQUAL(marks().log_start, 0);
+        rig_sleep(&r, 100000);
+        CU_ASSERT_EQUAL(marks().log_start, 9);
+        CU_ASSERT_EQUAL(r.disk_errors, 0);
+        down();
+    }
+}
+
 static void test_compact_only_keeps(void)
 {
     up(5);
@@ -228,5 +300,6 @@ static void test_stop_before_the_unlink(void)
 }
 
 UNIT_MAIN("plog/retain", UNIT_CASE(test_by_size), UNIT_CASE(test_by_age),
+          UNIT_CASE(test_by_age_after_a_start), UNIT_CASE(test_age_of_what_cannot_be_read),
           UNIT_CASE(test_compact_only_keeps), UNIT_CASE(test_delete_records),
           UNIT_CASE(test_reader_of_a_deleted_segment), UNIT_CASE(test_stop_before_the_unlink))
