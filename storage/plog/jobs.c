@@ -1,5 +1,7 @@
 /* What blocks, done for a segment by the worker. */
+#include <inttypes.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -308,14 +310,23 @@ static void open_run(struct job *job)
         job->direct = segment_open_direct(s, IO_OPEN_READ);
 }
 
+/* A segment that cannot be opened is the partition's; who only reads ahead leaves it to readers. */
+static void open_failed(struct segment *s, int err)
+{
+    char what[64];
+    snprintf(what, sizeof(what), "opening %020" PRId64 ".log", s->base);
+    if (plog_err_is_want(err))
+        plog_want_tell(s->plog, err, what);
+    else if (s->openers)
+        plog_fail_alone(s->plog, err, what);
+}
+
 static void open_done(struct job *job)
 {
     struct segment *s = job->segment;
-    if (plog_err_is_want(job->err))
-        plog_want_tell(s->plog, job->err, "opening a segment");
-    else if (job->err)
-        plog_fail(s->plog, job->err, "opening a segment");
-    else {
+    if (job->err) {
+        open_failed(s, job->err);
+    } else {
         s->file = job->file;
         s->direct = job->direct;
         s->memory_bytes = 0;

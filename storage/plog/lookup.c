@@ -174,7 +174,7 @@ static void lookup_done(struct job *job)
         plog_want_tell(p, job->err, "looking up a timestamp");
         error = KERR_OFFSET_NOT_AVAILABLE; /* clients ask again */
     } else if (job->err)
-        plog_fail(p, job->err, "looking up a timestamp");
+        plog_fail_alone(p, job->err, "looking up a timestamp");
     else if (k->offset >= 0 && k->offset < k->limit) {
         l->offset = k->offset;
         l->found_timestamp_ms = k->timestamp_ms;

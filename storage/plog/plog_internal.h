@@ -181,7 +181,10 @@ int segment_write_indexes(struct segment *s);
 /* Reads the index files into memory of their size. ERR_NOT_FOUND, ERR_CORRUPT. */
 int segment_read_indexes(struct segment *s, struct index *offsets, struct index *times,
                          void **memory);
-/* For what is sealed: damaged ones are told and replaced by empty ones, which only cost time. */
+/*
+ * For what is sealed: damaged, missing or unreadable ones are told and replaced by empty ones, which
+ * only cost time. An error is one of plog_err_is_want.
+ */
 int segment_use_indexes(struct segment *s, struct index *offsets, struct index *times,
                         void **memory);
 /* Tells the operator that an index is damaged. Any thread. */

@@ -268,13 +268,13 @@ int segment_use_indexes(struct segment *s, struct index *offsets, struct index *
                         void **memory)
 {
     int err = segment_read_indexes(s, offsets, times, memory);
-    if (err != ERR_CORRUPT)
+    if (err == 0 || plog_err_is_want(err))
         return err;
     *offsets = *times = (struct index){0};
     *memory = malloc(1);
     if (*memory == NULL)
         return ERR_NO_MEMORY;
-    segment_distrust(s, "entries that cannot be right");
+    segment_distrust(s, err == ERR_CORRUPT ? "entries that cannot be right" : err_text(err));
     return 0;
 }
 

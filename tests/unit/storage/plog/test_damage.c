@@ -158,6 +158,84 @@ static void an_index_costs_time_only(void)
     rig_down(&r);
 }
 
+static int16_t look_up(int64_t timestamp_ms, int64_t *offset)
+{
+    struct plog_time_lookup l = {.timestamp_ms = timestamp_ms, .done = on_looked_up};
+    plog_time_lookup(p, &l);
+    rig_settle(&r);
+    *offset = l.offset;
+    return l.error;
+}
+
+/* A sealed segment is opened for a read, or for a look-up by time, and an index is not to be had. */
+static void an_index_that_cannot_be_read(void)
+{
+    static const char *const files[] = {dir "00000000000000000003.index",
+                                        dir "00000000000000000003.timeindex"};
+    struct rig_read read;
+    int64_t offset;
+    up();
+    for (uint64_t k = 0; k < 2; k++) {
+        for (int missing = 0; missing < 2; missing++) {
+            for (int by_time = 0; by_time < 2; by_time++) {
+                p = rig_open(&r, true, NULL);
+                CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+                lines_begin();
+                if (missing)
+                    CU_ASSERT_EQUAL(r.fs->ops->unlink(r.fs, files[k]), 0);
+                else
+                    io_sim_fail(&r.sim, SIM_OPEN, 2 + k, ERR_IO); /* behind the .log */
+                if (by_time) {
+                    CU_ASSERT_EQUAL(look_up(rig_wall_ms + 4, &offset), 0);
+                    CU_ASSERT_EQUAL(offset, 4);
+                } else {
+                    CU_ASSERT_EQUAL(rig_read(&r, p, 4, 1, true, &read), 0);
+                    rig_read_free(&read);
+                }
+                read_all(0, -1, false, -1, -1);
+                log_set_fd(STDERR_FILENO);
+                CU_ASSERT_EQUAL(r.sim.fault_count, 0);
+                CU_ASSERT_TRUE(said(dir "00000000000000000003.index or .timeindex: "));
+                CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+            }
+        }
+        p = rig_open(&r, true, NULL); /* made anew */
+        file_take(files[k]);
+        CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+    }
+    rig_down(&r);
+}
+
+/* Data that cannot be opened or read is the partition's, also where it is searched by time. */
+static void what_cannot_be_read_is_the_partitions(void)
+{
+    static const struct {
+        enum sim_op op;
+        uint64_t nth; /* the .log is opened first, and read behind its two indexes */
+        bool by_time;
+    } cases[] = {{SIM_OPEN, 1, false}, {SIM_OPEN, 1, true}, {SIM_PREAD, 3, true}};
+    struct rig_read read;
+    int64_t offset;
+    up();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        p = rig_open(&r, true, NULL);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+        io_sim_fail(&r.sim, cases[i].op, cases[i].nth, ERR_IO);
+        if (cases[i].by_time) {
+            CU_ASSERT_EQUAL(look_up(rig_wall_ms + 4, &offset), KERR_KAFKA_STORAGE_ERROR);
+        } else {
+            CU_ASSERT_EQUAL(rig_read(&r, p, 4, 1, true, &read), KERR_KAFKA_STORAGE_ERROR);
+            rig_read_free(&read);
+        }
+        struct plog_marks marks;
+        plog_marks(p, &marks);
+        CU_ASSERT_TRUE(marks.failed);
+        CU_ASSERT_EQUAL(r.disk_errors, 0);
+        CU_ASSERT_EQUAL(rig_close(&r, p), ERR_IO);
+    }
+    rig_down(&r);
+}
+
 /* Nothing vouches for the time in a time index: young records are not deleted for it. */
 static void a_time_index_deletes_nothing(void)
 {
@@ -289,5 +367,6 @@ static void leader_epochs_are_said(void)
 }
 
 UNIT_MAIN("plog/damage", UNIT_CASE(an_index_costs_time_only),
-          UNIT_CASE(a_time_index_deletes_nothing), UNIT_CASE(a_batch_is_the_partitions),
+          UNIT_CASE(a_time_index_deletes_nothing), UNIT_CASE(an_index_that_cannot_be_read),
+          UNIT_CASE(what_cannot_be_read_is_the_partitions), UNIT_CASE(a_batch_is_the_partitions),
           UNIT_CASE(a_snapshot_is_made_anew), UNIT_CASE(leader_epochs_are_said))
