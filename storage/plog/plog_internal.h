@@ -286,7 +286,7 @@ void plog_flush_timer(struct wheel_timer *timer, int64_t now_ns);
 /* --- lookup.c: begins or ends the look-ups that waited for writes. --- */
 void plog_lookups_go(struct plog *p);
 
-/* --- read.c --- */
+/* --- read.c, read_op.c --- */
 void read_op_arrived(struct read_op *op); /* the stream has more, or an error */
 void read_op_resume(struct read_op *op);
 void read_op_fail(struct read_op *op, int16_t error);

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "storage/plant.h"
-#include "storage/plog/plog_internal.h"
+#include "storage/plog/read_op.h"
 #include "storage/plog/span.h"
 
 #define read_cached_bytes_max (8 * MIB) /* of one read answered from cached chunks */
@@ -63,250 +63,6 @@ static struct span op_span(const struct read_op *op)
     return span_joined(op->segment, &disk, op->position, op->limit);
 }
 
-/* --- answers ---------------------------------------------------------------------------------- */
-
-static void read_try(struct plog *p, struct plog_read *r, struct read_op *op);
-
-static void read_answer(struct plog *p, struct plog_read *r, int16_t error)
-{
-    r->error = error;
-    r->high_watermark = p->high_watermark;
-    r->last_stable_offset = p->stable;
-    r->log_start_offset = p->log_start;
-    if (error)
-        chain_free(&r->data);
-    r->done(r);
-    p->reads--;
-    plog_detach_try(p);
-}
-
-static struct read_op *op_take(struct plog *p, struct plog_read *r)
-{
-    struct plog_shard *shard = p->env->shard;
-    struct read_op *op = shard->ops_free;
-    if (op == NULL) {
-        r->next = NULL;
-        if (shard->waiting_tail)
-            shard->waiting_tail->next = r;
-        else
-            shard->waiting = r;
-        shard->waiting_tail = r;
-        return NULL;
-    }
-    shard->ops_free = op->next;
-    *op = (struct read_op){.plog = p, .read = r};
-    return op;
-}
-
-static void op_again(struct read_op *op);
-static void op_answer_empty(struct read_op *op);
-
-/* The next large batch may be read. */
-static void large_give(struct read_op *op)
-{
-    struct plog_shard *shard = op->plog->env->shard;
-    if (shard->large != op)
-        return;
-    struct read_op *next = shard->large_waiting;
-    shard->large = NULL;
-    if (next == NULL)
-        return;
-    shard->large_waiting = next->next;
-    if (shard->large_waiting == NULL)
-        shard->large_tail = &shard->large_waiting;
-    shard->large = next;
-    next->next = NULL;
-    next->waiting = false;
-    op_again(next);
-}
-
-/* It waits no more. */
-static void op_wait_cancel(struct read_op *op)
-{
-    struct plog_shard *shard = op->plog->env->shard;
-    op->waiting = false;
-    if (op->waiter.prev)
-        cache_wait_cancel(op->wait_cache, &op->waiter);
-    for (struct read_op **at = &shard->large_waiting; *at; at = &(*at)->next) {
-        if (*at != op)
-            continue;
-        *at = op->next;
-        if (shard->large_tail == &op->next)
-            shard->large_tail = at;
-        return;
-    }
-}
-
-/*
- * Reads that wait for a read_op begin, as long as there is one: some end without it. An answer that
- * comes from inside gives its op back here; then the loop that is under way goes on.
- */
-static void waiting_go(struct plog_shard *shard)
-{
-    if (shard->serving)
-        return;
-    shard->serving = true;
-    while (shard->waiting && shard->ops_free) {
-        struct plog_read *r = shard->waiting;
-        shard->waiting = r->next;
-        if (shard->waiting == NULL)
-            shard->waiting_tail = NULL;
-        read_try(r->plog, r, NULL);
-    }
-    shard->serving = false;
-}
-
-static void op_give(struct read_op *op)
-{
-    struct plog_shard *shard = op->plog->env->shard;
-    wheel_cancel(op->plog->env->wheel, &op->timer);
-    if (op->stream)
-        stream_give(op->stream);
-    op->stream = NULL;
-    if (op->segment)
-        segment_unpin(op->segment);
-    op->segment = NULL;
-    large_give(op);
-    cache_unhold(shard->streams.memory, op->holder, op->holder_chunks);
-    op->holder = NULL;
-    op->next = shard->ops_free;
-    shard->ops_free = op;
-    waiting_go(shard);
-}
-
-static void op_answer(struct read_op *op, int16_t error)
-{
-    struct plog *p = op->plog;
-    struct plog_read *r = op->read;
-    op_give(op);
-    read_answer(p, r, error);
-}
-
-/* The segment could not be opened: nothing is pinned. */
-void read_op_fail(struct read_op *op, int16_t error)
-{
-    op->segment = NULL;
-    op_answer(op, error);
-}
-
-void read_op_defer(struct read_op *op)
-{
-    op->segment = NULL;
-    op_answer_empty(op);
-}
-
-/* No bytes now; the reader asks again. */
-static void op_answer_empty(struct read_op *op)
-{
-    op->plog->env->reads.gaps++;
-    chain_free(&op->read->data);
-    op_answer(op, 0);
-}
-
-/* The bytes at `at` are no batch: the partition's own damage. */
-static void op_corrupt(struct read_op *op, uint32_t at)
-{
-    char what[64];
-    snprintf(what, sizeof(what), "%020" PRId64 ".log, byte %u: no batch", op->segment->base, at);
-    plog_fail(op->plog, ERR_CORRUPT, what);
-    op_answer(op, KERR_KAFKA_STORAGE_ERROR);
-}
-
-/* --- what one reader may hold ----------------------------------------------------------------- */
-
-/*
- * Counts for op's reader what this read will take. False: its answers that were not sent hold so
- * much that the read has to be empty. With n readers that take nothing each holds an (n + 2)th of
- * the memory, and two of these parts stay for the others.
- */
-static bool op_hold(struct read_op *op, uint32_t bytes)
-{
-    struct cache *memory = op->plog->env->shard->streams.memory;
-    uint64_t reader = op->read->reader;
-    if (reader == 0 || op->holder)
-        return true;
-    uint32_t most = (cache_size(memory) - cache_lent_chunks(memory)) / plog_held_share;
-    uint32_t held = cache_held(memory, reader);
-    uint32_t want = (bytes + tail_chunk_bytes - 1) / tail_chunk_bytes;
-    if (held > 0 && held >= most)
-        return false;
-    if (want > most - held)
-        want = most > held ? most - held : 1;
-    op->holder = cache_hold(memory, reader, want);
-    op->holder_chunks = want;
-    return true;
-}
-
-/* A first batch that is larger than what is left to the reader comes when it has taken the others. */
-static bool op_holds_too_much(const struct read_op *op, uint32_t bytes)
-{
-    struct cache *memory = op->plog->env->shard->streams.memory;
-    return op->holder && (bytes - 1) / tail_chunk_bytes >= op->holder_chunks &&
-           cache_held(memory, op->read->reader) > op->holder_chunks;
-}
-
-/* --- waiting for memory ----------------------------------------------------------------------- */
-
-static void op_ready(struct cache_waiter *w)
-{
-    struct read_op *op = (struct read_op *)((char *)w - offsetof(struct read_op, waiter));
-    op->waiting = false;
-    if (op->plog->failed)
-        op_answer(op, KERR_KAFKA_STORAGE_ERROR);
-    else
-        op_again(op);
-}
-
-static void op_late(struct wheel_timer *timer, int64_t now_ns)
-{
-    struct read_op *op = (struct read_op *)((char *)timer - offsetof(struct read_op, timer));
-    if (!op->waiting) /* memory came, the disk is slow: no reason to give up */
-        return;
-    op_wait_cancel(op);
-    op_answer_empty(op);
-}
-
-/* False: it was answered. */
-static bool op_may_wait(struct read_op *op)
-{
-    struct plog_env *env = op->plog->env;
-    if (op->plog->state != PLOG_ATTACHED) {
-        op_answer(op, KERR_NOT_LEADER_OR_FOLLOWER);
-        return false;
-    }
-    env->reads.waits++;
-    op->waiting = true;
-    op->timer.fire = op_late;
-    if (!wheel_armed(&op->timer))
-        wheel_arm(env->wheel, &op->timer, *env->now_ns + plog_read_wait_ms * CLOCK_NS_PER_MS);
-    return true;
-}
-
-/* Goes on when n chunks of the cache can be taken (0: when it runs next). */
-static void op_wait(struct read_op *op, struct cache *cache, uint32_t n)
-{
-    if (!op_may_wait(op))
-        return;
-    op->wait_cache = cache;
-    op->waiter.ready = op_ready;
-    op->waiter.chunks = n;
-    cache_wait(cache, &op->waiter);
-}
-
-/* Those of a failed or leaving plog that wait for memory, or for their turn with a large batch. */
-void plog_reads_give_up(struct plog *p)
-{
-    struct plog_shard *shard = p->env->shard;
-    for (uint32_t i = 0; i < plog_reads_max; i++) {
-        struct read_op *op = &shard->ops[i];
-        if (op->plog != p || !op->waiting)
-            continue;
-        op_wait_cancel(op);
-        op_answer(op, p->failed ? KERR_KAFKA_STORAGE_ERROR : KERR_NOT_LEADER_OR_FOLLOWER);
-    }
-    streams_forget(p, NULL);
-}
-
 /* --- from the disk ---------------------------------------------------------------------------- */
 
 static void op_read(struct read_op *op);
@@ -322,7 +78,7 @@ static void op_progress(struct read_op *op)
     if (st->have < op->reach && st->err && !op->plog->failed)
         plog_fail_alone(op->plog, st->err, "reading");
     if (op->plog->failed)
-        op_answer(op, KERR_KAFKA_STORAGE_ERROR);
+        read_op_answer(op, KERR_KAFKA_STORAGE_ERROR);
     else if (st->have < op->reach)
         op->fetching = true;
     else
@@ -354,12 +110,12 @@ static void op_starve(struct read_op *op, uint32_t to, uint32_t chunks)
         return;
     }
     if ((!op->read->min_one && !op->large) || PLANT(READ_GIVES_UP)) {
-        op_answer_empty(op);
+        read_op_empty(op);
         return;
     }
     /* nothing is held while it waits, so that no two wait for each other */
     stream_restart(st, op->segment, op->position, st->cache);
-    op_wait(op, st->cache, (to - st->base + tail_chunk_bytes - 1) / tail_chunk_bytes);
+    read_op_wait(op, st->cache, (to - st->base + tail_chunk_bytes - 1) / tail_chunk_bytes);
 }
 
 /* Makes sure that the bytes up to `to` are at hand. */
@@ -373,7 +129,7 @@ static void op_more(struct read_op *op, uint32_t to)
     if (err == 0 && st->stop <= st->have && st->have < to && op_span(op).end < to) {
         /* the disk had no more when it was asked; now it has, or the tail cache */
         if (op->restarts++ > stream_chunks_max) {
-            op_corrupt(op, op->position);
+            read_op_corrupt(op, op->position);
             return;
         }
         stream_restart(st, op->segment, op->position, st->cache);
@@ -421,7 +177,7 @@ static void op_lend(struct read_op *op)
     if (to >= op->batch_end && !op->large)
         to = stable_end(p, op->segment, op->read, &sp, op->batch_end, to);
     if (span_lend(&sp, from, to, op->read->reader, &op->read->data) != 0) {
-        op_wait(op, p->env->cache, 0); /* no mbufs or lend blocks now */
+        read_op_wait(op, p->env->cache, 0); /* no mbufs or lend blocks now */
         return;
     }
     op->position = to;
@@ -431,7 +187,7 @@ static void op_lend(struct read_op *op)
         return;
     }
     op_follow(op, &sp, from, to);
-    op_answer(op, 0);
+    read_op_answer(op, 0);
 }
 
 /* A broker with more memory wrote it: ours cannot lend the whole of it, however long a read waits. */
@@ -466,19 +222,19 @@ static void op_found(struct read_op *op, const struct span *sp, uint32_t bytes)
     struct plog_shard *shard = op->plog->env->shard;
     uint64_t memory = (uint64_t)cache_size(shard->streams.memory) * tail_chunk_bytes;
     if ((bytes > r->max_bytes && !r->min_one) || behind_stable(op, sp)) {
-        op_answer(op, 0); /* a first batch that does not fit is left out */
+        read_op_answer(op, 0); /* a first batch that does not fit is left out */
         return;
     }
     if (bytes > op->limit - op->position) {
-        op_corrupt(op, op->position);
+        read_op_corrupt(op, op->position);
         return;
     }
     if (never_fits(op, bytes)) {
-        op_answer(op, KERR_UNKNOWN_SERVER_ERROR);
+        read_op_answer(op, KERR_UNKNOWN_SERVER_ERROR);
         return;
     }
-    if (op_holds_too_much(op, bytes)) {
-        op_answer_empty(op);
+    if (read_op_holds_too_much(op, bytes)) {
+        read_op_empty(op);
         return;
     }
     uint32_t budget =
@@ -491,7 +247,7 @@ static void op_found(struct read_op *op, const struct span *sp, uint32_t bytes)
     op->batch_end = op->position + bytes;
     op->end = budget < op->limit - op->position ? op->position + budget : op->limit;
     op->large = bytes > plog_read_batch_bytes_max || bytes > memory / plog_read_batch_share;
-    op_again(op);
+    read_op_again(op);
 }
 
 /* Once for a segment: where nothing is compacted somebody took a file away, or cut it. */
@@ -518,7 +274,7 @@ static void op_next_segment(struct read_op *op)
     while (i < p->segment_count && p->segments[i]->base <= op->segment->base)
         i++;
     if (i == p->segment_count || p->state != PLOG_ATTACHED) {
-        op_answer(op, 0);
+        read_op_answer(op, 0);
         return;
     }
     gap_tell(op->segment, op->read->offset, p->segments[i]->base);
@@ -588,7 +344,7 @@ static void op_filled(struct read_op *op)
         return;
     }
     if (found == SCAN_CORRUPT || (op->position == before && sp.end >= op->limit)) {
-        op_corrupt(op, op->position);
+        read_op_corrupt(op, op->position);
         return;
     }
     op->restarts = 0;
@@ -622,8 +378,8 @@ static uint32_t op_want(const struct read_op *op)
 static void op_read(struct read_op *op)
 {
     struct stream *st = op->stream;
-    if (!op_hold(op, op_want(op))) {
-        op_answer_empty(op);
+    if (!read_op_hold(op, op_want(op))) {
+        read_op_empty(op);
         return;
     }
     uint32_t to = op->position + op_want(op);
@@ -639,7 +395,7 @@ static void op_large(struct read_op *op)
     struct cache *log = op->plog->env->cache;
     uint64_t most = (uint64_t)cache_size(log) / log_share * tail_chunk_bytes;
     if (shard->large && shard->large != op) {
-        if (!op_may_wait(op))
+        if (!read_op_may_wait(op))
             return;
         op->next = NULL;
         *shard->large_tail = op;
@@ -657,8 +413,7 @@ static void op_large(struct read_op *op)
     op_more(op, op->stream->base + (left < most ? left : (uint32_t)most));
 }
 
-/* From where the op is. */
-static void op_again(struct read_op *op)
+void read_op_again(struct read_op *op)
 {
     if (op->segment == NULL)
         read_try(op->plog, op->read, op);
@@ -730,18 +485,14 @@ static enum cached read_cached(struct plog *p, struct plog_read *r, struct segme
     return CACHED_DONE;
 }
 
-/*
- * Finds the segment, answers from the cache or goes to the disk. op: one that r already has, or
- * NULL.
- */
-static void read_try(struct plog *p, struct plog_read *r, struct read_op *op)
+void read_try(struct plog *p, struct plog_read *r, struct read_op *op)
 {
     if (p->failed || p->state != PLOG_ATTACHED || r->offset < p->log_start || r->offset > p->end) {
         int16_t error = p->failed                   ? KERR_KAFKA_STORAGE_ERROR
                         : p->state != PLOG_ATTACHED ? KERR_NOT_LEADER_OR_FOLLOWER
                                                     : KERR_OFFSET_OUT_OF_RANGE;
         if (op)
-            op_answer(op, error);
+            read_op_answer(op, error);
         else
             read_answer(p, r, error);
         return;
@@ -756,15 +507,15 @@ static void read_try(struct plog *p, struct plog_read *r, struct read_op *op)
         cached = s->loaded ? read_cached(p, r, s, segment_visible(s)) : CACHED_NO;
     if (cached == CACHED_DONE) {
         if (op)
-            op_answer(op, 0);
+            read_op_answer(op, 0);
         else
             read_answer(p, r, 0);
         return;
     }
-    if (op == NULL && (op = op_take(p, r)) == NULL)
+    if (op == NULL && (op = read_op_take(p, r)) == NULL)
         return;
     if (cached == CACHED_WAIT) {
-        op_wait(op, p->env->cache, 0);
+        read_op_wait(op, p->env->cache, 0);
         return;
     }
     op->segment = s;
