@@ -75,10 +75,15 @@ static void op_progress(struct read_op *op)
 {
     struct stream *st = op->stream;
     op->fetching = false;
-    if (st->have < op->reach && st->err && !op->plog->failed)
+    bool wants = st->have < op->reach && plog_err_is_want(st->err);
+    if (wants)
+        plog_want_tell(op->plog, st->err, "reading");
+    else if (st->have < op->reach && st->err && !op->plog->failed)
         plog_fail_alone(op->plog, st->err, "reading");
     if (op->plog->failed)
         read_op_answer(op, KERR_KAFKA_STORAGE_ERROR);
+    else if (wants)
+        read_op_empty(op);
     else if (st->have < op->reach)
         op->fetching = true;
     else

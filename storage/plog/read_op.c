@@ -152,8 +152,8 @@ void read_op_corrupt(struct read_op *op, uint32_t at)
 /* --- what one reader may hold ----------------------------------------------------------------- */
 
 /*
- * With n readers that take nothing each holds an (n + 2)th of
- * the memory, and two of these parts stay for the others.
+ * With n readers that take nothing each holds an (n + 2)th of the memory, and two of these parts stay
+ * for the others.
  */
 bool read_op_hold(struct read_op *op, uint32_t bytes)
 {

@@ -290,6 +290,29 @@ static void test_cannot_open_now(void)
     }
 }
 
+/* The system has no memory for a request: the read is empty, a large batch's too, and the next one has it. */
+static void test_cannot_read_now(void)
+{
+    static const uint32_t sizes[] = {3000, 600000}; /* the second is read in pieces */
+    for (int i = 0; i < 2; i++) {
+        up(64, 32, 3, sizes[i], 100 * MIB);
+        for (uint64_t nth = 1; nth <= 2; nth++) {
+            struct rig_read read;
+            io_sim_fail(&r.sim, SIM_READ, nth, ERR_NO_MEMORY);
+            CU_ASSERT_EQUAL(rig_read(&r, p, 1, 1000, true, &read), 0);
+            CU_ASSERT_EQUAL(read.size, r.sim.fault_count ? batch_size : 0); /* one request did */
+            CU_ASSERT_FALSE(p->failed);
+            rig_read_free(&read);
+            r.sim.fault_count = 0;
+            CU_ASSERT_EQUAL(rig_read(&r, p, 1, 1000, true, &read), 0);
+            CU_ASSERT(read.size >= batch_size);
+            rig_read_free(&read);
+        }
+        CU_ASSERT_EQUAL(r.disk_errors, 0);
+        down();
+    }
+}
+
 /* A segment is deleted while it is closed, and a read wants it open again. */
 static void test_deleted_while_it_closes(void)
 {
@@ -530,7 +553,7 @@ static void test_cached_in_the_middle(void)
 UNIT_MAIN("plog/reads", UNIT_CASE(test_those_that_wait_end_at_once),
           UNIT_CASE(test_those_that_wait_fail), UNIT_CASE(test_very_many_wait),
           UNIT_CASE(test_deleted_while_it_opens), UNIT_CASE(test_cannot_open_now),
-          UNIT_CASE(test_slow_readers_hold_their_part),
+          UNIT_CASE(test_cannot_read_now), UNIT_CASE(test_slow_readers_hold_their_part),
           UNIT_CASE(test_large_batch_of_a_slow_reader), UNIT_CASE(test_deleted_while_it_closes),
           UNIT_CASE(test_gap_before_the_stable_end),
           UNIT_CASE(test_waiting_read_gets_what_others_leave),
