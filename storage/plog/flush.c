@@ -3,17 +3,39 @@
 #include "base/clock.h"
 #include "storage/plog/plog_internal.h"
 
-static void flush_done(struct io_req *req, int64_t result)
+static void flush_end(struct plog *p, int err)
 {
-    struct plog *p = (struct plog *)((char *)req - offsetof(struct plog, flush));
     struct segment *s = p->flushing;
     p->flushing = NULL;
     segment_unpin(s);
-    if (result < 0)
-        plog_fail(p, (int)result, "flushing");
+    if (err)
+        plog_fail(p, err, "flushing");
     else if (p->flush_target > p->flushed)
         p->flushed = p->flush_target;
     plog_detach_try(p);
+}
+
+static void name_run(struct job *job)
+{
+    job->err = job->plog->fs->ops->sync_dir(job->plog->fs, job->plog->dir);
+}
+
+static void name_done(struct job *job)
+{
+    struct plog *p = job->plog;
+    if (job->err == 0)
+        p->flushing->name_kept = true;
+    flush_end(p, job->err);
+}
+
+/* The bytes are on the medium; a file that was made since the directory was synced has no name there. */
+static void flush_done(struct io_req *req, int64_t result)
+{
+    struct plog *p = (struct plog *)((char *)req - offsetof(struct plog, flush));
+    if (result >= 0 && !p->flushing->name_kept && !p->failed)
+        job_start(p, NULL, &p->flush_job, name_run, name_done);
+    else
+        flush_end(p, result < 0 ? (int)result : 0);
 }
 
 static void flush_start(struct plog *p)

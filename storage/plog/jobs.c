@@ -104,6 +104,7 @@ static void openers_resume(struct segment *s, int err)
 static void create_done(struct job *job)
 {
     struct plog *p = job->plog;
+    job->segment->name_kept = p->env->durability == PLOG_FSYNC;
     job->segment->file = job->file;
     job->segment->direct = job->direct;
     p->rolls_pending--;
@@ -265,6 +266,13 @@ static void close_unused(struct plog_shard *shard)
     }
 }
 
+/* seal_run synced the directory: it has the names of all files that were made before. */
+static void names_kept(struct plog *p)
+{
+    for (uint32_t i = p->segment_count; i-- > 0 && !p->segments[i]->name_kept;)
+        p->segments[i]->name_kept = p->segments[i]->file != NULL;
+}
+
 static void seal_done(struct job *job)
 {
     struct segment *s = job->segment;
@@ -275,7 +283,8 @@ static void seal_done(struct job *job)
         plog_fail(p, job->err, "sealing a segment");
         return;
     }
-    s->sealed = true;
+    s->sealed = s->name_kept = true;
+    names_kept(p);
     if (s->next > p->flushed)
         p->flushed = s->next;
     if (!s->doomed) {

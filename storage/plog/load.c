@@ -432,8 +432,10 @@ static void set_marks(struct plog *p)
     p->high_watermark = p->flushed = p->end;
     p->first_unstable = producers_first_unstable(&p->producers);
     p->size_bytes = 0;
-    for (uint32_t i = 0; i < p->segment_count; i++)
+    for (uint32_t i = 0; i < p->segment_count; i++) {
+        p->segments[i]->name_kept = true; /* by the clean stop, or by keep_names */
         p->size_bytes += p->segments[i]->size;
+    }
     plog_move_stable(p);
 }
 

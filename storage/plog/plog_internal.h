@@ -66,6 +66,7 @@ struct segment {
     bool sealed;          /* rolled, and indexes and snapshot are on disk */
     bool busy;            /* a job is under way */
     bool gap_told;        /* that offsets are missing behind it */
+    bool name_kept;       /* the medium has its file's name */
     bool doomed, renamed; /* deleted: waits for its readers; its files carry .deleted */
     void *memory;         /* behind the indexes */
     size_t memory_bytes;  /* of the anonymous mapping; 0: malloc'd */
@@ -136,6 +137,7 @@ struct plog {
 
     struct io_req flush; /* flush.messages, flush.ms */
     struct segment *flushing;
+    struct job flush_job; /* of the directory */
     int64_t flush_target;
     uint64_t flush_total; /* a flush waits until so much is written; 0: none waits */
     struct wheel_timer flush_timer;

@@ -114,7 +114,7 @@ void model_clear(struct sim_part *p)
     for (uint32_t i = 0; i < sim_flows_max; i++)
         flow_clear(&p->flows[i]);
     forget_from(p, 0);
-    p->end = p->acked = p->seen = p->deleted = p->start_at = 0;
+    p->end = p->acked = p->seen = p->flushed = p->deleted = p->start_at = 0;
 }
 
 void model_marks(struct world *w, struct sim_part *p)
@@ -264,9 +264,20 @@ static void follow(struct world *w, struct sim_part *p, const struct plog_marks 
         newest_left(&p->flows[i]);
 }
 
+/* What was flushed is there; but for a disk whose flushes fail, and what they covered after that. */
+static void flushed_there(struct world *w, const struct sim_part *p, const struct plog_marks *m)
+{
+    for (uint32_t i = 0; i < p->count && !w->o.faults && !w->o.space; i++) {
+        const struct sim_batch *b = p->log[i];
+        int64_t next = b->base + b->records;
+        MUST(w, b->found || next <= m->log_start || next > p->flushed,
+             "flushed up to %" PRId64 ", the batch at %" PRId64 " is gone", p->flushed, b->base);
+    }
+}
+
 /*
- * A power cut in `os` mode: any of them may be gone, since no flush was promised, but what is there
- * is whole and in its place. Producers begin anew.
+ * A power cut in `os` mode: any of them may be gone that was not flushed, but what is there is whole
+ * and in its place. Producers begin anew.
  */
 static void follow_lossy(struct world *w, struct sim_part *p, const struct plog_marks *m)
 {
@@ -281,6 +292,7 @@ static void follow_lossy(struct world *w, struct sim_part *p, const struct plog_
         at = read_step(w, p, at, m->end, true);
     if (w->disk.dead || w->broken)
         return;
+    flushed_there(w, p, m);
     for (uint32_t i = 0; i < p->count; i++) {
         struct sim_batch *b = p->log[i];
         if (b->found)

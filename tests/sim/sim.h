@@ -85,6 +85,7 @@ struct sim_part {
     int64_t end;      /* offset of the next batch */
     int64_t acked;    /* offsets below were acked */
     int64_t seen;     /* offsets below were shown to readers */
+    int64_t flushed;  /* offsets below were on the medium when the last crash came (os) */
     int64_t deleted;  /* log start that was promised by DeleteRecords */
     int64_t start_at; /* the largest log start seen or asked for */
     struct sim_flow flows[sim_flows_max];

@@ -540,7 +540,13 @@ void world_stop(struct world *w)
 
 void world_crash(struct world *w, enum sim_crash how)
 {
-    each_part(w, t, p) if (p->plog) model_marks(w, p);
+    each_part(w, t, p)
+    {
+        if (p->plog == NULL)
+            continue;
+        model_marks(w, p);
+        p->flushed = plog_recovery_point(p->plog);
+    }
     if (!w->disk.dead)
         io_sim_crash(&w->disk, how);
     else

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "storage/plog/plog_internal.h"
 #include "tests/unit/storage/plog/rig.h"
 
 static struct rig r;
@@ -416,6 +417,46 @@ static void test_flush_settings(void)
     down();
 }
 
+/*
+ * A flush of a new segment's file says nothing of its name. Usually the seal of the segment before syncs the
+ * directory; here that one was deleted, and the worker is busy.
+ */
+static void test_flush_keeps_the_name(void)
+{
+    for (uint64_t seed = 0; seed < 30; seed++) {
+        struct rig_op op;
+        rig_up(&r, unit_seed() + seed, 32, PLOG_OS);
+        r.config.flush_messages = 1;
+        r.config.retention_bytes = 0;
+        p = rig_open(&r, true, NULL);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+        struct rig_batch b = make(1, 50);
+        CU_ASSERT_EQUAL(rig_append(&r, p, &b, &op), 0);
+        plog_retention(p); /* its only segment goes: another one takes its place */
+        CU_ASSERT_EQUAL(marks().log_start, 1);
+        agent_flush(&r.agent);
+        CU_ASSERT_EQUAL(worker_step(&r.worker, 1), 1); /* its file is made, no more */
+        agent_receive(&r.agent, 64);
+        CU_ASSERT_EQUAL(rig_append_start(&r, p, &b, &op), 0);
+        rig_batch_free(&b);
+        do {
+            plog_env_run(&r.env, r.now_ns, 64);
+        } while (io_sim_step(&r.sim));
+        CU_ASSERT_TRUE(op.done);
+        CU_ASSERT_EQUAL(r.sim.ops[SIM_FLUSH], 2);
+        if (seed % 2) { /* else the power goes before the worker comes to it */
+            rig_settle(&r);
+            CU_ASSERT_EQUAL(plog_recovery_point(p), 2);
+        }
+        int64_t flushed = plog_recovery_point(p);
+        rig_crash(&r, p, SIM_POWER_CUT);
+        p = rig_open(&r, false, NULL);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+        CU_ASSERT(marks().end >= flushed);
+        down();
+    }
+}
+
 /* One write covers what was appended while the one before was under way. */
 static void test_group_commit(void)
 {
@@ -441,4 +482,4 @@ UNIT_MAIN("plog/life", UNIT_CASE(test_detach), UNIT_CASE(test_remove_and_create_
           UNIT_CASE(test_many_reads_at_once), UNIT_CASE(test_large_batch_from_disk),
           UNIT_CASE(test_offsets_out_of_range), UNIT_CASE(test_lent_outlives_the_plog),
           UNIT_CASE(test_roll_by_time), UNIT_CASE(test_flush_settings),
-          UNIT_CASE(test_group_commit))
+          UNIT_CASE(test_flush_keeps_the_name), UNIT_CASE(test_group_commit))
