@@ -222,7 +222,7 @@ static void slot_detach_done(struct plog_detach *d)
 static void slot_detach_run(struct call *call)
 {
     struct part_slot *slot = (struct part_slot *)call;
-    slot->detach = (struct plog_detach){.done = slot_detach_done};
+    slot->detach = (struct plog_detach){.done = slot_detach_done, .removing = slot->remove};
     plog_detach(slot->plog, &slot->detach);
 }
 

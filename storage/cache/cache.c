@@ -164,6 +164,7 @@ void chunk_keep(struct cache *c, struct chunk *chunk)
 {
     CHECK(!chunk->clean);
     chunk->owner = NULL;
+    chunk->kept = true;
     c->kept_count++;
 }
 
@@ -239,6 +240,21 @@ void chunk_release(struct cache *c, struct chunk *chunk)
         chunk_free(c, chunk);
     else if (chunk->refs == 1 && chunk->clean && chunk->owner)
         lru_add(c, chunk);
+}
+
+void cache_drop_kept(struct cache *c, const struct uuid *topic_id, int32_t partition)
+{
+    for (uint32_t i = 0; c->kept_count > 0 && i < c->chunk_count; i++) {
+        struct chunk *chunk = &c->chunks[i];
+        if (!chunk->kept)
+            continue;
+        const struct region_mark *m = mark_of(c, chunk);
+        if (m->partition != partition || memcmp(m->topic_id, topic_id->b, sizeof(m->topic_id)) != 0)
+            continue;
+        chunk->kept = false;
+        c->kept_count--;
+        chunk_release(c, chunk);
+    }
 }
 
 void chunk_clean(struct cache *c, struct chunk *chunk)

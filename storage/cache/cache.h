@@ -37,6 +37,7 @@ struct chunk {
     void *owner;    /* who must let go when it is evicted; NULL when the owner let go */
     uint32_t start; /* data before this byte was never there (a tail taken up again) */
     bool clean;     /* private to the cache */
+    bool kept;      /* by chunk_keep; private too */
     bool placed;    /* the mark's place is that of this use of the chunk; private too */
     uint64_t place_hash;
 };
@@ -79,6 +80,9 @@ void chunk_mark(struct cache *c, struct chunk *chunk, const struct region_place 
  * they are until then.
  */
 void chunk_keep(struct cache *c, struct chunk *chunk);
+
+/* The partition is deleted: what was kept of it is let go of, with its marks. */
+void cache_drop_kept(struct cache *c, const struct uuid *topic_id, int32_t partition);
 
 /*
  * Takes n chunks (all or none) as a list linked by next, each dirty, empty and with one hold,

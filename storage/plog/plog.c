@@ -122,10 +122,13 @@ void plog_detach_try(struct plog *p)
     p->detach = NULL;
     plog_lazy_remove(p);
     group_detach(p);
+    bool keep = plog_store_acks(p) && !d->removing;
     for (uint32_t i = 0; i < p->segment_count; i++) {
-        segment_drop_chunks(p->segments[i], p->env->cache, plog_store_acks(p));
+        segment_drop_chunks(p->segments[i], p->env->cache, keep);
         segment_unlist(p->segments[i]);
     }
+    if (d->removing) /* what it kept when it failed */
+        cache_drop_kept(p->env->cache, &p->topic_id, p->partition);
     p->state = PLOG_DETACHED;
     d->done(d);
 }

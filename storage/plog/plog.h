@@ -152,6 +152,8 @@ void plog_attach(struct plog *p, struct plog_env *env);
  */
 struct plog_detach {
     void (*done)(struct plog_detach *d);
+    bool
+        removing; /* plog_remove comes next: what is in named log memory alone is not kept for a start */
     struct plog_detach *next;
 };
 void plog_detach(struct plog *p, struct plog_detach *d);

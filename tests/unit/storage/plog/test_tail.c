@@ -302,8 +302,50 @@ static void test_missing_dir(void)
     down();
 }
 
+static uint32_t kept(void)
+{
+    struct cache_stats stats;
+    cache_stats(r.cache, &stats);
+    CU_ASSERT_EQUAL(stats.free + stats.kept, stats.chunks);
+    return stats.kept;
+}
+
+static void on_detached(struct plog_detach *d)
+{
+}
+
+/* What a failed partition keeps for the next start goes with its topic, and nothing of another one. */
+static void test_removed_after_it_failed(void)
+{
+    struct plog *parts[2];
+    rig_up(&r, unit_seed(), 32, PLOG_OS);
+    rig_use_named(&r);
+    spec = rig_spec();
+    for (uint32_t i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL_FATAL(rig_open_part(&r, i, &p), 0);
+        parts[i] = p;
+        append(2, 40000); /* two chunks, or three */
+        io_sim_fail(&r.sim, SIM_WRITE, i + 1, ERR_IO);
+    }
+    rig_sleep(&r, plog_lazy_write_ms + 1);
+    uint32_t all = kept(), marked = region_count(&r.region);
+    CU_ASSERT(all >= 2 && marked == all);
+    struct plog_detach d = {.done = on_detached, .removing = true};
+    plog_detach(parts[0], &d);
+    rig_settle(&r);
+    CU_ASSERT_EQUAL(plog_remove(parts[0]), 0);
+    uint32_t left = kept();
+    CU_ASSERT(left > 0 && left < all);
+    CU_ASSERT_EQUAL(region_count(&r.region), left);
+    rig_crash(&r, parts[1], SIM_PROCESS_DEATH);
+    CU_ASSERT_EQUAL_FATAL(rig_open_part(&r, 1, &p), 0);
+    CU_ASSERT_EQUAL(end(), 2);
+    down();
+}
+
 UNIT_MAIN("plog/tail", UNIT_CASE(test_store_is_the_ack), UNIT_CASE(test_written_after_a_while),
           UNIT_CASE(test_large_writes), UNIT_CASE(test_pressure), UNIT_CASE(test_failed_write),
           UNIT_CASE(test_reads_across), UNIT_CASE(test_lookup_waits_for_the_file),
           UNIT_CASE(test_flush_writes_first), UNIT_CASE(test_other_topic),
-          UNIT_CASE(test_another_program_wrote), UNIT_CASE(test_missing_dir))
+          UNIT_CASE(test_another_program_wrote), UNIT_CASE(test_missing_dir),
+          UNIT_CASE(test_removed_after_it_failed))
