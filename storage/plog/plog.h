@@ -125,15 +125,12 @@ struct plog_open {
  * recovers: segments from the recovery point on are scanned, torn tails cut, indexes rebuilt,
  * producer state loaded from its newest snapshot and replayed. why gets one line naming the file on
  * error. ERR_IO, ERR_NO_SPACE, ERR_PERMISSION, ERR_INVALID (partition.metadata names another topic
- * id), ERR_CORRUPT: with PLOG_FSYNC a bad batch in a segment that is not the last one (acked
- * batches follow it; with PLOG_OS the log is cut there, as Kafka does).
+ * id), ERR_CORRUPT: with PLOG_FSYNC a bad batch before acked ones (with PLOG_OS the log is cut there,
+ * as Kafka does), or a log start behind the log's end (with PLOG_OS nothing of the log stays then).
  */
 int plog_open(struct plog **out, const struct plog_open *o, char *why, size_t why_size);
 
-/*
- * After plog_detach: cuts files to size, writes indexes and the producer snapshot, syncs, closes,
- * frees.
- */
+/* After plog_detach: cuts files to size, writes indexes and producers, syncs, closes, frees. */
 int plog_close(struct plog *p);
 
 /* After plog_detach: renames the directory to "<name>.<uuid>-delete", removes it, closes, frees. */
@@ -152,8 +149,7 @@ void plog_attach(struct plog *p, struct plog_env *env);
  */
 struct plog_detach {
     void (*done)(struct plog_detach *d);
-    bool
-        removing; /* plog_remove comes next: what is in named log memory alone is not kept for a start */
+    bool removing; /* plog_remove follows: nothing is kept in named memory */
     struct plog_detach *next;
 };
 void plog_detach(struct plog *p, struct plog_detach *d);
