@@ -10,7 +10,8 @@ void files_check(struct world *w, const char *topic, uint32_t partition, const s
 {
     struct log_verify_rules rules = {.compacted = w->gaps,
                                      .torn_snapshots = w->deaths + w->cuts + w->errors > 0,
-                                     .index_interval = w->o.index_interval_bytes};
+                                     .index_interval =
+                                         w->o.alters ? -1 : w->o.index_interval_bytes};
     struct log_totals totals;
     struct log_fault fault;
     char dir[io_path_bytes_max];

@@ -36,11 +36,21 @@ static uint8_t *put_record(uint8_t *at, uint32_t delta, uint64_t serial, uint32_
     return at;
 }
 
-struct sim_batch *batch_new(struct world *w, const struct sim_flow *f, int64_t timestamp_ms)
+/* The largest batch that the topic takes now, for a shard's log memory is small. */
+static uint32_t batch_bytes_most(const struct sim_topic *t)
+{
+    int64_t most = 100000;
+    if (t->config.segment_bytes < most)
+        most = t->config.segment_bytes;
+    return (uint32_t)(t->config.max_message_bytes < most ? t->config.max_message_bytes : most);
+}
+
+struct sim_batch *batch_new(struct world *w, struct sim_topic *t, const struct sim_flow *f,
+                            int64_t timestamp_ms)
 {
     struct sim_batch *b = calloc(1, sizeof(*b));
     CHECK(b != NULL);
-    uint32_t most = w->o.segment_bytes < 100000 ? (uint32_t)w->o.segment_bytes : 100000;
+    uint32_t most = batch_bytes_most(t);
     b->records = 1 + (uint32_t)rng_below(&w->rng, 4);
     uint32_t room = (most - batch_header_bytes) / b->records - record_overhead_max;
     uint32_t limit = rng_below(&w->rng, w->o.large_one_in) == 0 || room < record_small_max
@@ -55,6 +65,8 @@ struct sim_batch *batch_new(struct world *w, const struct sim_flow *f, int64_t t
     for (uint32_t i = 0; i < b->records; i++)
         at = put_record(at, i, b->serial, (uint32_t)rng_below(&w->rng, limit));
     b->size = (uint32_t)(at - h);
+    if (b->size > t->batch_most)
+        t->batch_most = b->size;
     bytes_put_u32(h + BATCH_LENGTH, b->size - batch_overhead_bytes);
     bytes_put_u32(h + BATCH_LEADER_EPOCH, UINT32_MAX);
     h[BATCH_MAGIC] = 2;

@@ -215,6 +215,36 @@ static void do_delete(struct world *w, struct sim_topic *t, struct sim_part *p)
         topic_delete(w, t);
 }
 
+static const uint32_t segments_bytes[] = {2000, 5000, 20000, 100000, 400000};
+static const uint32_t intervals[] = {1, 256, 4096};
+
+static uint64_t one_of(struct rng *r, const uint32_t *values, uint32_t n)
+{
+    return values[rng_below(r, n)];
+}
+
+/* Never below a batch that was made: it would be refused when it is sent again. */
+static int64_t at_least(uint64_t bytes, uint32_t batch_most)
+{
+    return bytes > batch_most ? (int64_t)bytes : batch_most;
+}
+
+static void do_alter(struct world *w, struct sim_topic *t, struct sim_part *p)
+{
+    struct plog_config *c = &t->config;
+    if (t->state != TOPIC_LIVE)
+        return;
+    c->segment_bytes = at_least(one_of(&w->rng, segments_bytes, 5), t->batch_most);
+    c->max_message_bytes = at_least(2000 + rng_below(&w->rng, 200000), t->batch_most);
+    c->index_interval_bytes = (int64_t)one_of(&w->rng, intervals, 3);
+    c->flush_messages = rng_below(&w->rng, 2) ? INT64_MAX : 1 + (int64_t)rng_below(&w->rng, 20);
+    sim_trace(w,
+              "segments of %" PRId64 ", batches of %" PRId64 ", index every %" PRId64
+              ", flush after %" PRId64,
+              c->segment_bytes, c->max_message_bytes, c->index_interval_bytes, c->flush_messages);
+    topic_configure(w, t);
+}
+
 static const struct {
     const char *name;
     step_fn *run;
@@ -245,24 +275,21 @@ static const struct {
     {"delete", do_delete, 1},
     {"follow", do_follow, 10},
     {"crowd", do_crowd, 2},
+    {"alter", do_alter, 0}, /* drawn apart, see program_draw */
 };
 
-#define kind_count (sizeof(kinds) / sizeof(kinds[0]))
+#define kind_count   (sizeof(kinds) / sizeof(kinds[0]))
+#define kind_alter   (kind_count - 1)
+#define alter_one_in 25
 
 /* ---- options and programs ---- */
-
-static uint64_t one_of(struct rng *r, const uint32_t *values, uint32_t n)
-{
-    return values[rng_below(r, n)];
-}
 
 void options_draw(struct sim_options *o, uint64_t seed, enum plog_durability durability,
                   uint32_t steps)
 {
-    static const uint32_t segments[] = {2000, 5000, 20000, 100000, 400000};
-    static const uint32_t intervals[] = {1, 256, 4096};
-    struct rng r;
+    struct rng r, own;
     rng_seed(&r, seed ^ 0x0b7105);
+    rng_seed(&own, seed ^ 0xa17e5);
     *o = (struct sim_options){
         .seed = seed,
         .steps = steps,
@@ -275,7 +302,7 @@ void options_draw(struct sim_options *o, uint64_t seed, enum plog_durability dur
         .topics = 1 + (uint32_t)rng_below(&r, sim_topics_max),
         .parts = 1 + (uint32_t)rng_below(&r, sim_parts_max),
         .chunks = 10 + (uint32_t)rng_below(&r, sim_chunks_max - 9),
-        .segment_bytes = (int64_t)one_of(&r, segments, 5),
+        .segment_bytes = (int64_t)one_of(&r, segments_bytes, 5),
         .index_interval_bytes = (int64_t)one_of(&r, intervals, 3),
         .retention_ms = rng_below(&r, 4) ? -1 : 50000,
         .retention_bytes = rng_below(&r, 4) ? -1 : 50000,
@@ -290,6 +317,7 @@ void options_draw(struct sim_options *o, uint64_t seed, enum plog_durability dur
         .read_chunks =
             plog_read_chunks_min +
             (uint32_t)rng_below(&r, 1 + rng_below(&r, sim_chunks_max - plog_read_chunks_min + 1)),
+        .alters = rng_below(&own, 3) == 0,
     };
 }
 
@@ -298,13 +326,14 @@ void options_print(const struct sim_options *o)
     printf("seed %" PRIu64
            ": %s, %u steps, %u topics of %u partitions, %u chunks and %u for reads, segments of "
            "%" PRId64 ", index every %" PRId64 ", retention %" PRId64 " ms %" PRId64
-           " bytes, flush after %" PRId64 ", journal of %u blocks%s%s%s%s%s\n",
+           " bytes, flush after %" PRId64 ", journal of %u blocks%s%s%s%s%s%s\n",
            o->seed, o->durability == PLOG_FSYNC ? "fsync" : "os", o->steps, o->topics, o->parts,
            o->chunks, o->read_chunks, o->segment_bytes, o->index_interval_bytes, o->retention_ms,
            o->retention_bytes, o->flush_messages,
            o->durability == PLOG_FSYNC ? o->journal_blocks : 0, o->faults ? ", disk errors" : "",
            o->power ? ", power cuts" : "", o->named ? ", named memory" : "",
-           o->buffered ? ", buffered" : "", o->space ? ", full disk" : "");
+           o->buffered ? ", buffered" : "", o->space ? ", full disk" : "",
+           o->alters ? ", alterations" : "");
 }
 
 const char *step_name(const struct sim_step *s)
@@ -316,9 +345,10 @@ void program_draw(const struct sim_options *o, struct sim_step *out)
 {
     static const uint32_t factors[] = {0, 1, 1, 2, 4};
     uint32_t weights[kind_count], total = 0;
-    struct rng r;
+    struct rng r, own;
     rng_seed(&r, o->seed);
-    for (uint32_t k = 0; k < kind_count; k++) {
+    rng_seed(&own, o->seed ^ 0xa17e5);
+    for (uint32_t k = 0; k < kind_alter; k++) {
         weights[k] = kinds[k].weight * (uint32_t)one_of(&r, factors, 5);
         if (k == 0 && weights[k] == 0)
             weights[k] = kinds[k].weight;
@@ -332,6 +362,9 @@ void program_draw(const struct sim_options *o, struct sim_step *out)
         while (at >= weights[k])
             at -= weights[k++];
         out[i] = (struct sim_step){k, rng_u64(&r)};
+        /* from numbers of their own: what seeds find without them they find as before */
+        if (o->alters && rng_below(&own, alter_one_in) == 0)
+            out[i].kind = kind_alter;
     }
 }
 

@@ -53,6 +53,7 @@ struct sim_options {
     int64_t flush_messages, segment_ms;
     uint32_t large_one_in; /* so many batches is larger than a chunk */
     bool catch_up;         /* mostly sequential readers of old data */
+    bool alters;           /* topics' configurations change while they are used */
     bool verbose;
 };
 
@@ -98,6 +99,8 @@ enum sim_topic_state { TOPIC_ABSENT, TOPIC_LIVE, TOPIC_REMOVING };
 
 struct sim_topic {
     enum sim_topic_state state;
+    struct plog_config config;
+    uint32_t batch_most; /* bytes of its largest batch */
     struct uuid id;
     uint32_t incarnation;
     int32_t leader_epoch;
@@ -201,6 +204,8 @@ void world_tick(struct world *w);
 void world_sleep(struct world *w, int64_t ms);
 /* False: the files are not all as they should be. */
 bool world_checkpoint(struct world *w);
+/* Every partition of the topic goes by t->config from now on. */
+void topic_configure(struct world *w, struct sim_topic *t);
 void topic_create(struct world *w, struct sim_topic *t);
 void topic_delete(struct world *w, struct sim_topic *t);
 
@@ -233,7 +238,8 @@ void traffic_forget(struct world *w);
 void traffic_forget_part(struct world *w, struct sim_part *p);
 
 /* ---- model.c: what must be there ---- */
-struct sim_batch *batch_new(struct world *w, const struct sim_flow *f, int64_t timestamp_ms);
+struct sim_batch *batch_new(struct world *w, struct sim_topic *t, const struct sim_flow *f,
+                            int64_t timestamp_ms);
 void batch_release(struct sim_batch *b);
 void model_accept(struct world *w, struct sim_part *p, struct sim_batch *b, int32_t epoch);
 /* The marks of an open partition are plausible now. */

@@ -102,8 +102,10 @@ static void draw(struct sim_options *o, uint64_t seed, enum plog_durability dura
     o->faults |= forced.faults;
     o->power |= forced.power;
     o->buffered |= forced.buffered;
-    if (planted) /* what a bug needs is not in the way of others */
+    if (planted) { /* what a bug needs is not in the way of others */
         o->journal_blocks = forced.journal_blocks;
+        o->alters = false;
+    }
     o->write_faults |= forced.write_faults;
     if (forced.retention_bytes) { /* several segments go at once */
         o->retention_bytes = forced.retention_bytes;

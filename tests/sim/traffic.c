@@ -213,7 +213,7 @@ void traffic_produce(struct world *w, struct sim_part *p, struct sim_flow *f)
     }
     if (f->open_count == sim_open_max)
         return;
-    struct sim_batch *b = batch_new(w, f, w->wall_ms);
+    struct sim_batch *b = batch_new(w, t, f, w->wall_ms);
     if (f->id >= 0) {
         f->open[f->open_count++] = b;
         f->sent++;

@@ -205,7 +205,7 @@ void world_sleep(struct world *w, int64_t ms)
 
 /* ---- partitions ---- */
 
-static struct plog_config part_config(const struct world *w)
+static struct plog_config first_config(const struct world *w)
 {
     return (struct plog_config){
         .segment_bytes = w->o.segment_bytes,
@@ -249,7 +249,7 @@ static int part_open(struct world *w, struct sim_topic *t, uint32_t k, const str
         .partition = (int32_t)k,
         .topic_id = t->id,
         .leader_epoch = t->leader_epoch,
-        .config = part_config(w),
+        .config = t->config,
         .clean = w->clean && found,
         .recovery_point = found ? checkpoint_find(&found->recovery, name, (int32_t)k) : -1,
         .log_start = found ? checkpoint_find(&found->start, name, (int32_t)k) : -1,
@@ -294,6 +294,8 @@ static void part_detach(struct world *w, struct sim_part *p)
 void topic_create(struct world *w, struct sim_topic *t)
 {
     t->state = TOPIC_LIVE;
+    t->config = first_config(w);
+    t->batch_most = 0;
     t->leader_epoch = 0;
     t->incarnation++;
     for (uint32_t i = 0; i < sizeof(t->id.b); i++)
@@ -303,6 +305,16 @@ void topic_create(struct world *w, struct sim_topic *t)
             t->parts[k].flows[i] = (struct sim_flow){.id = i ? w->producer_ids++ : -1};
         if (part_open(w, t, k, NULL) != 0)
             w->broken = true; /* the next start opens it */
+    }
+}
+
+void topic_configure(struct world *w, struct sim_topic *t)
+{
+    for (struct sim_part *p = t->parts; p < t->parts + w->o.parts; p++) {
+        if (p->plog == NULL)
+            continue;
+        agent_enter(&w->shards[p->shard].agent);
+        plog_configure(p->plog, &t->config);
     }
 }
 
