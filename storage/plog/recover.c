@@ -9,6 +9,7 @@
 #include "base/crc32c.h"
 #include "base/log.h"
 #include "storage/plant.h"
+#include "storage/plog/checkpoint.h"
 #include "storage/plog/scan.h"
 
 /* Of format 2: CRC32C from the attributes on; of the old ones: CRC32 from the magic byte on. */
@@ -430,11 +431,28 @@ static int make_active(struct loader *l, uint32_t i)
     return load_one(l, i, true, &cut);
 }
 
+/* Records before the log start were durable when it moved: checkpoint or log is damaged. */
+static int start_refuse(struct loader *l)
+{
+    const struct plog *p = l->plog;
+    if (l->why && l->why_size)
+        snprintf(l->why, l->why_size,
+                 "%s/" CHECKPOINT_LOG_START ": log start %" PRId64 " of %s, whose log ends at "
+                 "%" PRId64 ": one of them is damaged, nothing was removed. With the broker "
+                 "stopped, take out its line, and 1 from the count in the second line: the log "
+                 "then begins with its first segment",
+                 p->log_dir, l->open->log_start, p->name, plog_active(p)->next);
+    return ERR_CORRUPT;
+}
+
+/* PLOG_OS: a lost tail. As Kafka has it, nothing of the log stays. */
 static int start_behind_end(struct loader *l)
 {
     struct plog *p = l->plog;
     if (plog_active(p)->next >= l->open->log_start)
         return 0;
+    if (l->open->durability == PLOG_FSYNC)
+        return start_refuse(l);
     log_warn("storage",
              "%s: log end %" PRId64 " is before the log start %" PRId64 ": all segments removed",
              p->name, plog_active(p)->next, l->open->log_start);

@@ -242,10 +242,37 @@ static void test_other_topic_id(void)
     rig_down(&r);
 }
 
+/* The log start is never ahead of the medium: a checkpoint that says so is wrong, not the log. */
+static void test_log_start_behind_the_durable_end(void)
+{
+    char why[512] = "";
+    up(PLOG_FSYNC);
+    for (int clean = 0; clean < 2; clean++) {
+        struct plog_open o = {.fs = r.fs,
+                              .log_dir = rig_dir,
+                              .topic = STR("topic"),
+                              .topic_id = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}},
+                              .config = r.config,
+                              .clean = clean,
+                              .recovery_point = 12,
+                              .log_start = 13,
+                              .wall_ms = r.wall_ms,
+                              .durability = PLOG_FSYNC};
+        CU_ASSERT_EQUAL(plog_open(&p, &o, why, sizeof(why)), ERR_CORRUPT);
+        CU_ASSERT_PTR_NOT_NULL(strstr(why, rig_dir "/log-start-offset-checkpoint: log start 13 of "
+                                                   "topic-0, whose log ends at 12"));
+        o.log_start = 12; /* all of it was deleted */
+        CU_ASSERT_EQUAL_FATAL(plog_open(&p, &o, why, sizeof(why)), 0);
+        CU_ASSERT_EQUAL(plog_close(p), 0);
+    }
+    expect(true, 0, 12); /* nothing went */
+    down();
+}
+
 static void test_log_start_behind_the_end(void)
 {
     struct plog_marks m;
-    up(PLOG_FSYNC);
+    up(PLOG_OS);
     io_sim_fail(&r.sim, SIM_UNLINK, 1, ERR_IO);
     CU_ASSERT_EQUAL(rig_try_open(&r, "topic", true, -1, 100, &p), ERR_IO);
     CU_ASSERT_EQUAL_FATAL(rig_try_open(&r, "topic", true, -1, 100, &p), 0);
@@ -361,5 +388,5 @@ UNIT_MAIN("plog/recover", UNIT_CASE(test_missing_indexes), UNIT_CASE(test_corrup
           UNIT_CASE(test_empty_and_short_files), UNIT_CASE(test_empty_behind_a_hole),
           UNIT_CASE(test_only_an_empty_file), UNIT_CASE(test_bad_batch_in_the_middle),
           UNIT_CASE(test_other_topic_id), UNIT_CASE(test_log_start_behind_the_end),
-          UNIT_CASE(test_leader_epochs), UNIT_CASE(test_crash_during_recovery),
-          UNIT_CASE(test_many_segments))
+          UNIT_CASE(test_log_start_behind_the_durable_end), UNIT_CASE(test_leader_epochs),
+          UNIT_CASE(test_crash_during_recovery), UNIT_CASE(test_many_segments))
