@@ -241,6 +241,27 @@ static int bad_batch(struct loader *l, struct segment *s, int64_t at)
     return scan_fail(l, s, ERR_CORRUPT, what);
 }
 
+/*
+ * With the promise of the medium no crash takes what the recovery point says is there; a journal has
+ * been put back by now.
+ */
+static bool misses_flushed(const struct loader *l, const struct segment *s)
+{
+    return l->open->durability == PLOG_FSYNC && s->next < l->open->recovery_point;
+}
+
+static int flushed_is_gone(struct loader *l, struct segment *s, int64_t at)
+{
+    char what[256];
+    snprintf(what, sizeof(what),
+             "byte %" PRId64 ": no batch where offset %" PRId64
+             " is due; " CHECKPOINT_RECOVERY_POINT " says that all before %" PRId64
+             " was flushed. To go on without it take the partition's line out there, with the "
+             "broker stopped",
+             at, s->next, l->open->recovery_point);
+    return scan_fail(l, s, ERR_CORRUPT, what);
+}
+
 /* Scans, cuts what is torn, makes it durable. *cut: bytes that went. */
 static int rebuild(struct loader *l, struct segment *s, int64_t file_size, bool last, int64_t *cut)
 {
@@ -262,6 +283,8 @@ static int rebuild(struct loader *l, struct segment *s, int64_t file_size, bool 
     int behind = *cut > 0 && l->open->durability == PLOG_FSYNC ? bytes_behind(l) : 0;
     if (behind)
         return behind < 0 ? scan_fail(l, s, behind, "looking behind") : bad_batch(l, s, good);
+    if ((*cut > 0 || last) && misses_flushed(l, s))
+        return flushed_is_gone(l, s, good);
     if (*cut > 0 && !is_room(l, s, good))
         log_warn("storage",
                  "%s: %020" PRId64 ".log: %" PRId64
@@ -401,6 +424,8 @@ static int load_one(struct loader *l, uint32_t i, bool scan, int64_t *cut)
         return scan_fail(l, s, behind, "looking behind");
     if (behind == 0) {
         /* its last bytes never came to the disk, and the next segment holds nothing yet */
+        if (misses_flushed(l, s))
+            return flushed_is_gone(l, s, s->size);
         *cut = l->bases[i + 1] - s->next;
         return drop_behind(l);
     }

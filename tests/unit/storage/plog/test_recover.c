@@ -230,6 +230,47 @@ static void test_bad_batch_in_the_middle(void)
     down();
 }
 
+/* What was flushed is not what a crash leaves: the last segment's, behind which nothing is. */
+static void test_bad_batch_below_the_recovery_point(void)
+{
+    struct plog *q = NULL;
+    struct io_file *f;
+    const char *path = dir "00000000000000000009.log";
+    up(PLOG_FSYNC);
+    int64_t size = size_of(path);
+    for (int way = 0; way < 2;
+         way++) { /* a bit of the second of three batches; two of them cut off */
+        if (way == 0)
+            change_byte(path, 3000);
+        CU_ASSERT_EQUAL_FATAL(r.fs->ops->open(r.fs, path, IO_OPEN_WRITE, &f), 0);
+        if (way == 1)
+            CU_ASSERT_EQUAL(r.fs->ops->truncate(r.fs, f, size / 3), 0);
+        r.fs->ops->close(r.fs, f);
+        for (int64_t point = 11; point <= 12; point++) {
+            CU_ASSERT_EQUAL(rig_try_open(&r, "topic", false, point, -1, &q), ERR_CORRUPT);
+            CU_ASSERT_EQUAL(size_of(path), way == 0 ? size : size / 3); /* nothing is cut */
+        }
+        if (way == 0) /* as it was */
+            change_byte(path, 3000);
+    }
+    /* an empty one behind it holds nothing back */
+    put_file(dir "00000000000000000012.log", "", 0);
+    CU_ASSERT_EQUAL(rig_try_open(&r, "topic", false, 12, -1, &q), ERR_CORRUPT);
+    CU_ASSERT_EQUAL(size_of(dir "00000000000000000012.log"), 0);
+    /* up to what was flushed it is all there */
+    CU_ASSERT_EQUAL_FATAL(rig_try_open(&r, "topic", false, 10, -1, &q), 0);
+    CU_ASSERT_EQUAL(plog_close(q), 0);
+    expect(true, 0, 10);
+    CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+    /* with the other promise it is cut there, as in Kafka */
+    change_byte(path, 100);
+    r.env.durability = PLOG_OS;
+    CU_ASSERT_EQUAL_FATAL(rig_try_open(&r, "topic", false, 10, -1, &q), 0);
+    CU_ASSERT_EQUAL(q->end, 9);
+    CU_ASSERT_EQUAL(plog_close(q), 0);
+    rig_down(&r);
+}
+
 static void test_other_topic_id(void)
 {
     up(PLOG_FSYNC);
@@ -387,6 +428,7 @@ UNIT_MAIN("plog/recover", UNIT_CASE(test_missing_indexes), UNIT_CASE(test_corrup
           UNIT_CASE(test_stray_files), UNIT_CASE(test_swap_is_finished),
           UNIT_CASE(test_empty_and_short_files), UNIT_CASE(test_empty_behind_a_hole),
           UNIT_CASE(test_only_an_empty_file), UNIT_CASE(test_bad_batch_in_the_middle),
-          UNIT_CASE(test_other_topic_id), UNIT_CASE(test_log_start_behind_the_end),
+          UNIT_CASE(test_bad_batch_below_the_recovery_point), UNIT_CASE(test_other_topic_id),
+          UNIT_CASE(test_log_start_behind_the_end),
           UNIT_CASE(test_log_start_behind_the_durable_end), UNIT_CASE(test_leader_epochs),
           UNIT_CASE(test_crash_during_recovery), UNIT_CASE(test_many_segments))
