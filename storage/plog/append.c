@@ -505,7 +505,12 @@ static int append_copied(struct plog *p, struct plog_append *a, struct incoming 
         return error ? answered(a, error, marks_known) : answer_repeated(p, a, repeated);
     }
     patch_timestamps(p, in);
-    if (in->to.rolling && plog_roll(p) != 0) {
+    int err = 0;
+    if (in->to.rolling)
+        err = plog_roll(p);
+    else if (plog_active(p)->size == 0)
+        err = segment_widen(plog_active(p), (uint64_t)p->config.segment_bytes);
+    if (err) {
         landing_undo(p, &in->to);
         return ERR_FULL;
     }

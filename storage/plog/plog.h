@@ -125,9 +125,8 @@ struct plog_open {
  * recovers: segments from the recovery point on are scanned, torn tails cut, indexes rebuilt,
  * producer state loaded from its newest snapshot and replayed. why gets one line naming the file on
  * error. ERR_IO, ERR_NO_SPACE, ERR_PERMISSION, ERR_INVALID (partition.metadata names another topic
- * id), ERR_CORRUPT: with PLOG_FSYNC a bad batch in a segment that is not the last one (acked
- * batches follow it; with PLOG_OS the log is cut there, as Kafka does) or before the recovery point, or
- * a log start behind the log's end (with PLOG_OS nothing of the log stays then).
+ * id), ERR_CORRUPT: with PLOG_FSYNC a bad batch before acked ones (with PLOG_OS the log is cut there,
+ * as Kafka does), or a log start behind the log's end (with PLOG_OS nothing of the log stays then).
  */
 int plog_open(struct plog **out, const struct plog_open *o, char *why, size_t why_size);
 

@@ -149,7 +149,8 @@ static inline bool plog_err_is_want(int err)
 /* The same for what is this partition's alone: its log dir stays. */
 void plog_fail_alone(struct plog *p, int err, const char *what);
 void plog_move_stable(struct plog *p);
-void plog_fail_flush(struct plog *p); /* if flush_err is set: before anything is believed */
+/* Fails the log if the worker saw a flush of it fail: before what was read or written is believed. */
+void plog_fail_flush(struct plog *p);
 /* The last write of a failed plog has ended. */
 void plog_fail_end(struct plog *p);
 /* Moves the marks over what the promise holds for now, and answers the appends. */

@@ -1,9 +1,10 @@
 /* New segments. */
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "storage/plog/plog_internal.h"
 
-/* Kafka's LogSegment.shouldRoll. */
+/* Kafka's LogSegment.shouldRoll. An empty segment stays: the next one would have its name. */
 bool plog_roll_needed(const struct plog *p, uint32_t bytes, int64_t max_timestamp,
                       int64_t last_offset)
 {
@@ -11,6 +12,8 @@ bool plog_roll_needed(const struct plog *p, uint32_t bytes, int64_t max_timestam
     const struct plog_config *c = &p->config;
     int64_t segment_bytes =
         c->segment_bytes < segment_bytes_max ? c->segment_bytes : segment_bytes_max;
+    if (s->size == 0)
+        return false;
     if ((int64_t)s->size > segment_bytes - (int64_t)bytes)
         return true;
     /* the room for chunks was measured when the segment began */
@@ -20,8 +23,6 @@ bool plog_roll_needed(const struct plog *p, uint32_t bytes, int64_t max_timestam
         return true;
     if (last_offset - s->base > INT32_MAX)
         return true;
-    if (s->size == 0)
-        return false;
     int64_t waited = s->first_timestamp >= 0 ? max_timestamp - s->first_timestamp
                                              : *p->env->wall_ms - s->created_ms;
     return waited > c->segment_ms;
@@ -30,6 +31,7 @@ bool plog_roll_needed(const struct plog *p, uint32_t bytes, int64_t max_timestam
 int plog_roll(struct plog *p)
 {
     struct segment *old = plog_active(p), *s;
+    CHECK(old->size > 0);
     if (p->rolls_pending >= plog_rolls_pending_max)
         return ERR_FULL;
     size_t n = producers_snapshot_bytes(&p->producers);

@@ -11,6 +11,12 @@
 #include "storage/plog/checkpoint.h"
 #include "storage/plog/plog_internal.h"
 
+static uint32_t slots_of(uint64_t bytes)
+{
+    return (uint32_t)((bytes < segment_bytes_max ? bytes : segment_bytes_max) / tail_chunk_bytes) +
+           1;
+}
+
 int segment_new(struct segment **out, struct plog *p, int64_t base, uint64_t bytes)
 {
     struct segment *s = calloc(1, sizeof(*s));
@@ -20,9 +26,7 @@ int segment_new(struct segment **out, struct plog *p, int64_t base, uint64_t byt
     s->base = s->next = base;
     s->max_timestamp = s->max_timestamp_offset = -1;
     s->first_timestamp = unknown_timestamp;
-    if (bytes > segment_bytes_max)
-        bytes = segment_bytes_max;
-    s->chunk_slots = (uint32_t)(bytes / tail_chunk_bytes) + 1;
+    s->chunk_slots = slots_of(bytes);
     s->chunks =
         calloc(s->chunk_slots, sizeof(*s->chunks)); /* large ones are touched as they fill */
     if (s->chunks == NULL) {
@@ -30,6 +34,21 @@ int segment_new(struct segment **out, struct plog *p, int64_t base, uint64_t byt
         return ERR_NO_MEMORY;
     }
     *out = s;
+    return 0;
+}
+
+int segment_widen(struct segment *s, uint64_t bytes)
+{
+    uint32_t slots = slots_of(bytes);
+    CHECK(s->chunk_count == 0);
+    if (slots <= s->chunk_slots)
+        return 0;
+    struct chunk **chunks = calloc(slots, sizeof(*chunks));
+    if (chunks == NULL)
+        return ERR_NO_MEMORY;
+    free(s->chunks);
+    s->chunks = chunks;
+    s->chunk_slots = slots;
     return 0;
 }
 

@@ -105,5 +105,56 @@ static void test_slow_device_gets_large_writes(void)
     CU_ASSERT_EQUAL(writes_for(64), 2);
 }
 
+static struct rig_batch batch_of(uint32_t bytes)
+{
+    struct rig_record record = {0, "key", "value", bytes, 0};
+    struct rig_batch_spec spec = rig_spec();
+    return rig_batch_make(&spec, &record, 1);
+}
+
+/* segment.bytes grows while the segment is empty: it takes what is larger than it was made for. */
+static void test_larger_than_the_empty_segment(void)
+{
+    for (int reopened = 0; reopened < 2; reopened++) {
+        struct rig r;
+        struct rig_op op;
+        struct plog_marks marks;
+        rig_up(&r, unit_seed(), 128, PLOG_FSYNC);
+        r.config.segment_bytes = 100000;
+        r.config.max_message_bytes = 8 * MIB;
+        struct plog *p = rig_open(&r, true, NULL);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+        if (reopened) {
+            CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+            p = rig_open(&r, true, NULL);
+            CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+        }
+        struct rig_batch b = batch_of(2 * MIB);
+        CU_ASSERT_EQUAL(rig_append(&r, p, &b, &op), KERR_RECORD_LIST_TOO_LARGE);
+        r.config.segment_bytes = 5 * MIB;
+        plog_configure(p, &r.config);
+        CU_ASSERT_EQUAL(rig_append(&r, p, &b, &op), 0);
+        CU_ASSERT_EQUAL(rig_append(&r, p, &b, &op), 0);
+        CU_ASSERT_EQUAL(op.append.base_offset, 1);
+        plog_marks(p, &marks);
+        CU_ASSERT_FALSE(marks.failed);
+        CU_ASSERT_EQUAL(r.disk_errors, 0);
+        struct fs_stat st; /* both are in the first segment */
+        CU_ASSERT_EQUAL(r.fs->ops->stat(r.fs, rig_dir "/topic-0/00000000000000000001.log", &st),
+                        ERR_NOT_FOUND);
+        CU_ASSERT_EQUAL(rig_append(&r, p, &b, &op), 0); /* the third one rolls */
+        CU_ASSERT_EQUAL(r.fs->ops->stat(r.fs, rig_dir "/topic-0/00000000000000000002.log", &st), 0);
+        CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+        p = rig_open(&r, false, NULL);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+        plog_marks(p, &marks);
+        CU_ASSERT_EQUAL(marks.end, 3);
+        rig_batch_free(&b);
+        CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+        rig_down(&r);
+    }
+}
+
 UNIT_MAIN("plog/append", UNIT_CASE(test_append_and_read_back),
-          UNIT_CASE(test_slow_device_gets_large_writes))
+          UNIT_CASE(test_slow_device_gets_large_writes),
+          UNIT_CASE(test_larger_than_the_empty_segment))

@@ -181,10 +181,11 @@ static void an_index_that_cannot_be_read(void)
                 p = rig_open(&r, true, NULL);
                 CU_ASSERT_PTR_NOT_NULL_FATAL(p);
                 lines_begin();
-                if (missing)
+                if (missing) {
                     CU_ASSERT_EQUAL(r.fs->ops->unlink(r.fs, files[k]), 0);
-                else
+                } else {
                     io_sim_fail(&r.sim, SIM_OPEN, 2 + k, ERR_IO); /* behind the .log */
+                }
                 if (by_time) {
                     CU_ASSERT_EQUAL(look_up(rig_wall_ms + 4, &offset), 0);
                     CU_ASSERT_EQUAL(offset, 4);
