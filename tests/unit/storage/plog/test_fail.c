@@ -303,7 +303,7 @@ static void test_read_after_failed_seal(void)
     r.fs->ops->close(r.fs, f);
     append_some(5);
     rig_detach(&r, p); /* nothing is cached */
-    r.config.segment_bytes = 100;
+    r.config.segment_bytes = 1000;
     plog_attach(p, &r.env);
     plog_configure(p, &r.config);
     struct rig_read read = {.read = {.max_bytes = MIB, .min_one = true, .done = on_read}};
