@@ -20,7 +20,7 @@ def rdkafka():
     """librdkafka's version and its binding's, as the loads find them."""
     import setup_env
     done = subprocess.run([setup_env.ensure("venv"), "-c", "import confluent_kafka as c; "
-                           "print(f'{c.libversion()[0]} (confluent-kafka {c.version()[0]})')"],
+                           "print(f'{c.libversion()[0]} (confluent-kafka {c.__version__})')"],
                           capture_output=True, text=True, timeout=ASK_S, check=False)
     return done.stdout.strip()
 
