@@ -41,6 +41,11 @@ void stage_clocks_record(struct stage_clocks *c, enum stage_class cls, const str
         hist_record(&c->gap[cls][STAMP_RECEIVED], gap_ns(first, last));
 }
 
+bool stage_class_passes(enum stage_class cls, enum stamp stamp)
+{
+    return cls == STAGE_CLASS_PRODUCE || (stamp != STAMP_APPENDED && stamp != STAMP_DURABLE);
+}
+
 const char *stamp_name(enum stamp stamp)
 {
     return (unsigned)stamp < STAMP_COUNT ? stamp_names[stamp] : "?";

@@ -9,6 +9,7 @@
 #ifndef CORE_STAGES_H
 #define CORE_STAGES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/hist.h"
@@ -38,6 +39,9 @@ void stage_clocks_init(struct stage_clocks *c);
 
 /* Points that the request did not pass are left out; a request without stamps is not counted. */
 void stage_clocks_record(struct stage_clocks *c, enum stage_class cls, const struct stamps *s);
+
+/* False: no request of this class passes that point. STAMP_RECEIVED stands for the total. */
+bool stage_class_passes(enum stage_class cls, enum stamp stamp);
 
 /* Static text, for export; "?" for no such value. */
 const char *stamp_name(enum stamp stamp);

@@ -25,8 +25,9 @@ static const char usage[] =
     "       sluice log memory [remove <name>]      named log memory on this machine and whose it "
     "is;\n"
     "                                    removes what is nobody's\n"
-    "       sluice stages <address>      where the time of requests goes; address: the broker's\n"
-    "                                    sluice.metrics.listener\n"
+    "       sluice stages [--shards] <address>     where the time of requests goes; address: the "
+    "broker's\n"
+    "                                    sluice.metrics.listener; of each shard by itself\n"
     "       sluice capture [--seconds N] [--port N] [--address A] [--snap BYTES] <address> <file>\n"
     "                                    packets of the broker's network ports, as pcap; address: "
     "as for stages\n"
@@ -56,10 +57,10 @@ static int run_meta_dump(const char *dir)
     return 1;
 }
 
-static int run_stages(const char *address)
+static int run_stages(const char *address, bool by_shard)
 {
     char why[256] = "";
-    if (stages_print(address, stdout, why, sizeof(why)) == 0)
+    if (stages_print(address, by_shard, stdout, why, sizeof(why)) == 0)
         return 0;
     fprintf(stderr, "sluice: %s\n", why);
     return 1;
@@ -215,7 +216,9 @@ int main(int argc, char **argv)
     if (argc >= 4 && strcmp(argv[1], "nic") == 0 && strcmp(argv[2], "test") == 0)
         return run_nic_test(argc - 3, argv + 3);
     if (argc == 3 && strcmp(argv[1], "stages") == 0)
-        return run_stages(argv[2]);
+        return run_stages(argv[2], false);
+    if (argc == 4 && strcmp(argv[1], "stages") == 0 && strcmp(argv[2], "--shards") == 0)
+        return run_stages(argv[3], true);
     if ((argc == 3 || argc == 4) && strcmp(argv[1], "tune") == 0 && strcmp(argv[2], "--check") == 0)
         return run_tune(argc == 4 ? argv[3] : NULL);
     fputs(usage, stderr);

@@ -131,21 +131,57 @@ static void write_errors(struct text *t, const struct metrics *m)
     write_by_api(t, m, true);
 }
 
+/* ---- stage clocks ---- */
+
+static const char *stage_name(enum stamp stamp)
+{
+    return stamp == STAMP_RECEIVED ? "total" : stamp_name(stamp);
+}
+
+static void write_stage_sum(struct text *t, const struct metrics *m, enum stage_class cls,
+                            enum stamp stamp)
+{
+    struct hist sum;
+    char label[label_bytes_max];
+    hist_init(&sum);
+    for (uint32_t i = 0; i < m->shard_count; i++)
+        hist_merge(&sum, &kafka_stage_clocks(m->shards[i].kafka)->gap[cls][stamp]);
+    snprintf(label, sizeof(label), "class=\"%s\",stage=\"%s\"", stage_class_name(cls),
+             stage_name(stamp));
+    text_hist(t, label, &sum);
+}
+
 static void write_stage_seconds(struct text *t, const struct metrics *m)
 {
+    for (int cls = 0; cls < STAGE_CLASS_COUNT; cls++)
+        for (int stamp = 0; stamp < STAMP_COUNT; stamp++)
+            if (stage_class_passes(cls, stamp))
+                write_stage_sum(t, m, cls, stamp);
+}
+
+/* Buckets of every shard would be too many lines: quantiles, and only where there is something. */
+static void write_shard_stages(struct text *t, const struct metrics *m, uint32_t shard)
+{
+    const struct stage_clocks *clocks = kafka_stage_clocks(m->shards[shard].kafka);
     for (int cls = 0; cls < STAGE_CLASS_COUNT; cls++) {
         for (int stamp = 0; stamp < STAMP_COUNT; stamp++) {
-            struct hist sum;
+            const struct hist *h = &clocks->gap[cls][stamp];
             char label[label_bytes_max];
-            hist_init(&sum);
-            for (uint32_t i = 0; i < m->shard_count; i++)
-                hist_merge(&sum, &kafka_stage_clocks(m->shards[i].kafka)->gap[cls][stamp]);
-            snprintf(label, sizeof(label), "class=\"%s\",stage=\"%s\"", stage_class_name(cls),
-                     stamp == STAMP_RECEIVED ? "total" : stamp_name(stamp));
-            text_hist(t, label, &sum);
+            snprintf(label, sizeof(label), "shard=\"%u\",class=\"%s\",stage=\"%s\"", shard,
+                     stage_class_name(cls), stage_name(stamp));
+            if (h->count > 0)
+                text_summary(t, label, h);
         }
     }
 }
+
+static void write_shard_stage_seconds(struct text *t, const struct metrics *m)
+{
+    for (uint32_t i = 0; i < m->shard_count; i++)
+        write_shard_stages(t, m, i);
+}
+
+/* ---- buffers ---- */
 
 static void write_pool_buffers(struct text *t, const struct metrics *m)
 {

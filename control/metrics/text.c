@@ -9,9 +9,9 @@
 #include "base/hist.h"
 #include "control/metrics/metrics.h"
 
-#define text_start_bytes  65536
-#define hist_bucket_first 8  /* 2^8 ns */
-#define hist_bucket_last  34 /* 2^34 ns */
+#define text_start_bytes 65536
+#define hist_first       6                                         /* 2^6 ns */
+#define hist_step        ((1u << HIST_SUB_BITS) / text_hist_steps) /* buckets of struct hist */
 
 static int grow(struct text *t, size_t need)
 {
@@ -63,18 +63,28 @@ void text_hist(struct text *t, const char *labels, const struct hist *h)
 {
     uint64_t below = 0;
     uint32_t at = 0;
-    for (int e = hist_bucket_first; e <= hist_bucket_last; e++) {
-        uint32_t end = hist_bucket_index(1ULL << e);
+    uint32_t last = hist_bucket_index(1ULL << (hist_first + text_hist_octaves));
+    for (uint32_t end = hist_bucket_index(1ULL << hist_first); end <= last; end += hist_step) {
         for (; at < end; at++)
             below += h->bucket[at];
-        put(t, "%s_bucket{%s,le=\"%.9g\"} %llu\n", t->name, labels, (double)(1ULL << e) / 1e9,
-            (unsigned long long)below);
+        put(t, "%s_bucket{%s,le=\"%.9g\"} %llu\n", t->name, labels,
+            (double)hist_bucket_floor(end) / 1e9, (unsigned long long)below);
     }
     for (; at < HIST_BUCKETS; at++)
         below += h->bucket[at];
     put(t, "%s_bucket{%s,le=\"+Inf\"} %llu\n", t->name, labels, (unsigned long long)below);
     put(t, "%s_sum{%s} %.9g\n%s_count{%s} %llu\n", t->name, labels, (double)h->sum / 1e9, t->name,
         labels, (unsigned long long)below);
+}
+
+void text_summary(struct text *t, const char *labels, const struct hist *h)
+{
+    static const double quantiles[] = {0.5, 0.99, 0.999};
+    for (size_t i = 0; i < sizeof(quantiles) / sizeof(*quantiles); i++)
+        put(t, "%s{%s,quantile=\"%g\"} %.9g\n", t->name, labels, quantiles[i],
+            (double)hist_quantile(h, quantiles[i]) / 1e9);
+    put(t, "%s_sum{%s} %.9g\n%s_count{%s} %llu\n", t->name, labels, (double)h->sum / 1e9, t->name,
+        labels, (unsigned long long)h->count);
 }
 
 int text_take(struct text *t, char **out, size_t *len)

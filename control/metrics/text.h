@@ -26,8 +26,18 @@ void text_metric(struct text *t, const char *name, const char *type, const char 
 /* One sample; labels as they stand between the braces ("a=\"b\""), or NULL. */
 void text_sample(struct text *t, const char *labels, double value);
 
-/* Buckets at the powers of two from 256 ns to 17 s, in seconds; h is in ns. */
+/*
+ * A histogram: buckets in seconds from 64 ns to 17 s, text_hist_steps to each power of two; h is in ns. An
+ * edge is the first ns that its bucket does not count. The same lines (text_hist_lines) whatever was
+ * recorded, so that buckets can be added up and compared over time.
+ */
+#define text_hist_octaves 28
+#define text_hist_steps   8
+#define text_hist_lines   (text_hist_octaves * text_hist_steps + 1 + 3) /* +Inf, _sum, _count */
 void text_hist(struct text *t, const char *labels, const struct hist *h);
+
+/* A summary: the quantiles 0.5, 0.99 and 0.999 in seconds, within the histogram's own 3.2 %; h is in ns. */
+void text_summary(struct text *t, const char *labels, const struct hist *h);
 
 /* The text, for free(); or the sticky error, after which nothing is kept. */
 int text_take(struct text *t, char **out, size_t *len);

@@ -130,10 +130,10 @@ def test_bench_slow_disk_shows_in_durable(context):
         found = stages(port)
         context.end_test()  # each has the disk for itself
         round50 = {stage: found["produce", stage][1] for stage in ("parsed", "appended", "durable", "sent")}
-        # Both count the same requests (no warm-up: a disk with two speeds may change over with it). A stage clock counts in
-        # powers of two and tells the upper end: what it holds may be half as long.
+        # Both count the same requests (no warm-up: a disk with two speeds may change over with it). A stage clock's
+        # percentile is right to a bucket, an eighth.
         if mode == "fsync":
-            check(r["latency_us"]["p50"] > 0.45 * round50["durable"], f"the load saw {r}, the broker {round50}")
+            check(r["latency_us"]["p50"] > 0.85 * round50["durable"], f"the load saw {r}, the broker {round50}")
         p50[mode] = {stage: min(us, p50[mode][stage]) if mode in p50 else us for stage, us in round50.items()}
     disk = min(flushes)
     if max(flushes) < 100:

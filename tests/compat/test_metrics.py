@@ -81,6 +81,10 @@ def test_metrics_count_what_happened(context):
     done = subprocess.run([brokers.SLUICED.with_name("sluice"), "stages", f"127.0.0.1:{port}"],
                           capture_output=True, text=True, timeout=120)
     check(done.returncode == 0 and re.search(r"^produce +durable +3 ", done.stdout, re.M), done)
+    done = subprocess.run([brokers.SLUICED.with_name("sluice"), "stages", "--shards", f"127.0.0.1:{port}"],
+                          capture_output=True, text=True, timeout=120)
+    rows = re.findall(r"^(\d+) +produce +durable +(\d+) ", done.stdout, re.M)
+    equal(sum(int(n) for _, n in rows), 3, f"over the shards: {done}")
 
 
 @needs("sluice")
@@ -100,7 +104,7 @@ def test_metrics_are_those_of_the_page(context):
     for sample in samples(text):
         name, _, labels = sample.partition("{")
         name = name if name in page else re.sub(r"_(bucket|sum|count)$", "", name)
-        equal(set(re.findall(r'(\w+)="', labels)) - {"le"}, set(page[name][1]), f"labels of {name}")
+        equal(set(re.findall(r'(\w+)="', labels)) - {"le", "quantile"}, set(page[name][1]), f"labels of {name}")
 
 
 @needs("sluice")

@@ -51,6 +51,17 @@ static void odd_stamps(void)
     CU_ASSERT_EQUAL(only_value(STAGE_CLASS_OTHER, STAMP_RECEIVED), 0);
 }
 
+static void only_produce_appends(void)
+{
+    for (int i = 0; i < STAMP_COUNT; i++) {
+        enum stamp stamp = (enum stamp)i;
+        bool appends = stamp == STAMP_APPENDED || stamp == STAMP_DURABLE;
+        CU_ASSERT(stage_class_passes(STAGE_CLASS_PRODUCE, stamp));
+        CU_ASSERT_EQUAL(stage_class_passes(STAGE_CLASS_FETCH, stamp), !appends);
+        CU_ASSERT_EQUAL(stage_class_passes(STAGE_CLASS_OTHER, stamp), !appends);
+    }
+}
+
 static void names(void)
 {
     for (int i = 0; i < STAMP_COUNT; i++)
@@ -62,4 +73,4 @@ static void names(void)
 }
 
 UNIT_MAIN("core/stages", UNIT_CASE(gaps_between_stamps), UNIT_CASE(points_not_passed_are_left_out),
-          UNIT_CASE(odd_stamps), UNIT_CASE(names))
+          UNIT_CASE(odd_stamps), UNIT_CASE(only_produce_appends), UNIT_CASE(names))

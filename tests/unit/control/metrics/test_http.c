@@ -11,7 +11,7 @@
 #include "tests/unit/unit.h"
 
 static struct metrics m; /* without shards: the sums are zero */
-static char page[65536];
+static char page[1 << 20];
 
 /* Sends the request and reads until the end; returns the status. */
 static int ask(uint16_t port, const char *method, const char *path)

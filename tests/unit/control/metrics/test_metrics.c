@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/metrics/text.h"
 #include "dataplane/nic/lane.h"
 #include "tests/unit/unit.h"
 
@@ -68,4 +69,22 @@ static void lanes_to_the_limit(void)
     free(page);
 }
 
-UNIT_MAIN("control/metrics/metrics", UNIT_CASE(ports), UNIT_CASE(lanes_to_the_limit))
+/* Six histograms of produce, four of fetch and four of the others, whatever has been counted. */
+static void stages_are_so_many_lines(void)
+{
+    static struct metrics m;
+    uint32_t lines = 0;
+    m.clock = clock_system();
+    char *page = render(&m);
+    for (const char *at = page; (at = strstr(at, "\nsluice_stage_seconds_")) != NULL; at++)
+        lines++;
+    CU_ASSERT_EQUAL(lines, 14 * text_hist_lines);
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(page, "{class=\"produce\",stage=\"appended\",le=\"6.4e-08\"} 0\n"));
+    CU_ASSERT_PTR_NULL(strstr(page, "{class=\"fetch\",stage=\"appended\""));
+    CU_ASSERT_PTR_NULL(strstr(page, "\nsluice_shard_stage_seconds")); /* no shard */
+    free(page);
+}
+
+UNIT_MAIN("control/metrics/metrics", UNIT_CASE(ports), UNIT_CASE(lanes_to_the_limit),
+          UNIT_CASE(stages_are_so_many_lines))
