@@ -89,9 +89,25 @@ static void run_hist(void *ctx, uint32_t n)
 }
 
 static const struct micro_case cases[] = {
-    {.shim = {"map_get_hit", 1000, 0, table_new, run_hit, NULL, table_free, NULL}},
-    {.shim = {"map_get_miss", 1000, 0, table_new, run_miss, NULL, table_free, NULL}},
-    {.shim = {"map_put_remove", 1000, 0, table_new, run_put_remove, NULL, table_free, NULL}},
-    {.shim = {"hist_record", 4096, 0, hist_make, run_hist, NULL, free, NULL}},
+    {.shim = {.name = "map_get_hit",
+              .burst = 1000,
+              .setup = table_new,
+              .run = run_hit,
+              .teardown = table_free}},
+    {.shim = {.name = "map_get_miss",
+              .burst = 1000,
+              .setup = table_new,
+              .run = run_miss,
+              .teardown = table_free}},
+    {.shim = {.name = "map_put_remove",
+              .burst = 1000,
+              .setup = table_new,
+              .run = run_put_remove,
+              .teardown = table_free}},
+    {.shim = {.name = "hist_record",
+              .burst = 4096,
+              .setup = hist_make,
+              .run = run_hist,
+              .teardown = free}},
 };
 const struct micro_group micro_base = {cases, sizeof(cases) / sizeof(*cases)};

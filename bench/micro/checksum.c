@@ -87,16 +87,27 @@ SETUP(16384)
 SETUP(65536)
 SETUP(1048576)
 
-#define CASE(title, fn, bytes, ops)                                                                \
+#define CASE(title, fn, size, ops)                                                                 \
     {                                                                                              \
-        .shim = { title "/" #bytes, ops, bytes, setup_##bytes, fn, NULL, buffers_free, NULL }      \
+        .shim = {                                                                                  \
+            .name = title "/" #size,                                                               \
+            .burst = ops,                                                                          \
+            .bytes = size,                                                                         \
+            .setup = setup_##size,                                                                 \
+            .run = fn,                                                                             \
+            .teardown = buffers_free                                                               \
+        }                                                                                          \
     }
 #define SIZES(title, fn)                                                                           \
     CASE(title, fn, 64, 4096), CASE(title, fn, 1024, 1024), CASE(title, fn, 16384, 64),            \
         CASE(title, fn, 65536, 16), CASE(title, fn, 1048576, 2)
 
 static const struct micro_case cases[] = {
-    {.shim = {"calibration", 16, 0, setup_64, run_calibration, NULL, buffers_free, NULL}},
+    {.shim = {.name = "calibration",
+              .burst = 16,
+              .setup = setup_64,
+              .run = run_calibration,
+              .teardown = buffers_free}},
     SIZES("crc32c", run_crc),
     SIZES("crc32c_copy", run_copy),
     SIZES("memcpy", run_memcpy),

@@ -1,7 +1,8 @@
-/* core: timers, a shard's empty loop, a message to another core and back. */
+/* core: timers, a shard's empty loop, the stage clocks, a message to another core and back. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 #include "bench/micro/micro.h"
 #include "core/mailbox.h"
 #include "core/shard.h"
+#include "core/stages.h"
 #include "core/wheel.h"
 
 #define timers_max 1000
@@ -91,10 +93,48 @@ static void run_empty_step(void *ctx, uint32_t n)
         shard_step(s, clock_mono_ns(s->clock));
 }
 
+/* ---- stage clocks ---- */
+
+#define stage_readings                                                                             \
+    4 /* parsed, appended, durable, replied; received and sent are the step's own */
+
+static void *stages_new(void)
+{
+    struct stage_clocks *c = malloc(sizeof(*c));
+    if (c)
+        stage_clocks_init(c);
+    return c;
+}
+
+static void run_reading(void *ctx, uint32_t n)
+{
+    struct clock *clock = clock_system();
+    for (uint32_t i = 0; i < n; i++)
+        micro_keep((uint64_t)clock_mono_ns(clock));
+}
+
+/* All that a Produce request which is followed to the wire costs; one of a burst is, the others lack `sent`. */
+static void run_stages(void *ctx, uint32_t n)
+{
+    struct clock *clock = clock_system();
+    int64_t step = clock_mono_ns(clock);
+    for (uint32_t i = 0; i < n; i++) {
+        struct stamps s;
+        s.at[STAMP_RECEIVED] = step;
+        for (int k = STAMP_PARSED; k < STAMP_PARSED + stage_readings; k++)
+            s.at[k] = clock_mono_ns(clock);
+        s.at[STAMP_SENT] = step + CLOCK_NS_PER_MS;
+        stage_clocks_record(ctx, STAGE_CLASS_PRODUCE, &s);
+    }
+}
+
 /* ---- from core to core ---- */
 
 struct hop {
     struct agent here, there;
+    cpu_set_t before; /* of the calling thread */
+    int cpu;          /* of the other thread; -1: any */
+    char label[64];
     struct call call;
     pthread_t thread;
     _Atomic bool stop, started;
@@ -133,6 +173,61 @@ static void *there_main(void *arg)
     return NULL;
 }
 
+/* A number in a CPU's topology; -1: not told. */
+static int topology(int cpu, const char *what)
+{
+    char path[96];
+    int n = -1;
+    snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/topology/%s", cpu, what);
+    FILE *f = fopen(path, "r");
+    if (f && fscanf(f, "%d", &n) != 1)
+        n = -1;
+    if (f)
+        fclose(f);
+    return n;
+}
+
+static bool same_core(int a, int b)
+{
+    return topology(a, "core_id") == topology(b, "core_id") &&
+           topology(a, "physical_package_id") == topology(b, "physical_package_id");
+}
+
+static void pin(pthread_t thread, int cpu)
+{
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    pthread_setaffinity_np(thread, sizeof(one), &one);
+}
+
+/* The first CPU this process may use and, if there is one, a CPU of another core; or of the same. */
+static void choose_cpus(struct hop *h)
+{
+    int first = -1, second = -1;
+    for (int i = 0; i < CPU_SETSIZE; i++) {
+        if (!CPU_ISSET(i, &h->before))
+            continue;
+        if (first < 0)
+            first = i;
+        else if (second < 0 || (same_core(first, second) && !same_core(first, i)))
+            second = i;
+    }
+    h->cpu = second;
+    if (second < 0) {
+        snprintf(h->label, sizeof(h->label), "one CPU for both");
+        return;
+    }
+    snprintf(h->label, sizeof(h->label), "CPUs %d and %d%s", first, second,
+             same_core(first, second) ? ", one core" : "");
+    pin(pthread_self(), first);
+}
+
+static void describe_hop(const void *ctx, struct shim_note *note)
+{
+    note->label = ((const struct hop *)ctx)->label;
+}
+
 static void hop_free(void *ctx)
 {
     struct hop *h = ctx;
@@ -141,6 +236,7 @@ static void hop_free(void *ctx)
         pthread_join(h->thread, NULL);
     agent_fini(&h->there);
     agent_fini(&h->here);
+    pthread_setaffinity_np(pthread_self(), sizeof(h->before), &h->before);
     free(h);
 }
 
@@ -151,12 +247,19 @@ static void *hop_new(void)
         return NULL;
     h->call.run = on_run;
     h->call.done = on_done;
+    if (pthread_getaffinity_np(pthread_self(), sizeof(h->before), &h->before)) {
+        free(h);
+        return NULL;
+    }
     if (agent_init(&h->here, "here", 0, 64, NULL, NULL) ||
         agent_init(&h->there, "there", 1, 64, NULL, NULL) ||
         pthread_create(&h->thread, NULL, there_main, h)) {
         hop_free(h);
         return NULL;
     }
+    choose_cpus(h);
+    if (h->cpu >= 0)
+        pin(h->thread, h->cpu);
     while (!atomic_load(&h->started))
         sched_yield();
     return h;
@@ -177,9 +280,36 @@ static void run_hop(void *ctx, uint32_t n)
 }
 
 static const struct micro_case cases[] = {
-    {.shim = {"timer_arm_cancel", 1000, 0, timers_new, run_arm_cancel, NULL, free, NULL}},
-    {.shim = {"timer_arm_fire", 1000, 0, timers_new, run_arm_fire, NULL, free, NULL}},
-    {.shim = {"shard_empty_step", 1024, 0, shard_make, run_empty_step, NULL, shard_unmake, NULL}},
-    {.shim = {"mailbox_round_trip", 64, 0, hop_new, run_hop, NULL, hop_free, NULL}},
+    {.shim = {.name = "timer_arm_cancel",
+              .burst = 1000,
+              .setup = timers_new,
+              .run = run_arm_cancel,
+              .teardown = free}},
+    {.shim = {.name = "timer_arm_fire",
+              .burst = 1000,
+              .setup = timers_new,
+              .run = run_arm_fire,
+              .teardown = free}},
+    {.shim = {.name = "shard_empty_step",
+              .burst = 1024,
+              .setup = shard_make,
+              .run = run_empty_step,
+              .teardown = shard_unmake}},
+    {.shim = {.name = "clock_reading",
+              .burst = 1024,
+              .setup = stages_new,
+              .run = run_reading,
+              .teardown = free}},
+    {.shim = {.name = "stage_clocks_record",
+              .burst = 1024,
+              .setup = stages_new,
+              .run = run_stages,
+              .teardown = free}},
+    {.shim = {.name = "mailbox_round_trip",
+              .burst = 64,
+              .setup = hop_new,
+              .run = run_hop,
+              .teardown = hop_free,
+              .describe = describe_hop}},
 };
 const struct micro_group micro_core = {cases, sizeof(cases) / sizeof(*cases)};

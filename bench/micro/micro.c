@@ -11,7 +11,7 @@
 const struct micro_group *micro_groups(size_t i)
 {
     static const struct micro_group *const groups[] = {&micro_checksum, &micro_codec, &micro_log,
-                                                       &micro_base, &micro_core};
+                                                       &micro_request,  &micro_base,  &micro_core};
     return i < sizeof(groups) / sizeof(*groups) ? groups[i] : NULL;
 }
 

@@ -23,8 +23,9 @@ struct micro_group {
     size_t count;
 };
 
-/* One for each file of this folder. */
-extern const struct micro_group micro_checksum, micro_codec, micro_log, micro_base, micro_core;
+/* One for each file of cases. */
+extern const struct micro_group micro_checksum, micro_codec, micro_log, micro_request, micro_base,
+    micro_core;
 
 /* All of them, in order; NULL after the last. */
 const struct micro_group *micro_groups(size_t i);

@@ -32,8 +32,13 @@ static void run_case(benchmark::State &state, const shim_case *c)
     }
     state.counters["cycles"] = ops ? (double)cycles / (double)ops : 0;
     state.counters["allocs"] = ops ? (double)events / (double)ops : 0;
-    if (c->bytes)
-        state.SetBytesProcessed((int64_t)(ops * c->bytes));
+    shim_note note = {c->bytes, nullptr};
+    if (c->describe)
+        c->describe(ctx, &note);
+    if (note.bytes)
+        state.SetBytesProcessed((int64_t)(ops * note.bytes));
+    if (note.label)
+        state.SetLabel(note.label);
     c->teardown(ctx);
 }
 

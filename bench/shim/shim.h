@@ -13,6 +13,12 @@
 extern "C" {
 #endif
 
+/* What only a case that was set up knows. */
+struct shim_note {
+    uint64_t bytes;    /* that one operation works on; as it was: what the case says */
+    const char *label; /* stands beside the name; lives as long as the case. NULL: none */
+};
+
 /* One case. All functions are called on the main thread, ctx is what setup returned. */
 struct shim_case {
     const char *name;
@@ -22,6 +28,7 @@ struct shim_case {
     void (*run)(void *ctx, uint32_t n);
     void (*settle)(void *ctx); /* after each run, not timed; may be NULL */
     void (*teardown)(void *ctx);
+    void (*describe)(const void *ctx, struct shim_note *note); /* may be NULL */
     uint64_t (*events)(void); /* a counter, read around each run; reported as "allocs" */
 };
 

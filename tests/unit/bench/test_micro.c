@@ -13,6 +13,11 @@ static void run_case(const struct micro_case *c)
 {
     void *ctx = c->shim.setup();
     CU_ASSERT_PTR_NOT_NULL_FATAL(ctx);
+    struct shim_note note = {0};
+    if (c->shim.describe) {
+        c->shim.describe(ctx, &note);
+        CU_ASSERT(note.bytes > 0 || note.label != NULL);
+    }
     uint64_t before = 0, after = 0;
     for (int i = 0; i < 4; i++) { /* the last one counts: pools and tables are warm */
         before = heap_calls();
@@ -51,20 +56,25 @@ static void test_log(void)
     run_group(2);
 }
 
-static void test_base(void)
+static void test_request(void)
 {
     run_group(3);
 }
 
-static void test_core(void)
+static void test_base(void)
 {
     run_group(4);
+}
+
+static void test_core(void)
+{
+    run_group(5);
 }
 
 /* What counts is really in front of the C library (not in builds with sanitizers). */
 static void test_counter_counts(void)
 {
-    CU_ASSERT_PTR_NULL(micro_groups(5));
+    CU_ASSERT_PTR_NULL(micro_groups(6));
     uint64_t before = heap_calls();
     void *volatile p = malloc(1);
     counting = heap_calls() > before;
@@ -76,10 +86,13 @@ static void test_counter_counts(void)
 
 int main(void)
 {
-    static const struct unit_case cases[] = {
-        UNIT_CASE(test_counter_counts), UNIT_CASE(test_checksum),
-        UNIT_CASE(test_codec),          UNIT_CASE(test_log),
-        UNIT_CASE(test_base),           UNIT_CASE(test_core)};
+    static const struct unit_case cases[] = {UNIT_CASE(test_counter_counts),
+                                             UNIT_CASE(test_checksum),
+                                             UNIT_CASE(test_codec),
+                                             UNIT_CASE(test_log),
+                                             UNIT_CASE(test_request),
+                                             UNIT_CASE(test_base),
+                                             UNIT_CASE(test_core)};
     if (!micro_up())
         return 1;
     return unit_run("bench/micro", cases, sizeof(cases) / sizeof(*cases));
