@@ -65,9 +65,9 @@ def micro(options):
         if row.get("error_occurred"):
             raise RuntimeError(f"{name}: {row['error_message']}")
         seen = {"ns": row["real_time"], "cycles": row["cycles"], "allocs": row["allocs"],
-                "bytes_per_s": row.get("bytes_per_second")}
-        if name not in found or seen["ns"] < found[name]["ns"]:
-            found[name] = dict(seen, allocs=max(seen["allocs"], found.get(name, seen)["allocs"]))
+                "bytes_per_s": row.get("bytes_per_second"), "label": row.get("label")}
+        before = found.get(name, seen)
+        found[name] = dict(min(before, seen, key=lambda r: r["ns"]), allocs=max(before["allocs"], seen["allocs"]))
     for row in found.values():
         row["ratio"] = row["ns"] / found["calibration"]["ns"]
     return found
@@ -124,7 +124,8 @@ def tables(found, rows, baseline):
         for name, r in found.items():
             before = baseline.get("micro", {}).get(name)
             rate = f"{r['bytes_per_s'] / 1e9:.2f}" if r["bytes_per_s"] else ""
-            out.append(f"| {name} | {r['ns']:.1f} | {r['cycles']:.0f} | {rate} | {r['allocs']:.3g} | {r['ratio']:.4g} | "
+            where = f" ({r['label']})" if r["label"] else ""
+            out.append(f"| {name}{where} | {r['ns']:.1f} | {r['cycles']:.0f} | {rate} | {r['allocs']:.3g} | {r['ratio']:.4g} | "
                        f"{f'{before:.4g}' if before else '-'} | {verdict(r['ratio'], before, False, name)} |")
             if r["allocs"] > 0:
                 faults.append(f"{name} takes {r['allocs']:.3g} heap allocations an operation")
