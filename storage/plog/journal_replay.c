@@ -13,6 +13,7 @@
 
 struct one {
     struct journal_scan scan; /* first */
+    const struct journal_replay_options *o;
     struct fs *fs;
     char path[io_path_bytes_max];
     struct journal_head head;
@@ -107,7 +108,7 @@ static void drop_damaged(struct one *x)
 
 /* ---- a file ---- */
 
-static int load(struct one *x, const struct uuid *dir)
+static int load(struct one *x)
 {
     struct fs *fs = x->fs;
     struct io_file *file;
@@ -152,7 +153,7 @@ static int load(struct one *x, const struct uuid *dir)
                  x->path, x->bytes, (uint64_t)x->head.blocks * journal_block_bytes);
         return ERR_INVALID;
     }
-    if (!uuid_eq(&x->head.dir, dir)) {
+    if (!uuid_eq(&x->head.dir, &x->o->id)) {
         char id[UUID_TEXT_LEN + 1];
         uuid_format(&x->head.dir, id);
         snprintf(x->why, x->why_size,
@@ -166,13 +167,13 @@ static int load(struct one *x, const struct uuid *dir)
  * Everything of it is in the files, and what comes now is not in it: it goes, at once and for good.
  * (Not a new header over the old one: a write of that which fails may leave half of it.)
  */
-static int remove_it(struct one *x, const char *log_dir)
+static int remove_it(struct one *x)
 {
     if (PLANT(STALE_LAP))
         return 0;
     int err = x->fs->ops->unlink(x->fs, x->path);
     if (err == 0)
-        err = x->fs->ops->sync_dir(x->fs, log_dir);
+        err = x->fs->ops->sync_dir(x->fs, x->o->log_dir);
     return err ? fail(x, err, "removing the journal, which is in the segments") : 0;
 }
 
@@ -190,13 +191,17 @@ static void report_add(struct journal_replay_report *all, const struct one *x,
     all->restored.refused += r->refused;
 }
 
-static int replay_one(struct one *x, const char *log_dir, const struct uuid *dir,
-                      struct journal_replay_report *report)
+static int replay_one(struct one *x, struct journal_replay_report *report)
 {
     struct restore_report restored = {0};
-    struct restore_options o = {.fs = x->fs, .source = x->path, .dirs = &log_dir, .dir_count = 1};
+    struct restore_options o = {.fs = x->fs,
+                                .source = x->path,
+                                .dirs = x->o->dirs,
+                                .dir_count = x->o->dir_count,
+                                .missing = x->o->missing,
+                                .ctx = x->o->ctx};
     x->scan = (struct journal_scan){.frame = on_frame, .damage = on_damage};
-    int err = load(x, dir);
+    int err = load(x);
     if (err == 0 && !PLANT(JOURNAL_FORGOTTEN)) {
         err = journal_scan(&x->scan, x->image, x->bytes, &x->head);
         if (err)
@@ -206,7 +211,7 @@ static int replay_one(struct one *x, const char *log_dir, const struct uuid *dir
     if (err == 0)
         err = restore_ranges(&o, x->ranges, x->count, &restored, x->why, x->why_size);
     if (err == 0)
-        err = remove_it(x, log_dir);
+        err = remove_it(x);
     report_add(report, x, &restored);
     return err;
 }
@@ -228,23 +233,25 @@ static int collect_shard(void *ctx, const char *name, bool is_dir)
     return 0;
 }
 
-int journal_replay(struct fs *fs, const char *log_dir, const struct uuid *dir,
-                   struct journal_replay_report *report, char *why, size_t why_size)
+int journal_replay(const struct journal_replay_options *o, struct journal_replay_report *report,
+                   char *why, size_t why_size)
 {
     struct shards shards = {.count = 0};
     *report = (struct journal_replay_report){0};
-    int err = fs->ops->list(fs, log_dir, collect_shard, &shards);
+    int err = o->fs->ops->list(o->fs, o->log_dir, collect_shard, &shards);
     if (err) {
-        snprintf(why, why_size, "%s: listing for journals: %s", log_dir, err_text(err));
+        snprintf(why, why_size, "%s: listing for journals: %s", o->log_dir, err_text(err));
         return err;
     }
-    for (uint32_t i = 0; i < shards.count && err == 0; i++) {
-        struct one x = {.fs = fs, .why = why, .why_size = why_size};
+    /* one that is kept does not hold the others up: all of them are asked about */
+    for (uint32_t i = 0; i < shards.count && (err == 0 || err == ERR_BUSY); i++) {
+        struct one x = {.o = o, .fs = o->fs, .why = why, .why_size = why_size};
         char name[journal_name_bytes_max];
         journal_name(shards.all[i], name);
-        if (snprintf(x.path, sizeof(x.path), "%s/%s", log_dir, name) >= (int)sizeof(x.path))
+        if (snprintf(x.path, sizeof(x.path), "%s/%s", o->log_dir, name) >= (int)sizeof(x.path))
             return ERR_TOO_LARGE;
-        err = replay_one(&x, log_dir, dir, report);
+        int one_err = replay_one(&x, report);
+        err = one_err ? one_err : err;
         free(x.ranges);
         free(x.image);
     }

@@ -269,15 +269,17 @@ static int replay_dir(struct replay *r, const char *log_dir)
     return err;
 }
 
+/* Asks about each of them, also when one is to be kept already. */
 static int replay_missing(struct replay *r)
 {
+    int err = 0;
     for (uint32_t i = 0; i < r->count; i++) {
         const struct region_place *x = &r->ranges[i].place;
         if (r->placed[i])
             continue;
         r->report->dropped++;
         if (r->o->missing == NULL ||
-            r->o->missing(r->o->ctx, &x->topic_id, x->partition) == RESTORE_DROP)
+            r->o->missing(r->o->ctx, &x->topic_id, x->partition) == RESTORE_DROP || err)
             continue;
         char id[UUID_TEXT_LEN + 1];
         uuid_format(&x->topic_id, id);
@@ -285,9 +287,9 @@ static int replay_missing(struct replay *r)
                  "%s holds acknowledged records of partition %d of the topic with id %s, "
                  "whose log dir is not there",
                  r->o->source, x->partition, id);
-        return ERR_BUSY;
+        err = ERR_BUSY;
     }
-    return 0;
+    return err;
 }
 
 int restore_ranges(const struct restore_options *o, struct restore_range *ranges, uint32_t count,

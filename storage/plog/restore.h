@@ -34,7 +34,7 @@ struct restore_options {
     bool create;             /* a segment whose file is not there is made; else it was deleted */
     const char *const *dirs; /* log dirs that are there and were not stopped cleanly */
     uint32_t dir_count;
-    /* NULL: RESTORE_DROP */
+    /* Asked about each range without a place. NULL: RESTORE_DROP */
     enum restore_missing (*missing)(void *ctx, const struct uuid *topic_id, int32_t partition);
     void *ctx;
 };

@@ -18,7 +18,10 @@ int journals_begin(struct world *w)
     char why[512] = "";
     if (w->clean)
         return journal_remove_all(&w->disk.fs, sim_dir);
-    int err = journal_replay(&w->disk.fs, sim_dir, &dir_id, &report, why, sizeof(why));
+    const char *dirs[] = {sim_dir};
+    struct journal_replay_options o = {
+        .fs = &w->disk.fs, .log_dir = sim_dir, .id = dir_id, .dirs = dirs, .dir_count = 1};
+    int err = journal_replay(&o, &report, why, sizeof(why));
     if (err) {
         sim_trace(w, "the journals are not taken: %s", why);
         return err;

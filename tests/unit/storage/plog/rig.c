@@ -359,11 +359,20 @@ void rig_crash_parts(struct rig *r, struct plog *const *parts, enum sim_crash cr
     rig_crash(r, parts[0], crash);
 }
 
+struct journal_replay_options rig_replay_options(struct rig *r)
+{
+    return (struct journal_replay_options){.fs = r->fs,
+                                           .log_dir = r->log_dir,
+                                           .id = rig_dir_id(),
+                                           .dirs = &r->log_dir,
+                                           .dir_count = 1};
+}
+
 int rig_replay_journals(struct rig *r, struct journal_replay_report *report)
 {
-    struct uuid id = rig_dir_id();
     char why[512] = "";
-    return journal_replay(r->fs, r->log_dir, &id, report, why, sizeof(why));
+    struct journal_replay_options o = rig_replay_options(r);
+    return journal_replay(&o, report, why, sizeof(why));
 }
 
 /* --- batches ---------------------------------------------------------------------------------- */

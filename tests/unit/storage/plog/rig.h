@@ -82,6 +82,8 @@ void rig_use_journals(struct rig *r, uint64_t bytes);
 int rig_open_part(struct rig *r, uint32_t i, struct plog **p);
 /* rig_crash for rig_parts of them. */
 void rig_crash_parts(struct rig *r, struct plog *const *parts, enum sim_crash crash);
+/* What a start would replay; dirs is r's own. */
+struct journal_replay_options rig_replay_options(struct rig *r);
 int rig_replay_journals(struct rig *r, struct journal_replay_report *report);
 
 /* One round of everything; true if something happened. */

@@ -3,7 +3,9 @@
 #include <xxhash.h>
 
 #include "base/check.h"
+#include "storage/plog/checkpoint.h"
 #include "storage/plog/plog_internal.h"
+#include "tests/unit/storage/move.h"
 #include "tests/unit/storage/plog/rig.h"
 
 #define journal_kb 256
@@ -252,17 +254,15 @@ static void test_refused(void)
 {
     struct journal_replay_report report;
     char why[512] = "";
-    struct uuid own = rig_dir_id(), other = own;
     up(32);
     append_all(300);
     rig_crash_parts(&r, p, SIM_PROCESS_DEATH);
-    other.b[3]++;
-    CU_ASSERT_EQUAL(journal_replay(&r.sim.fs, rig_dir, &other, &report, why, sizeof(why)),
-                    ERR_INVALID);
+    struct journal_replay_options own = rig_replay_options(&r), other = own;
+    other.id.b[3]++;
+    CU_ASSERT_EQUAL(journal_replay(&other, &report, why, sizeof(why)), ERR_INVALID);
     CU_ASSERT_PTR_NOT_NULL(strstr(why, "sluice-journal-0 is the journal of another log dir"));
     flip(20);
-    CU_ASSERT_EQUAL(journal_replay(&r.sim.fs, rig_dir, &own, &report, why, sizeof(why)),
-                    ERR_INVALID);
+    CU_ASSERT_EQUAL(journal_replay(&own, &report, why, sizeof(why)), ERR_INVALID);
     CU_ASSERT_PTR_NOT_NULL(strstr(why, "sluice-journal-0: byte 0"));
     flip(20);
     CU_ASSERT_EQUAL(rig_replay_journals(&r, &report), 0);
@@ -302,7 +302,6 @@ static void test_removal_fails(void)
 static void test_cut(void)
 {
     static const int64_t sizes[] = {0, 30, journal_head_bytes, 5 * journal_block_bytes + 77, -1};
-    struct uuid own = rig_dir_id();
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         struct journal_replay_report report;
         struct fs_stat st;
@@ -315,8 +314,8 @@ static void test_cut(void)
         int64_t size = sizes[i] < 0 ? st.size - 1 : sizes[i];
         CU_ASSERT_EQUAL(r.sim.fs.ops->truncate(&r.sim.fs, file, size), 0);
         r.sim.fs.ops->close(&r.sim.fs, file);
-        CU_ASSERT_EQUAL(journal_replay(&r.sim.fs, rig_dir, &own, &report, why, sizeof(why)),
-                        ERR_INVALID);
+        struct journal_replay_options o = rig_replay_options(&r);
+        CU_ASSERT_EQUAL(journal_replay(&o, &report, why, sizeof(why)), ERR_INVALID);
         snprintf(place, sizeof(place), "sluice-journal-0: byte %lld",
                  size < journal_head_bytes ? 0LL : (long long)size);
         CU_ASSERT_PTR_NOT_NULL(strstr(why, place));
@@ -333,7 +332,6 @@ static void test_cut(void)
 static void test_newer_version(void)
 {
     struct journal_replay_report report;
-    struct uuid own = rig_dir_id();
     char why[512] = "";
     uint8_t head[journal_head_bytes];
     up(32);
@@ -347,7 +345,8 @@ static void test_newer_version(void)
         memcpy(head + 56, &check, sizeof(check));
         CU_ASSERT_EQUAL(r.sim.fs.ops->pwrite(&r.sim.fs, file, head, sizeof(head), 0), 0);
         r.sim.fs.ops->close(&r.sim.fs, file);
-        int err = journal_replay(&r.sim.fs, rig_dir, &own, &report, why, sizeof(why));
+        struct journal_replay_options o = rig_replay_options(&r);
+        int err = journal_replay(&o, &report, why, sizeof(why));
         CU_ASSERT_EQUAL(err, version == 1 ? 0 : ERR_INVALID);
     }
     CU_ASSERT_PTR_NOT_NULL(strstr(why, "sluice-journal-0: byte 8: a journal of another format"));
@@ -358,9 +357,101 @@ static void test_newer_version(void)
     down();
 }
 
+/* ---- partitions that are not where they were ---- */
+
+static enum restore_missing keeps(void *ctx, const struct uuid *topic_id, int32_t partition)
+{
+    struct uuid *asked = ctx;
+    *asked = *topic_id;
+    return RESTORE_KEEP;
+}
+
+static bool journal_there(void)
+{
+    struct fs_stat st;
+    return r.fs->ops->stat(r.fs, rig_dir "/sluice-journal-0", &st) == 0;
+}
+
+/* partition.metadata is gone, empty or of other words; as it was afterwards. */
+static void metadata_spoil(uint32_t how, char *text, int64_t *n)
+{
+    static const char path[] = rig_dir "/b-0/partition.metadata";
+    struct io_file *f;
+    CU_ASSERT_EQUAL_FATAL(r.fs->ops->open(r.fs, path, IO_OPEN_READ | IO_OPEN_WRITE, &f), 0);
+    *n = r.fs->ops->pread(r.fs, f, text, 200, 0);
+    CU_ASSERT_FATAL(*n > 0);
+    if (how == 1)
+        CU_ASSERT_EQUAL(r.fs->ops->truncate(r.fs, f, 0), 0);
+    if (how == 2)
+        CU_ASSERT_EQUAL(r.fs->ops->pwrite(r.fs, f, "????????", 8, 12), 0);
+    r.fs->ops->close(r.fs, f);
+    if (how == 0)
+        CU_ASSERT_EQUAL(r.fs->ops->unlink(r.fs, path), 0);
+}
+
+/*
+ * A partition of a topic that is there, whose directory does not say so: its records stay in the journal
+ * until it does; those of a topic that is gone are dropped, and the journal with them.
+ */
+static void test_partition_not_known(void)
+{
+    for (uint32_t how = 0; how < 3; how++) {
+        struct journal_replay_report report;
+        struct uuid asked;
+        char why[512], text[201];
+        int64_t n;
+        up(32);
+        append_all(300);
+        append_all(300);
+        rig_crash_parts(&r, p, SIM_PROCESS_DEATH);
+        metadata_spoil(how, text, &n);
+        struct journal_replay_options o = rig_replay_options(&r);
+        o.missing = keeps;
+        o.ctx = &asked;
+        CU_ASSERT_EQUAL(journal_replay(&o, &report, why, sizeof(why)), ERR_BUSY);
+        CU_ASSERT_EQUAL(asked.b[0], 2);
+        CU_ASSERT_PTR_NOT_NULL(strstr(why, rig_dir "/sluice-journal-0"));
+        CU_ASSERT_TRUE_FATAL(journal_there());
+        CU_ASSERT_EQUAL_FATAL(
+            file_replace(r.fs, rig_dir "/b-0", "partition.metadata", text, (size_t)n), 0);
+        CU_ASSERT_EQUAL(journal_replay(&o, &report, why, sizeof(why)), 0);
+        CU_ASSERT_EQUAL(report.restored.dropped, 0);
+        CU_ASSERT_FALSE(journal_there());
+        for (uint32_t i = 0; i < rig_parts; i++)
+            CU_ASSERT_EQUAL_FATAL(rig_open_part(&r, i, &p[i]), 0);
+        CU_ASSERT_EQUAL(end(1), 2);
+        down();
+    }
+}
+
+/* A partition's directory was moved to another log dir after the crash: its records are put there. */
+static void test_partition_moved(void)
+{
+    static const char *const dirs[] = {rig_dir, "/other"};
+    struct journal_replay_report report;
+    char why[512];
+    up(32);
+    append_all(300);
+    append_all(300);
+    rig_crash_parts(&r, p, SIM_PROCESS_DEATH);
+    CU_ASSERT_EQUAL_FATAL(r.fs->ops->mkdir(r.fs, "/other"), 0);
+    move_dir(r.fs, rig_dir "/b-0", "/other/b-0");
+    struct journal_replay_options o = rig_replay_options(&r);
+    o.dirs = dirs;
+    o.dir_count = 2;
+    CU_ASSERT_EQUAL(journal_replay(&o, &report, why, sizeof(why)), 0);
+    CU_ASSERT_EQUAL(report.restored.dropped, 0);
+    move_dir(r.fs, "/other/b-0", rig_dir "/b-0");
+    for (uint32_t i = 0; i < rig_parts; i++)
+        CU_ASSERT_EQUAL_FATAL(rig_open_part(&r, i, &p[i]), 0);
+    CU_ASSERT_EQUAL(end(1), 2);
+    down();
+}
+
 UNIT_MAIN("plog/group", UNIT_CASE(test_one_write), UNIT_CASE(test_switch),
           UNIT_CASE(test_more_than_the_ring), UNIT_CASE(test_read), UNIT_CASE(test_journal_fails),
           UNIT_CASE(test_no_room), UNIT_CASE(test_replay_after_death),
           UNIT_CASE(test_replay_after_power), UNIT_CASE(test_damaged_frame),
           UNIT_CASE(test_refused), UNIT_CASE(test_removal_fails), UNIT_CASE(test_cut),
-          UNIT_CASE(test_newer_version))
+          UNIT_CASE(test_newer_version), UNIT_CASE(test_partition_not_known),
+          UNIT_CASE(test_partition_moved))
