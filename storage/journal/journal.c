@@ -66,21 +66,14 @@ void journal_stats(const struct journal *j, struct journal_stats *out)
                                   .written = j->written,
                                   .frames = j->frames,
                                   .write_bytes = j->write_bytes,
+                                  .left = j->left,
+                                  .stuck = j->stuck,
                                   .failed = j->failed};
 }
 
 /* ---- space ---- */
 
-static struct commit *commit_at(const struct journal *j, uint32_t i)
-{
-    return &j->commits[(j->commit_first + i) % j->commit_max];
-}
-
-/*
- * Where n blocks in a row are free, `keep` of others left; *skip are left unused at the ring's end.
- * 0: nowhere.
- */
-static uint32_t find_room(const struct journal *j, uint32_t n, uint32_t keep, uint32_t *skip)
+uint32_t journal_find_room(const struct journal *j, uint32_t n, uint32_t keep, uint32_t *skip)
 {
     uint32_t free = j->blocks - 1 - j->used, end = j->blocks - j->head;
     *skip = n <= end ? 0 : end;
@@ -105,6 +98,8 @@ static void retire(struct journal *j)
         struct commit *c = commit_at(j, 0);
         if (c->sequence >= j->tail_durable)
             return;
+        if (c->carried)
+            j->carried_blocks -= c->blocks;
         j->used -= c->blocks + c->skipped;
         j->entry_count -= c->entries;
         j->entry_first = (j->entry_first + c->entries) % j->entry_max;
@@ -136,8 +131,10 @@ void journal_written(struct journal_log *log, uint64_t total)
 
 void journal_leave(struct journal_log *log)
 {
-    while (log->first)
+    while (log->first) {
+        journal_carry_add(log->journal, log->first);
         entry_drop(log->first);
+    }
     log->journal = NULL;
 }
 
@@ -172,16 +169,24 @@ static void tail_say(struct journal *j)
     commit_submit(j);
 }
 
-enum journal_begin journal_begin(struct journal *j)
+static bool full(const struct journal *j)
 {
     uint32_t skip;
+    return j->commit_count + 1 >= j->commit_max ||
+           journal_find_room(j, j->commit_blocks, 1 + journal_carry_room(j), &skip) == 0 ||
+           j->entry_count + j->left + journal_commit_frames > j->entry_max;
+}
+
+enum journal_begin journal_begin(struct journal *j)
+{
     CHECK(!j->building);
     if (j->failed)
         return JOURNAL_FAILED;
+    if (j->left && (j->used >= j->blocks / 2 || full(j)))
+        journal_carry_try(j);
     if (j->writes_free == NULL)
         return JOURNAL_BUSY;
-    if (j->commit_count + 1 >= j->commit_max || find_room(j, j->commit_blocks, 1, &skip) == 0 ||
-        j->entry_count + journal_commit_frames > j->entry_max) {
+    if (full(j)) {
         tail_say(j);
         return JOURNAL_FULL;
     }
@@ -221,7 +226,7 @@ static void fill(struct journal *j, struct commit *c, uint8_t *p)
 {
     uint32_t at = journal_data_at(c->entries);
     for (uint32_t i = 0; i < c->entries; i++) {
-        struct journal_entry *e = &j->entries[(c->first_entry + i) % j->entry_max];
+        struct journal_entry *e = entry_of(j, c, i);
         e->commit = c;
         e->log->copy(e->log, &e->frame, p + at);
         journal_frame_put(p, i, &e->frame, p + at);
@@ -256,15 +261,26 @@ void journal_commit(struct journal *j)
         commit_submit(j);
 }
 
-static void commit_submit(struct journal *j)
+struct journal_write *journal_write_take(struct journal *j)
 {
-    j->building = false;
-    struct commit *c = commit_at(j, j->commit_count);
     struct journal_write *w = j->writes_free;
     j->writes_free = w->next;
-    *c = j->build;
+    return w;
+}
+
+void journal_write_give(struct journal *j, struct journal_write *w)
+{
+    w->next = j->writes_free;
+    j->writes_free = w;
+}
+
+struct commit *journal_commit_place(struct journal *j, const struct commit *build)
+{
+    struct commit *c = commit_at(j, j->commit_count);
+    *c = *build;
+    c->sequence = j->sequence++;
     c->blocks = journal_blocks_of(c->bytes);
-    c->start = find_room(j, c->blocks, 0, &c->skipped);
+    c->start = journal_find_room(j, c->blocks, 0, &c->skipped);
     CHECK(c->start > 0);
     c->live = c->entries;
     c->first_entry = (j->entry_first + j->entry_count) % j->entry_max;
@@ -272,8 +288,11 @@ static void commit_submit(struct journal *j)
     j->commit_count++;
     j->used += c->blocks + c->skipped;
     j->head = c->start + c->blocks == j->blocks ? 1 : c->start + c->blocks;
-    j->sequence++;
-    fill(j, c, w->buffer);
+    return c;
+}
+
+void journal_commit_write(struct journal *j, struct commit *c, struct journal_write *w)
+{
     struct journal_commit head = {.life = j->life,
                                   .sequence = c->sequence,
                                   .tail = tail_now(j),
@@ -303,11 +322,20 @@ static void commit_submit(struct journal *j)
     io_submit(j->io, &w->req);
 }
 
+static void commit_submit(struct journal *j)
+{
+    j->building = false;
+    struct journal_write *w = journal_write_take(j);
+    struct commit *c = journal_commit_place(j, &j->build);
+    fill(j, c, w->buffer);
+    journal_commit_write(j, c, w);
+}
+
 /* Those that are there still; a log may go while another one is told. */
 static void tell(struct journal *j, struct commit *c)
 {
     for (uint32_t i = 0; i < c->entries; i++) {
-        struct journal_entry *e = &j->entries[(c->first_entry + i) % j->entry_max];
+        struct journal_entry *e = entry_of(j, c, i);
         struct journal_log *log = e->log;
         if (log == NULL)
             continue;
@@ -337,12 +365,13 @@ static void write_done(struct io_req *req, int64_t result)
         if (j->flight == NULL)
             j->flight_tail = &j->flight;
         struct commit *c = w->commit;
-        w->next = j->writes_free;
-        j->writes_free = w;
+        journal_write_give(j, w);
         c->done = !j->failed;
         if (c->done) {
             j->done = c->sequence;
             j->tail_durable = w->tail;
+            if (c->carries)
+                journal_carry_end(j, c);
         }
         tell(j, c);
     }

@@ -7,8 +7,9 @@
  * Owner: one shard; journal_make blocks and runs on a worker before the shard has the journal.
  * Memory: taken by journal_make, fixed; a journal_log is part of its owner.
  * Invariants: a commit counts only when all before it do; it begins on a fresh block and its blocks
- * are written again only when every piece in it is in its segment on the medium (journal_written),
- * or its partition is gone; what a failed partition left in it stays until the next start.
+ * are written again only when every piece in it is in its segment on the medium (journal_written).
+ * What a failed partition left (journal_leave) stays until the next start: when the ring comes round
+ * to it, it is read and put into a new commit (carry.c).
  * Failure: a write that fails ends the journal: the logs in it are told, nothing is taken any more.
  */
 #ifndef STORAGE_JOURNAL_JOURNAL_H
@@ -69,7 +70,7 @@ void journal_commit(struct journal *j);
 
 /* The segments have everything of the log up to total on the medium. */
 void journal_written(struct journal_log *log, uint64_t total);
-/* The log goes. What it has in the journal alone stays there. */
+/* The log goes, or failed. What it has in the journal alone stays there. */
 void journal_leave(struct journal_log *log);
 
 /*
@@ -83,6 +84,8 @@ struct journal_stats {
     uint32_t blocks, used;                 /* of the ring */
     uint32_t commits;                      /* that hold what is in no segment */
     uint64_t written, frames, write_bytes; /* commits ever, their frames, their bytes */
+    uint32_t left;                         /* pieces of logs that left */
+    bool stuck; /* full of them: it takes nothing before the next start */
     bool failed;
 };
 void journal_stats(const struct journal *j, struct journal_stats *out);

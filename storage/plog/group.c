@@ -26,6 +26,7 @@ struct group {
     struct journal *journal;
     struct plog *waiting, **waiting_tail; /* for a commit, in order */
     uint64_t drained_to;                  /* logs with older commits have been told to write */
+    bool stuck_told;
     uint64_t life;
     struct job job;
     struct group *next;
@@ -54,8 +55,11 @@ static void wait_add(struct plog *p)
     g->waiting_tail = &p->group_next;
 }
 
+/* One that failed writes no more: what it has in the journal alone is the journal's from now on. */
 void group_forget(struct plog *p)
 {
+    if (p->failed)
+        journal_leave(&p->journal);
     if (p->group_prev == NULL)
         return;
     *p->group_prev = p->group_next;
@@ -310,6 +314,19 @@ static void drain_old(struct group *g)
     }
 }
 
+static void stuck_say(struct group *g)
+{
+    struct journal_stats stats;
+    journal_stats(g->journal, &stats);
+    if (!stats.stuck || g->stuck_told)
+        return;
+    g->stuck_told = true;
+    log_warn("storage",
+             "%s: the journal of shard %u has no room beside what failed partitions left in it (%u "
+             "pieces): until the next start each partition is flushed by itself",
+             g->log_dir, g->env->self->index, stats.left);
+}
+
 static uint32_t commits_begin(struct group *g)
 {
     uint32_t taken = 0;
@@ -326,6 +343,7 @@ static uint32_t commits_begin(struct group *g)
             g->state = GROUP_NONE;
             return taken + all_direct(g);
         case JOURNAL_FULL:
+            stuck_say(g);
             return taken + all_direct(g);
         }
     }

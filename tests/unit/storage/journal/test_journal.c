@@ -129,7 +129,13 @@ static struct found {
     struct journal_scan scan; /* first */
     uint32_t end[log_count];  /* of the last frame */
     uint32_t holes, wrong;
+    uint32_t pieces; /* of left_log: a bit for each */
 } found;
+
+/* The log that leaves in some tests, with pieces of 100 bytes that may come in any order and twice. */
+#define left_log   2
+#define left_bytes 100
+static bool has_left;
 
 static int on_frame(struct journal_scan *s, const struct journal_frame *f, const uint8_t *data,
                     uint64_t at)
@@ -140,7 +146,10 @@ static int on_frame(struct journal_scan *s, const struct journal_frame *f, const
         x->wrong++;
         return 0;
     }
-    x->holes += x->end[i] != 0 && x->end[i] != f->position;
+    if (has_left && i == left_log)
+        x->pieces |= 1u << f->position / left_bytes;
+    else
+        x->holes += x->end[i] != 0 && x->end[i] != f->position;
     x->end[i] = f->position + f->bytes;
     for (uint32_t k = 0; k < f->bytes; k++)
         x->wrong += data[k] != byte_at(i, f->position + k);
@@ -340,6 +349,133 @@ static void test_leave(void)
     down();
 }
 
+/* ---- what a log left ---- */
+
+#define left_pieces 3
+
+/* Commits with pieces of all logs; then one of them leaves, and its pieces are in the journal alone. */
+static void leave_pieces(void)
+{
+    has_left = true;
+    for (uint32_t i = 0; i < left_pieces; i++) {
+        CU_ASSERT_EQUAL_FATAL(commit(left_bytes), JOURNAL_BEGUN);
+        finish();
+    }
+    journal_leave(&items[left_log].log);
+}
+
+/* A commit of the others, which are written now and then; false: the ring is full. */
+static bool others_go_on(bool wait)
+{
+    if (journal_begin(journal) != JOURNAL_BEGUN) {
+        finish();
+        for (uint32_t i = 0; i < left_log; i++)
+            journal_written(&items[i].log, items[i].log.durable);
+        return false;
+    }
+    for (uint32_t i = 0; i < left_log; i++)
+        CU_ASSERT_TRUE(add(i, 1 + (uint32_t)rng_below(&rng, 1500)));
+    journal_commit(journal);
+    if (wait)
+        finish();
+    if (wait && rng_below(&rng, 3) == 0)
+        for (uint32_t i = 0; i < left_log; i++)
+            journal_written(&items[i].log, items[i].log.durable);
+    return true;
+}
+
+/* The ring goes round what a log left, many times, and it is found each time. */
+static void test_left_is_carried(void)
+{
+    static uint8_t image[image_bytes];
+    struct journal_stats stats;
+    uint32_t begun = 0;
+    up();
+    leave_pieces();
+    for (uint32_t round = 0; round < 600; round++) {
+        begun += others_go_on(true);
+        load(image);
+        scan(image);
+        CU_ASSERT_EQUAL(found.scan.damaged, 0);
+        CU_ASSERT_EQUAL(found.holes, 0);
+        CU_ASSERT_EQUAL(found.pieces, (1u << left_pieces) - 1);
+    }
+    journal_stats(journal, &stats);
+    CU_ASSERT_TRUE(begun > 400 && !stats.stuck);
+    CU_ASSERT_EQUAL(stats.left, left_pieces);
+    down();
+    has_left = false;
+}
+
+/* Power goes, or the process dies, anywhere on the way. */
+static void test_left_survives(void)
+{
+    static uint8_t image[image_bytes];
+    for (uint32_t round = 0; round < 200; round++) {
+        up();
+        rng_seed(&sim.rng, unit_seed() + round);
+        rng_seed(&rng, unit_seed() + 1000 + round);
+        leave_pieces();
+        for (uint64_t n = rng_below(&rng, 80); n > 0; n--)
+            others_go_on(true);
+        for (uint64_t n = rng_below(&rng, 4); n > 0; n--)
+            others_go_on(false);
+        for (uint64_t n = rng_below(&rng, 4); n > 0; n--)
+            io_sim_step(&sim);
+        io_sim_crash(&sim, round % 2 ? SIM_POWER_CUT : SIM_PROCESS_DEATH);
+        finish();
+        journal_free(journal);
+        io_sim_revive(&sim);
+        load(image);
+        scan(image);
+        CU_ASSERT_EQUAL(found.scan.damaged, 0);
+        CU_ASSERT_EQUAL(found.holes, 0);
+        CU_ASSERT_EQUAL(found.pieces, (1u << left_pieces) - 1);
+        journal = NULL;
+        down();
+    }
+    has_left = false;
+}
+
+/* It cannot be read to be carried: it stays where it is, and the ring is at its end, and says so. */
+static void test_left_is_not_read(void)
+{
+    static uint8_t image[image_bytes];
+    struct journal_stats stats;
+    up();
+    leave_pieces();
+    io_sim_fail(&sim, SIM_READ, 1, ERR_IO);
+    for (uint32_t round = 0; round < 200; round++)
+        others_go_on(true);
+    journal_stats(journal, &stats);
+    CU_ASSERT_TRUE(stats.stuck && !stats.failed);
+    CU_ASSERT_FALSE(others_go_on(true));
+    load(image);
+    scan(image);
+    CU_ASSERT_EQUAL(found.pieces, (1u << left_pieces) - 1);
+    down();
+    has_left = false;
+}
+
+/* More than a quarter of the ring: the same. */
+static void test_left_is_too_much(void)
+{
+    struct journal_stats stats;
+    up();
+    for (uint32_t i = 0; i < ring_blocks / 4; i++) {
+        CU_ASSERT_EQUAL_FATAL(journal_begin(journal), JOURNAL_BEGUN);
+        CU_ASSERT_TRUE(add(left_log, journal_block_bytes + 1));
+        journal_commit(journal);
+        finish();
+    }
+    journal_leave(&items[left_log].log);
+    for (uint32_t round = 0; round < 200; round++)
+        others_go_on(true);
+    journal_stats(journal, &stats);
+    CU_ASSERT_TRUE(stats.stuck);
+    down();
+}
+
 /*
  * Power goes while commits are written. Any of them may be whole; they count up to the first that is
  * not. What had ended is there.
@@ -486,6 +622,7 @@ static void test_make_fails(void)
 
 UNIT_MAIN("journal", UNIT_CASE(test_names), UNIT_CASE(test_head), UNIT_CASE(test_commit_and_scan),
           UNIT_CASE(test_order), UNIT_CASE(test_laps), UNIT_CASE(test_full), UNIT_CASE(test_limits),
-          UNIT_CASE(test_failed_write), UNIT_CASE(test_leave), UNIT_CASE(test_power),
-          UNIT_CASE(test_damage), UNIT_CASE(test_lives), UNIT_CASE(test_remove),
-          UNIT_CASE(test_make_fails))
+          UNIT_CASE(test_failed_write), UNIT_CASE(test_leave), UNIT_CASE(test_left_is_carried),
+          UNIT_CASE(test_left_survives), UNIT_CASE(test_left_is_not_read),
+          UNIT_CASE(test_left_is_too_much), UNIT_CASE(test_power), UNIT_CASE(test_damage),
+          UNIT_CASE(test_lives), UNIT_CASE(test_remove), UNIT_CASE(test_make_fails))

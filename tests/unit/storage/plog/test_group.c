@@ -141,6 +141,34 @@ static void test_journal_fails(void)
     rig_down(&r);
 }
 
+/*
+ * A partition fails alone: the others go on through the journal, also when it has gone round, and
+ * what it has of the failed one is there at the next start.
+ */
+static void test_one_fails(void)
+{
+    struct journal_replay_report report;
+    up(64);
+    for (uint32_t i = 0; i < 3; i++)
+        append_all(300);
+    plog_fail_alone(p[1], ERR_CORRUPT, "a test");
+    for (uint32_t i = 0; i < journal_kb; i++) {
+        CU_ASSERT_EQUAL(append(0, 500), 0);
+        CU_ASSERT_EQUAL(append(2, 500), 0);
+    }
+    CU_ASSERT_EQUAL(append(0, 100), 0);
+    CU_ASSERT_TRUE(p[0]->written_total < p[0]->appended_total); /* the journal took it */
+    int64_t ends[rig_parts] = {end(0), 3, end(2)};
+    rig_crash_parts(&r, p, SIM_POWER_CUT);
+    CU_ASSERT_EQUAL(rig_replay_journals(&r, &report), 0);
+    CU_ASSERT_TRUE(report.damaged == 0 && report.restored.refused == 0);
+    for (uint32_t i = 0; i < rig_parts; i++) {
+        CU_ASSERT_EQUAL_FATAL(rig_open_part(&r, i, &p[i]), 0);
+        CU_ASSERT_EQUAL(end(i), ends[i]);
+    }
+    down();
+}
+
 /* No room for a journal: each partition is flushed by itself. */
 static void test_no_room(void)
 {
@@ -450,7 +478,7 @@ static void test_partition_moved(void)
 
 UNIT_MAIN("plog/group", UNIT_CASE(test_one_write), UNIT_CASE(test_switch),
           UNIT_CASE(test_more_than_the_ring), UNIT_CASE(test_read), UNIT_CASE(test_journal_fails),
-          UNIT_CASE(test_no_room), UNIT_CASE(test_replay_after_death),
+          UNIT_CASE(test_one_fails), UNIT_CASE(test_no_room), UNIT_CASE(test_replay_after_death),
           UNIT_CASE(test_replay_after_power), UNIT_CASE(test_damaged_frame),
           UNIT_CASE(test_refused), UNIT_CASE(test_removal_fails), UNIT_CASE(test_cut),
           UNIT_CASE(test_newer_version), UNIT_CASE(test_partition_not_known),
