@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "control/cli/log_journal.h"
 #include "control/cli/log_verify.h"
 #include "control/cli/log_walk.h"
 #include "storage/plog/decompress.h"
@@ -118,6 +119,8 @@ int log_dump(struct fs *fs, const char *path, bool records, FILE *out, char *why
         snprintf(why, why_size, "%s: %s", path, err_text(err));
         return err;
     }
+    if (!st.is_dir && log_is_journal(path))
+        return log_journal_dump(fs, path, out, why, why_size);
     if (records && unzip_new(&unzip) != 0)
         return ERR_NO_MEMORY;
     err = (st.is_dir ? dump_dir : dump_segment)(fs, path, unzip, out, why, why_size);
@@ -144,6 +147,8 @@ int log_check(struct fs *fs, const char *path, bool compacted, FILE *out, char *
               size_t why_size)
 {
     struct log_totals t;
+    if (log_is_journal(path))
+        return log_journal_check(fs, path, out, why, why_size);
     int err = totals_of(fs, path, compacted, &t, why, why_size);
     if (err == 0)
         fprintf(out,

@@ -1,5 +1,6 @@
 /*
- * log_tool: `sluice log dump|verify|stat <segment file or partition directory>`.
+ * log_tool: `sluice log dump|verify|stat <segment file or partition directory>`; of a journal's file
+ * dump and verify (log_journal.h).
  *
  * Purpose: what an operator asks of a log on disk. Reads only, also beside a running broker (whose
  * last segment may then have zeros behind its last batch).
@@ -15,7 +16,7 @@
 
 #include "storage/io/io.h"
 
-/* One line a batch, in the words of kafka-dump-log; records: one more a record. */
+/* One line a batch, in the words of kafka-dump-log; records: one more a record (not of a journal). */
 int log_dump(struct fs *fs, const char *path, bool records, FILE *out, char *why, size_t why_size);
 
 int log_check(struct fs *fs, const char *path, bool compacted, FILE *out, char *why,

@@ -245,5 +245,113 @@ static void test_flips_are_contained(void)
     CU_ASSERT(opened > 20 && refused > 5);
 }
 
+/* ---- journals ---- */
+
+#define journal_path rig_dir "/sluice-journal-0"
+
+/* Three partitions, three commits, in a journal that a process left which died. */
+static void up_journal(void)
+{
+    struct plog *p[rig_parts];
+    rig_up(&r, unit_seed(), 64, PLOG_FSYNC);
+    rig_use_journals(&r, 256 * 1024);
+    for (uint32_t i = 0; i < rig_parts; i++)
+        CU_ASSERT_EQUAL_FATAL(rig_open_part(&r, i, &p[i]), 0);
+    for (uint32_t round = 0; round < 4; round++) {
+        for (uint32_t i = 0; i < rig_parts; i++) {
+            struct rig_record record = {0, "key", "a", 300, 0};
+            struct rig_batch_spec spec = rig_spec();
+            struct rig_op op;
+            struct rig_batch b = rig_batch_make(&spec, &record, 1);
+            CU_ASSERT_EQUAL_FATAL(rig_append(&r, p[i], &b, &op), 0);
+            rig_batch_free(&b);
+        }
+    }
+    rig_crash_parts(&r, p, SIM_PROCESS_DEATH);
+}
+
+static char *journal_text(bool dump, int *err, char *why, size_t why_size)
+{
+    char *text = NULL;
+    size_t n;
+    FILE *out = open_memstream(&text, &n);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(out);
+    *err = dump ? log_dump(r.fs, journal_path, false, out, why, why_size)
+                : log_check(r.fs, journal_path, false, out, why, why_size);
+    fclose(out);
+    return text;
+}
+
+static uint32_t count_of(const char *text, const char *what)
+{
+    uint32_t n = 0;
+    for (; (text = strstr(text, what)); text++)
+        n++;
+    return n;
+}
+
+static int journal_says(const char *in_text, const char *in_why)
+{
+    char why[1024] = "";
+    int err, check;
+    char *text = journal_text(true, &err, why, sizeof(why));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, in_text));
+    CU_ASSERT_PTR_NOT_NULL(strstr(why, in_why));
+    free(text);
+    text = journal_text(false, &check, why, sizeof(why));
+    CU_ASSERT_EQUAL(check, err);
+    CU_ASSERT_PTR_NOT_NULL(strstr(why, in_why));
+    CU_ASSERT_EQUAL(err == 0, strstr(text, "good: ") != NULL);
+    free(text);
+    return err;
+}
+
+static void test_journal(void)
+{
+    char why[1024] = "";
+    int err;
+    up_journal();
+    char *text = journal_text(true, &err, why, sizeof(why));
+    CU_ASSERT_EQUAL(err, 0);
+    uint32_t commits = count_of(text, "commit: position: "), frames = count_of(text, "| position");
+    CU_ASSERT_TRUE(commits >= 9 && frames == commits);
+    CU_ASSERT_EQUAL(count_of(text, "isvalid: true"), frames + 1);
+    CU_ASSERT_EQUAL(count_of(text, "counts: true"), commits);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "commit: position: 4096 sequence: 1 tail: 1 done: 0"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "| position: 4208 topicId: "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "shard: 0 blocks: 64 "));
+    free(text);
+    CU_ASSERT_EQUAL(journal_says("header: position: 0 directoryId: ", ""), 0);
+    rig_down(&r);
+}
+
+/* A bit in the header, in a commit's header, in a frame's bytes; the file cut. */
+static void test_journal_damage(void)
+{
+    struct io_file *f;
+    up_journal();
+    flip(journal_path, 20, 1);
+    CU_ASSERT_EQUAL(journal_says("header: position: 0 isvalid: false (damaged)",
+                                 "sluice-journal-0: byte 0: the header is damaged"),
+                    ERR_CORRUPT);
+    CU_ASSERT_EQUAL(journal_says("commit: position: 4096 sequence: 1 ", "byte 0"), ERR_CORRUPT);
+    flip(journal_path, 20, 1);
+    flip(journal_path, 4096 + 20, 1);
+    CU_ASSERT_EQUAL(journal_says("commit: position: 8192 sequence: 2 ",
+                                 "byte 8192: the commit before this one had ended"),
+                    ERR_CORRUPT);
+    flip(journal_path, 4096 + 20, 1);
+    flip(journal_path, 8192 + 112 + 30, 1);
+    CU_ASSERT_EQUAL(journal_says("isvalid: false\n", "byte 8304: "), ERR_CORRUPT);
+    flip(journal_path, 8192 + 112 + 30, 1);
+    CU_ASSERT_EQUAL(journal_says("counts: true", ""), 0);
+    CU_ASSERT_EQUAL_FATAL(r.fs->ops->open(r.fs, journal_path, IO_OPEN_WRITE, &f), 0);
+    CU_ASSERT_EQUAL(r.fs->ops->truncate(r.fs, f, 64 * 4096 - 1), 0);
+    r.fs->ops->close(r.fs, f);
+    CU_ASSERT_EQUAL(journal_says("counts: true", "byte 262143: the file ends"), ERR_CORRUPT);
+    rig_down(&r);
+}
+
 UNIT_MAIN("cli/log_tool", UNIT_CASE(test_good), UNIT_CASE(test_flips_are_found),
-          UNIT_CASE(test_flips_are_contained))
+          UNIT_CASE(test_flips_are_contained), UNIT_CASE(test_journal),
+          UNIT_CASE(test_journal_damage))
