@@ -45,6 +45,18 @@ static void disk_error(struct plog_env *env, struct plog *plog, int err)
 
 /* ---- parts ---- */
 
+/* Of shards that always poll, the kernel's threads work elsewhere, if a CPU is left for them. */
+static void keep_workers_off(struct ring *ring, const uint16_t *cpus, int cpu_count)
+{
+    cpu_set_t rest;
+    if (sched_getaffinity(0, sizeof(rest), &rest) != 0)
+        return;
+    for (int i = 0; i < cpu_count; i++)
+        CPU_CLR(cpus[i], &rest);
+    if (CPU_COUNT(&rest) > 0)
+        ring_workers(ring, &rest);
+}
+
 static int part_shard(struct broker_shard *s, uint32_t index, char *why, size_t why_size)
 {
     struct broker *b = s->broker;
@@ -68,6 +80,8 @@ static int part_shard(struct broker_shard *s, uint32_t index, char *why, size_t 
     s->parking = (struct dpdk_parking){.below = o.parking, .clock = b->seams.clock};
     if (b->ports.count > 0)
         o.parking = dpdk_parking(&s->parking);
+    if (o.poll == SHARD_POLL_ALWAYS && o.cpu >= 0)
+        keep_workers_off(&s->ring, cpus, cpu_count);
     err = shard_init(&s->shard, &o, &b->plan);
     s->has_shard = err == 0;
     if (err)

@@ -124,6 +124,13 @@ void ring_fini(struct ring *r)
     r->wake_fd = -1;
 }
 
+void ring_workers(struct ring *r, const cpu_set_t *cpus)
+{
+    CHECK(!r->enabled);
+    r->has_workers = true;
+    r->worker_cpus = *cpus;
+}
+
 void ring_enable(struct ring *r)
 {
     if (r->enabled)
@@ -133,6 +140,9 @@ void ring_enable(struct ring *r)
     CHECK(io_uring_register((unsigned)r->uring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) ==
           0);
     io_uring_register_ring_fd(&r->uring); /* spares each call a look-up; refused: no harm */
+    /* only now the thread has what the kernel keeps of it, and no worker is there yet */
+    if (r->has_workers)
+        io_uring_register_iowq_aff(&r->uring, sizeof(r->worker_cpus), &r->worker_cpus);
 }
 
 /* --- submitting ------------------------------------------------------------------------------ */

@@ -18,6 +18,7 @@
 #define CORE_RING_H
 
 #include <liburing.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,8 +41,10 @@ struct ring_features {
 struct ring {
     struct io_uring uring;
     struct ring_features features;
-    bool enabled; /* has an owner */
-    int wake_fd;  /* eventfd; a read of it is armed while parked */
+    bool enabled;     /* has an owner */
+    bool has_workers; /* worker_cpus counts */
+    cpu_set_t worker_cpus;
+    int wake_fd; /* eventfd; a read of it is armed while parked */
     uint64_t wake_value;
     bool wake_armed;
     struct ring_req wake_req;
@@ -60,6 +63,13 @@ int ring_init(struct ring *r, uint32_t sq_entries, char *why, size_t why_size);
 
 /* Requests in flight are cancelled by the kernel without a completion. NULL is accepted. */
 void ring_fini(struct ring *r);
+
+/*
+ * Where the kernel's threads run that do for the owner what it must not wait for (flushes, writes
+ * through the page cache). Otherwise they get the owner's CPUs: of one that is pinned and polls, the
+ * core that it never leaves. Before there is an owner; a kernel that refuses it leaves it at that.
+ */
+void ring_workers(struct ring *r, const cpu_set_t *cpus);
 
 /* Makes the calling thread the owner; implied by the first submission. Again: does nothing. */
 void ring_enable(struct ring *r);

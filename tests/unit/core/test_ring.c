@@ -1,12 +1,14 @@
 /* ring: requests and completions, the features found, sleep and wake, refusals by the system. */
 #include "core/ring.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -361,7 +363,87 @@ static void refusals_say_what_to_enable(void)
     CU_ASSERT_EQUAL(in_child(ENOMEM, ERR_NO_MEMORY), 0);
 }
 
+/* ---- the kernel's threads ---- */
+
+/* The CPUs of a thread "iou-wrk-...", of which there is one at most; false: there is none. */
+static bool worker_cpus(char *out, size_t size)
+{
+    DIR *d = opendir("/proc/self/task");
+    bool found = false;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(d);
+    for (struct dirent *e; !found && (e = readdir(d)) != NULL;) {
+        char path[320], line[256];
+        bool worker = false;
+        snprintf(path, sizeof(path), "/proc/self/task/%s/status", e->d_name);
+        FILE *f = fopen(path, "re");
+        while (f && fgets(line, sizeof(line), f)) {
+            worker |= strncmp(line, "Name:\tiou-", 10) == 0;
+            if (worker && strncmp(line, "Cpus_allowed_list:\t", 19) == 0) {
+                line[strcspn(line, "\n")] = '\0';
+                snprintf(out, size, "%.60s", line + 19);
+                found = true;
+            }
+        }
+        if (f)
+            fclose(f);
+    }
+    closedir(d);
+    return found;
+}
+
+struct pinned {
+    int cpu, other;
+    bool ran;
+    char cpus[64];
+};
+
+/* A thread that is pinned, as a shard is, and has a file flushed. */
+static void *flush_pinned(void *arg)
+{
+    struct pinned *p = arg;
+    struct ring r;
+    struct counted c = {.req.done = on_done};
+    cpu_set_t set;
+    ring_up(&r, 8);
+    CPU_ZERO(&set);
+    CPU_SET((unsigned)p->other, &set);
+    ring_workers(&r, &set);
+    CPU_ZERO(&set);
+    CPU_SET((unsigned)p->cpu, &set);
+    pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+    int fd = memfd_create("flushed", 0);
+    io_uring_prep_fsync(ring_sqe(&r, &c.req), fd, 0);
+    reap_all(&r, &c, 1);
+    p->ran = worker_cpus(p->cpus, sizeof(p->cpus)) && c.res == 0;
+    close(fd);
+    ring_fini(&r);
+    return NULL;
+}
+
+/* Not on the owner's core, where the kernel would put them. */
+static void workers_are_kept_off(void)
+{
+    cpu_set_t set;
+    struct pinned p = {.cpu = -1, .other = -1};
+    CU_ASSERT_EQUAL_FATAL(sched_getaffinity(0, sizeof(set), &set), 0);
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET((unsigned)i, &set)) {
+            p.other = p.cpu;
+            p.cpu = i;
+        }
+    if (p.other < 0)
+        return; /* one CPU: there is no elsewhere */
+    char other[16];
+    pthread_t thread;
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, flush_pinned, &p), 0);
+    pthread_join(thread, NULL);
+    snprintf(other, sizeof(other), "%d", p.other);
+    CU_ASSERT_TRUE(p.ran);
+    CU_ASSERT_STRING_EQUAL(p.cpus, other);
+}
+
 UNIT_MAIN("core/ring", UNIT_CASE(requests_complete), UNIT_CASE(entries_are_cleared),
           UNIT_CASE(a_full_queue_submits_itself), UNIT_CASE(completions_may_submit),
           UNIT_CASE(receives_end_at_their_cap), UNIT_CASE(the_end_cancels), UNIT_CASE(parking_ends),
-          UNIT_CASE(no_wake_is_lost), UNIT_CASE(refusals_say_what_to_enable))
+          UNIT_CASE(no_wake_is_lost), UNIT_CASE(refusals_say_what_to_enable),
+          UNIT_CASE(workers_are_kept_off))
