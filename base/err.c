@@ -76,6 +76,16 @@ int err_from_errno(int errnum)
     case ENFILE:
         return ERR_FULL;
     case EIO:
+    case ENXIO: /* the rest: how else a kernel tells of a disk, a file system or a server that fails */
+    case ENODEV:
+    case ENODATA:
+    case ENOLINK:
+    case ENOMEDIUM:
+    case EREMOTEIO:
+    case EBADMSG:
+    case EILSEQ:
+    case EUCLEAN:
+    case ESTALE:
         return ERR_IO;
     default:
         return ERR_SYSTEM;

@@ -18,6 +18,16 @@ static void names_and_texts(void)
         CU_ASSERT(err_from_errno(i) < 0);
 }
 
+/* What a disk, a file system that is damaged, or a server that is gone answers. */
+static void disks_that_fail(void)
+{
+    static const int all[] = {EIO,       ENXIO,   ENODEV, ENODATA, ENOLINK, ENOMEDIUM,
+                              EREMOTEIO, EBADMSG, EILSEQ, EUCLEAN, ESTALE};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        CU_ASSERT(err_from_errno(all[i]) == ERR_IO && err_from_errno(-all[i]) == ERR_IO);
+    CU_ASSERT(err_from_errno(ENOTDIR) == ERR_SYSTEM);
+}
+
 static void kafka_codes(void)
 {
     CU_ASSERT(KERR_UNSUPPORTED_VERSION == 35 && KERR_UNKNOWN_TOPIC_ID == 100);
@@ -27,4 +37,4 @@ static void kafka_codes(void)
     CU_ASSERT(strcmp(kerr_text(0), "") == 0);
 }
 
-UNIT_MAIN("err", UNIT_CASE(names_and_texts), UNIT_CASE(kafka_codes))
+UNIT_MAIN("err", UNIT_CASE(names_and_texts), UNIT_CASE(disks_that_fail), UNIT_CASE(kafka_codes))
