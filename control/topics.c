@@ -128,6 +128,8 @@ int16_t topics_kerr(int err)
     case ERR_PERMISSION:
     case ERR_NOT_FOUND:
     case ERR_CORRUPT:
+    case ERR_UNSUPPORTED:
+    case ERR_EXISTS:
         return KERR_KAFKA_STORAGE_ERROR;
     case ERR_TOO_LARGE:
         return KERR_POLICY_VIOLATION;
@@ -138,7 +140,7 @@ int16_t topics_kerr(int err)
 
 bool topics_dir_error(int err)
 {
-    return err == ERR_IO || err == ERR_NOT_FOUND || err == ERR_PERMISSION;
+    return err == ERR_IO || err == ERR_NOT_FOUND || err == ERR_PERMISSION || err == ERR_TIMEOUT;
 }
 
 int topics_append(struct topics *t, const struct meta_record *records, uint32_t n)

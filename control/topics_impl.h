@@ -91,7 +91,8 @@ struct part_slot {
     struct plog_detach detach;
     struct part_closing closing;
     bool remove;
-    bool strayed; /* another topic's directory was put aside */
+    bool is_new;  /* of a topic that is created or grows */
+    bool strayed; /* what was in its place was put aside */
     int err;
     char why[topics_why_bytes];
 };

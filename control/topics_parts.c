@@ -95,8 +95,8 @@ static void slot_opened(struct call *call)
 {
     struct part_slot *slot = (struct part_slot *)call;
     if (slot->strayed)
-        log_warn("topics", "a directory %s-%d of another topic was put aside as -stray",
-                 slot->work->topic->name, slot->partition);
+        log_warn("topics", "%s/%s-%d was in the way of a new partition: renamed to -stray",
+                 slot->open.log_dir, slot->work->topic->name, slot->partition);
     if (slot->err) {
         part_failed(slot);
         slot->topics->partitions_open++;
@@ -109,13 +109,23 @@ static void slot_opened(struct call *call)
                &slot->call);
 }
 
-/* On a worker. A directory under our name that belongs to another topic is put aside first. */
+/* Nothing can be ours in a directory that is there before the partition is. */
+static bool in_the_way(const struct part_slot *slot)
+{
+    return slot->is_new &&
+           (slot->err == ERR_EXISTS || slot->err == ERR_CORRUPT || slot->err == ERR_UNSUPPORTED);
+}
+
+/*
+ * On a worker. At a start nothing is put aside here: a directory in its place whose
+ * partition.metadata says something else may hold the partition's records, and be damaged.
+ */
 static void slot_open_run(struct call *call)
 {
     struct part_slot *slot = (struct part_slot *)call;
     const struct plog_open *o = &slot->open;
     slot->err = plog_open(&slot->plog, o, slot->why, sizeof(slot->why));
-    if (slot->err == ERR_INVALID) {
+    if (in_the_way(slot)) {
         char name[topic_name_bytes_max + 16];
         snprintf(name, sizeof(name), "%.*s-%d", STR_ARG(o->topic), o->partition);
         slot->strayed = logdir_put_aside(o->fs, o->log_dir, name) == 0;
@@ -147,6 +157,7 @@ static void slot_open_start(struct part_slot *slot)
     bool known = t->state == TOPICS_STARTING;
     slot->closing.shard = p->shard;
     slot->remove = creating; /* a failed creation leaves nothing behind */
+    slot->is_new = !known;
     slot->strayed = false;
     slot->why[0] = '\0';
     slot->open = (struct plog_open){

@@ -96,12 +96,29 @@ static void put_aside(struct scan *s, const char *name, const char *why)
         log_warn("topics", "%s/%s is a stray (%s): renamed to -stray", dir, name, why);
 }
 
+/*
+ * A log dir may have been away while a topic was deleted and made anew. What is in the recorded place
+ * is left to plog_open, which keeps the partition closed: it may be ours, and damaged.
+ */
+static bool of_another_topic(const struct scan *s, const struct image_topic *topic,
+                             const struct image_partition *p, const char *name)
+{
+    const struct log_dir *dir = &s->t->o.logdirs->dirs[s->dir];
+    struct uuid id;
+    return !uuid_eq(&p->directory, &dir->id) &&
+           logdir_topic_id(s->t->o.fs, dir->path, name, &id) == 0 && !uuid_eq(&id, &topic->id);
+}
+
 /* Of two directories of one partition the one in the recorded log dir counts. */
 static void partition_found(struct scan *s, struct image_topic *topic, int32_t partition,
                             const char *name)
 {
     struct image_partition *p = &topic->partitions[partition];
     const struct logdirs *dirs = s->t->o.logdirs;
+    if (of_another_topic(s, topic, p, name)) {
+        put_aside(s, name, "it is of another topic of this name");
+        return;
+    }
     if (p->log_dir == image_no_log_dir) {
         p->log_dir = s->dir;
         return;

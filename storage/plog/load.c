@@ -268,6 +268,40 @@ int loader_delete_segment(struct loader *l, int64_t base)
 
 /* --- partition.metadata, epochs --------------------------------------------------------------- */
 
+/* 0: it is of this topic. Whatever is not exactly what a version 0 has is damage. */
+static int metadata_parse(const char *text, size_t n, const struct uuid *id, struct uuid *found)
+{
+    static const char first[] = "version: ", second[] = "\ntopic_id: ";
+    if (strlen(text) != n || strncmp(text, first, strlen(first)) != 0)
+        return ERR_CORRUPT;
+    const char *version = text + strlen(first);
+    size_t digits = strspn(version, "0123456789"), blanks = strspn(version + digits, "\r");
+    const char *at = version + digits + blanks;
+    if (digits == 0 || *at != '\n')
+        return ERR_CORRUPT;
+    if (digits != 1 || version[0] != '0')
+        return ERR_UNSUPPORTED;
+    if (strncmp(at, second, strlen(second)) != 0)
+        return ERR_CORRUPT;
+    at += strlen(second);
+    struct str value = {at, (uint32_t)strcspn(at, "\r\n")};
+    if (uuid_parse(value, found) != 0 || strspn(at + value.len, "\r\n") != strlen(at + value.len))
+        return ERR_CORRUPT;
+    return uuid_eq(found, id) ? 0 : ERR_EXISTS;
+}
+
+static int metadata_refuse(struct loader *l, int err, const struct uuid *found)
+{
+    char what[80], id[UUID_TEXT_LEN + 1];
+    if (err == ERR_EXISTS) {
+        uuid_format(found, id);
+        snprintf(what, sizeof(what), "is of the topic with id %s", id);
+        return loader_fail(l, err, metadata_file, what);
+    }
+    return loader_fail(l, err, metadata_file,
+                       err == ERR_UNSUPPORTED ? "is of no version known here" : "is damaged");
+}
+
 static int check_metadata(struct loader *l)
 {
     struct plog *p = l->plog;
@@ -288,14 +322,11 @@ static int check_metadata(struct loader *l)
         return err ? loader_fail(l, err, metadata_file, "writing") : 0;
     }
     if (err)
-        return loader_fail(l, err, metadata_file, "reading");
-    const char *at = strstr(text, "topic_id: ");
-    bool known = strncmp(text, "version: 0", 10) == 0;
-    bool same = at && strncmp(at + 10, id, UUID_TEXT_LEN) == 0;
+        return loader_own(loader_fail(l, err, metadata_file, "reading"));
+    struct uuid found;
+    err = metadata_parse(text, n, &p->topic_id, &found);
     free(text);
-    if (!known)
-        return loader_fail(l, ERR_INVALID, metadata_file, "is of no version known here");
-    return same ? 0 : loader_fail(l, ERR_INVALID, metadata_file, "is of another topic id");
+    return err ? metadata_refuse(l, err, &found) : 0;
 }
 
 static int load_epochs(struct loader *l)
@@ -309,7 +340,7 @@ static int load_epochs(struct loader *l)
     if (err == ERR_NOT_FOUND)
         return 0;
     if (err && err != ERR_CORRUPT)
-        return loader_fail(l, err, epochs_file, "reading");
+        return loader_own(loader_fail(l, err, epochs_file, "reading"));
     if (err == 0) {
         err = n ? epochs_parse(&p->epochs, text, n) : 0;
         free(text);

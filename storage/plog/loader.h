@@ -17,6 +17,14 @@ struct loader {
     uint8_t *buffer; /* scan_bytes */
 };
 int loader_fail(struct loader *l, int err, const char *file, const char *what);
+/*
+ * What becomes of an error in reading the partition's own files: bytes that its medium cannot give are
+ * damage to it, as they are later on; writing, and the names in a directory, are the log dir's.
+ */
+static inline int loader_own(int err)
+{
+    return err == ERR_IO ? ERR_CORRUPT : err;
+}
 int loader_recover(struct loader *l);
 int loader_producers(struct loader *l);
 /* Removes the files of one segment, at open. An error of its .log; the others are found again. */

@@ -123,10 +123,10 @@ struct plog_open {
 /*
  * Opens, creating directory, partition.metadata and first segment if they are not there, and
  * recovers: segments from the recovery point on are scanned, torn tails cut, indexes rebuilt,
- * producer state loaded from its newest snapshot and replayed. why gets one line naming the file on
- * error. ERR_IO, ERR_NO_SPACE, ERR_PERMISSION, ERR_INVALID (partition.metadata names another topic
- * id), ERR_CORRUPT: with PLOG_FSYNC a bad batch before acked ones (with PLOG_OS the log is cut there,
- * as Kafka does), or a log start behind the log's end (with PLOG_OS nothing of the log stays then).
+ * producer state loaded from its newest snapshot and replayed. why gets one line naming the file.
+ * ERR_EXISTS: partition.metadata is whole and of another topic id; ERR_UNSUPPORTED: of a newer version;
+ * ERR_CORRUPT: it is damaged, files cannot be read, or (PLOG_FSYNC; with PLOG_OS the log is cut there, as
+ * in Kafka) a bad batch before acked ones, or a log start behind the end; others: as the file system says.
  */
 int plog_open(struct plog **out, const struct plog_open *o, char *why, size_t why_size);
 

@@ -275,14 +275,16 @@ static int rebuild(struct loader *l, struct segment *s, int64_t file_size, bool 
     int err = l->open->durability == PLOG_FSYNC && !PLANT(STALE_CACHE)
                   ? fs->ops->drop_cache(fs, s->file)
                   : 0;
-    if (err == 0)
-        err = scan_segment(l, s, file_size, last, &good);
     if (err)
-        return scan_fail(l, s, err, "reading");
+        return scan_fail(l, s, err, "syncing");
+    err = scan_segment(l, s, file_size, last, &good);
+    if (err)
+        return loader_own(scan_fail(l, s, err, "reading"));
     *cut = goes_on(l, s) && is_room(l, s, good) ? 0 : file_size - good;
     int behind = *cut > 0 && l->open->durability == PLOG_FSYNC ? bytes_behind(l) : 0;
     if (behind)
-        return behind < 0 ? scan_fail(l, s, behind, "looking behind") : bad_batch(l, s, good);
+        return behind < 0 ? loader_own(scan_fail(l, s, behind, "looking behind"))
+                          : bad_batch(l, s, good);
     if ((*cut > 0 || last) && misses_flushed(l, s))
         return flushed_is_gone(l, s, good);
     if (*cut > 0 && !is_room(l, s, good))
@@ -322,7 +324,7 @@ static int load_sealed(struct loader *l, struct segment *s, int64_t file_size, b
             return 0;
         }
         if (err != ERR_NOT_FOUND && err != ERR_CORRUPT)
-            return scan_fail(l, s, err, "reading the index of");
+            return loader_own(scan_fail(l, s, err, "reading the index of"));
         log_warn("storage", "%s: %020" PRId64 ": index files are missing or corrupt, made anew",
                  l->plog->name, s->base);
     }
@@ -355,7 +357,7 @@ static int load_active(struct loader *l, struct segment *s, int64_t file_size, b
     if (!scan && adopt_indexes(l, s) == 0) {
         err = walk_end(l, s, &good);
         if (err)
-            return scan_fail(l, s, err, "reading");
+            return loader_own(scan_fail(l, s, err, "reading"));
         if (good == file_size)
             return 0;
     }
@@ -397,7 +399,7 @@ static int load_one(struct loader *l, uint32_t i, bool scan, int64_t *cut)
     if (err == 0)
         err = p->fs->ops->stat(p->fs, path, &st);
     if (err)
-        return loader_fail(l, err, "", "reading a segment's size");
+        return loader_own(loader_fail(l, err, "", "reading a segment's size"));
     uint64_t room = (uint64_t)p->config.segment_bytes > (uint64_t)st.size
                         ? (uint64_t)p->config.segment_bytes
                         : (uint64_t)st.size;
@@ -421,7 +423,7 @@ static int load_one(struct loader *l, uint32_t i, bool scan, int64_t *cut)
         return err;
     int behind = scan && s->next < l->bases[i + 1] ? bytes_behind(l) : 1;
     if (behind < 0)
-        return scan_fail(l, s, behind, "looking behind");
+        return loader_own(scan_fail(l, s, behind, "looking behind"));
     if (behind == 0) {
         /* its last bytes never came to the disk, and the next segment holds nothing yet */
         if (misses_flushed(l, s))

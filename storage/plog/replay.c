@@ -54,7 +54,7 @@ static int load_snapshot(struct loader *l, int64_t *offset)
         if (err == 0)
             err = file_load(p->fs, path, snapshot_bytes_max, &bytes, &n);
         if (err && err != ERR_CORRUPT)
-            return loader_fail(l, err, "", "reading a producer snapshot");
+            return loader_own(loader_fail(l, err, "", "reading a producer snapshot"));
         if (err == 0) {
             err = producers_load(&p->producers, (uint8_t *)bytes, n, l->open->wall_ms,
                                  p->config.producer_expiration_ms);
@@ -159,7 +159,7 @@ static int replay_segment(struct loader *l, struct segment *s, int64_t from)
     }
     if (err == 0 && k.err)
         err = k.err;
-    return err ? scan_fail(l, s, err, "replaying producers from") : 0;
+    return err ? loader_own(scan_fail(l, s, err, "replaying producers from")) : 0;
 }
 
 int loader_producers(struct loader *l)

@@ -275,10 +275,24 @@ static void test_other_topic_id(void)
 {
     up(PLOG_FSYNC);
     struct plog *q = NULL;
-    put_file(dir "partition.metadata", "version: 0\ntopic_id: BBBBBBBBBBBBBBBBBBBBBB", 43);
-    CU_ASSERT_EQUAL(rig_try_open(&r, "topic", true, -1, -1, &q), ERR_INVALID);
-    put_file(dir "partition.metadata", "garbage", 7);
-    CU_ASSERT_EQUAL(rig_try_open(&r, "topic", true, -1, -1, &q), ERR_INVALID);
+    put_file(dir "partition.metadata", "version: 0\ntopic_id: BBBBBBBBBBBBBBBBBBBBBA", 43);
+    CU_ASSERT_EQUAL(rig_try_open(&r, "topic", true, -1, -1, &q), ERR_EXISTS);
+    static const char *const damaged[] = {
+        "garbage",
+        "version: 0\ntopic_id: BBBBBBBBBBBBBBBBBBBBB",
+        "version: 0\ntopic_id: BBBBBBBBBBBBBBBBBBBBBB",
+        "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAA\nmore",
+        "version: 0\ntopic_iD: AAAAAAAAAAAAAAAAAAAAAA",
+        "version 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAA",
+        "Version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAA",
+        "version: \ntopic_id: AAAAAAAAAAAAAAAAAAAAAA",
+    };
+    for (size_t i = 0; i < sizeof(damaged) / sizeof(damaged[0]); i++) {
+        put_file(dir "partition.metadata", damaged[i], strlen(damaged[i]));
+        CU_ASSERT_EQUAL(rig_try_open(&r, "topic", true, -1, -1, &q), ERR_CORRUPT);
+    }
+    put_file(dir "partition.metadata", "version: 10\ntopic_id: AAAAAAAAAAAAAAAAAAAAAA", 44);
+    CU_ASSERT_EQUAL(rig_try_open(&r, "topic", true, -1, -1, &q), ERR_UNSUPPORTED);
     CU_ASSERT_PTR_NULL(q);
     rig_down(&r);
 }
