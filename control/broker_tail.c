@@ -58,6 +58,15 @@ int broker_tail_open(struct broker *b, char *why, size_t why_size)
     return 0;
 }
 
+static bool directory_gone(const struct broker *b, const char *log_dir, const char *topic,
+                           int32_t partition)
+{
+    char path[io_path_bytes_max + topic_name_bytes_max + 16];
+    struct fs_stat st;
+    snprintf(path, sizeof(path), "%s/%s-%d", log_dir, topic, partition);
+    return b->seams.fs->ops->stat(b->seams.fs, path, &st) == ERR_NOT_FOUND;
+}
+
 static enum restore_missing missing(void *ctx, const struct uuid *topic_id, int32_t partition)
 {
     struct broker *b = ctx;
@@ -68,10 +77,20 @@ static enum restore_missing missing(void *ctx, const struct uuid *topic_id, int3
     uint32_t dir = logdirs_by_id(dirs, &topic->partitions[partition].directory);
     if (dir == image_no_log_dir || !dirs->dirs[dir].online)
         return RESTORE_KEEP;
+    const struct log_dir *d = &dirs->dirs[dir];
+    if (!d->clean && !directory_gone(b, d->path, topic->name, partition)) {
+        char id[UUID_TEXT_LEN + 1];
+        uuid_format(topic_id, id);
+        log_error("broker",
+                  "%s/%s-%d/partition.metadata does not name the topic id %s, and named memory "
+                  "holds records for it: make the file right, or remove the directory to give the "
+                  "partition up",
+                  d->path, topic->name, partition, id);
+        return RESTORE_KEEP;
+    }
     log_error("broker", "%s-%d: named memory holds records of it that have no place any more: %s",
               topic->name, partition,
-              dirs->dirs[dir].clean ? "its log dir was stopped cleanly since"
-                                    : "its directory was removed");
+              d->clean ? "its log dir was stopped cleanly since" : "its directory was removed");
     return RESTORE_DROP;
 }
 

@@ -201,6 +201,43 @@ static void a_removed_partition_is_said(void)
     world_down();
 }
 
+static void put_text(const char *path, const char *text)
+{
+    struct fs *fs = &w.rig.sim.fs;
+    struct io_file *f;
+    CU_ASSERT_EQUAL_FATAL(fs->ops->open(fs, path, IO_OPEN_WRITE | IO_OPEN_TRUNCATE, &f), 0);
+    CU_ASSERT_EQUAL(fs->ops->pwrite(fs, f, text, strlen(text), 0), 0);
+    fs->ops->close(fs, f);
+}
+
+/* partition.metadata is damaged: the records wait until it is right again. */
+static void damaged_metadata_keeps_the_records(void)
+{
+    static const char *const damaged[] = {"garbage", "",
+                                          "version: 0\ntopic_id: AQIDBAUGBwgJCgsMDQ4PEA"};
+    for (size_t i = 0; i < sizeof(damaged) / sizeof(damaged[0]); i++) {
+        char file[64], path[64], id[UUID_TEXT_LEN + 1], right[64];
+        world_up();
+        struct uuid meta = w.rig.logdirs->dirs[0].id, t = rig_topic(&w.rig, "t")->id;
+        int32_t b = partition_in(1);
+        file_of(file, 1, b);
+        snprintf(path, sizeof(path), "/data/b/t-%d/partition.metadata", b);
+        uuid_format(&t, id);
+        snprintf(right, sizeof(right), "version: 0\ntopic_id: %s", id);
+        rig_crash(&w.rig, SIM_PROCESS_DEATH);
+        leave(&meta, 0, &t, b);
+        put_text(path, damaged[i]);
+        CU_ASSERT_EQUAL(tail_start(rig_dirs), ERR_BUSY);
+        CU_ASSERT_TRUE(said(path) && said(id));
+        CU_ASSERT_TRUE(left(&meta, 0));
+        put_text(path, right);
+        CU_ASSERT_EQUAL(tail_start(rig_dirs), 0);
+        CU_ASSERT_TRUE(in_file(file));
+        CU_ASSERT_FALSE(left(&meta, 0));
+        world_down();
+    }
+}
+
 /* Records of a log dir that is not there now are kept: the start is refused until it is back. */
 static void a_missing_log_dir_refuses_the_start(void)
 {
@@ -253,35 +290,55 @@ static void regions_of_others_are_left_alone(void)
     world_down();
 }
 
-/* With `os` each shard has a region; those that are empty at the end go, others stay with a line. */
-static void os_mode_gives_each_shard_a_region(void)
+static void os_config(struct broker *b)
 {
     static const char *const overrides[] = {"log.dirs=/data/a,/data/b", "node.id=1",
                                             "sluice.durability=os"};
     struct config_sources src = {.overrides = overrides, .override_count = 3};
     struct config_errors errs;
-    struct broker b = {0};
     config_errors_init(&errs);
+    CU_ASSERT_EQUAL_FATAL(config_load(&b->config, &src, &errs), 0);
+    config_errors_free(&errs);
+}
+
+/* What a start with `os` does with a fresh cache for each shard. */
+static void os_begin(struct broker *b, struct cache *fresh[rig_shards])
+{
+    b->seams.fs = &w.rig.sim.fs;
+    b->logdirs = w.rig.logdirs;
+    b->shard_count = rig_shards;
+    b->shards = calloc(rig_shards, sizeof(*b->shards));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(b->shards);
+    for (uint32_t i = 0; i < rig_shards; i++) {
+        CU_ASSERT_EQUAL_FATAL(
+            cache_new(&fresh[i], &w.rig.shards[i].mem, &w.rig.shards[i].agent, plog_evict), 0);
+        b->shards[i].cache = fresh[i];
+    }
+    log_set_fd(w.lines);
+    CU_ASSERT_EQUAL(broker_tail_open(b, w.why, sizeof(w.why)), 0);
+    CU_ASSERT_EQUAL(b->left_count, 0);
+    CU_ASSERT_EQUAL(broker_tail_begin(b, w.why, sizeof(w.why)), 0);
+}
+
+static void os_end(struct broker *b, struct cache *fresh[rig_shards])
+{
+    for (uint32_t i = 0; i < rig_shards; i++)
+        cache_free(fresh[i]);
+    broker_tail_free(b);
+    log_set_fd(STDERR_FILENO);
+    free(b->shards);
+}
+
+/* With `os` each shard has a region; those that are empty at the end go, others stay with a line. */
+static void os_mode_gives_each_shard_a_region(void)
+{
+    struct cache *fresh[rig_shards];
+    struct broker b = {0};
     world_up();
     struct uuid meta = w.rig.logdirs->dirs[0].id, t = rig_topic(&w.rig, "t")->id;
-    CU_ASSERT_EQUAL_FATAL(config_load(&b.config, &src, &errs), 0);
-    config_errors_free(&errs);
+    os_config(&b);
     for (int round = 0; round < 2; round++) {
-        b.seams.fs = &w.rig.sim.fs;
-        b.logdirs = w.rig.logdirs;
-        b.shard_count = rig_shards;
-        b.shards = calloc(rig_shards, sizeof(*b.shards));
-        CU_ASSERT_PTR_NOT_NULL_FATAL(b.shards);
-        struct cache *fresh[rig_shards];
-        for (uint32_t i = 0; i < rig_shards; i++) {
-            CU_ASSERT_EQUAL_FATAL(
-                cache_new(&fresh[i], &w.rig.shards[i].mem, &w.rig.shards[i].agent, plog_evict), 0);
-            b.shards[i].cache = fresh[i];
-        }
-        log_set_fd(w.lines);
-        CU_ASSERT_EQUAL(broker_tail_open(&b, w.why, sizeof(w.why)), 0);
-        CU_ASSERT_EQUAL(b.left_count, 0);
-        CU_ASSERT_EQUAL(broker_tail_begin(&b, w.why, sizeof(w.why)), 0);
+        os_begin(&b, fresh);
         CU_ASSERT_EQUAL(b.region_count, rig_shards);
         for (uint32_t i = 0; i < rig_shards; i++)
             CU_ASSERT_TRUE(cache_named(fresh[i]));
@@ -289,11 +346,7 @@ static void os_mode_gives_each_shard_a_region(void)
         struct region_place place = {.topic_id = t, .sequence = 1, .used = 10};
         if (round == 1)
             region_mark_store(m, region_mark_place(m, &place), 10);
-        for (uint32_t i = 0; i < rig_shards; i++)
-            cache_free(fresh[i]);
-        broker_tail_free(&b);
-        log_set_fd(STDERR_FILENO);
-        free(b.shards);
+        os_end(&b, fresh);
         CU_ASSERT_EQUAL(left(&meta, 0), round == 1);
         CU_ASSERT_EQUAL(left(&meta, 1), round == 1);
     }
@@ -302,7 +355,61 @@ static void os_mode_gives_each_shard_a_region(void)
     world_down();
 }
 
+static const struct fs_ops *plain;
+static const char *caveat;
+
+static int map_with_caveat(struct fs *fs, const char *name, uint64_t size, struct fs_named *out)
+{
+    int err = plain->map_named(fs, name, size, out);
+    if (err == 0)
+        out->caveat = caveat;
+    return err;
+}
+
+/* Memory that goes with a container, or when its user logs out, is said at the start. */
+static void memory_that_may_go_is_said(void)
+{
+    static const char *const caveats[] = {NULL, "it may go with the container"};
+    for (int i = 0; i < 2; i++) {
+        struct cache *fresh[rig_shards];
+        struct broker b = {0};
+        world_up();
+        os_config(&b);
+        plain = w.rig.sim.fs.ops;
+        struct fs_ops with = *plain;
+        with.map_named = map_with_caveat;
+        w.rig.sim.fs.ops = &with;
+        caveat = caveats[i];
+        os_begin(&b, fresh);
+        os_end(&b, fresh);
+        w.rig.sim.fs.ops = plain;
+        CU_ASSERT_TRUE(said("the store into it is the acknowledgement"));
+        CU_ASSERT_EQUAL(said("what is acknowledged may not outlive a restart: it may go with the "
+                             "container"),
+                        caveat != NULL);
+        CU_ASSERT_EQUAL(said("may not outlive a restart"), caveat != NULL);
+        config_free(b.config);
+        world_down();
+    }
+}
+
+/* With sluice.durability=fsync nothing of it matters, and nothing is said. */
+static void fsync_says_nothing_of_memory(void)
+{
+    struct cache *fresh[rig_shards];
+    struct broker b = {0};
+    world_up();
+    b.config = w.rig.config;
+    os_begin(&b, fresh);
+    CU_ASSERT_EQUAL(b.region_count, 0);
+    os_end(&b, fresh);
+    CU_ASSERT_FALSE(said("memory") || said("outlive"));
+    world_down();
+}
+
 UNIT_MAIN("control/broker/tail", UNIT_CASE(what_was_left_is_written),
           UNIT_CASE(what_has_no_topic_is_dropped), UNIT_CASE(a_removed_partition_is_said),
+          UNIT_CASE(damaged_metadata_keeps_the_records),
           UNIT_CASE(a_missing_log_dir_refuses_the_start),
-          UNIT_CASE(regions_of_others_are_left_alone), UNIT_CASE(os_mode_gives_each_shard_a_region))
+          UNIT_CASE(regions_of_others_are_left_alone), UNIT_CASE(os_mode_gives_each_shard_a_region),
+          UNIT_CASE(memory_that_may_go_is_said), UNIT_CASE(fsync_says_nothing_of_memory))
