@@ -16,6 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 FIRST = ["test_harness", "test_golden", "test_kcat"]  # the quickest to say that something is wrong
+LONG_ROUNDS = 100  # of each test of the crash loop
 MODULES = FIRST + sorted({p.stem for p in HERE.glob("test_*.py")} - set(FIRST))
 
 
@@ -32,7 +33,7 @@ def arguments():
                         help="also what takes minutes: tests marked long, more rounds")
     parser.add_argument("--bypass", action="store_true",
                         help="brokers on their own TCP stack over taps, in a namespace (root)")
-    parser.add_argument("--rounds", type=int, help="rounds of the crash loop")
+    parser.add_argument("--rounds", type=int, help="rounds of each test of the crash loop")
     parser.add_argument("--second", type=int, default=0, metavar="N",
                         help="if at most N tests fail, each is tried once more at the end, and named (default: 0)")
     parser.add_argument("--list", action="store_true", help="name the tests and stop")
@@ -80,7 +81,7 @@ def run_all(options):
     import runner
     from context import Context, SEED
     totals, begin, failed = {}, time.monotonic(), []
-    context = Context(options.broker, options.quick, options.rounds or (40 if options.long else None))
+    context = Context(options.broker, options.quick, options.rounds or (LONG_ROUNDS if options.long else None))
     over = " over a tap" if options.bypass else ""
     print(f"client tests against {options.broker}{over}, seed {SEED}", flush=True)
     try:

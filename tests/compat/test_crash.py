@@ -1,12 +1,15 @@
 """kill -9 under load: what was acknowledged is there afterwards, exactly once, in its place.
 
-One idempotent producer (confluent-kafka, acks=all) writes numbered records to three partitions
-while the broker is killed and started again, several times. Every delivery report names an
-offset: at the end the record of every report must be found there, no record may be there twice,
-and the offsets must be dense. A second test does the same with a raw client that waits for every
-answer, over partitions of several segments.
+Two idempotent producers of different make (confluent-kafka, franz-go; acks=all) write numbered
+records to three partitions each while the broker is killed and started again, several times. Every
+delivery report names an offset: at the end the record of every report must be found there, no
+record may be there twice, and the offsets must be dense. Beside them runs sluice-bench on a topic
+of its own until each kill ends it: the log must hold at least what it counted as acknowledged, and
+what it reads in the end must be whole. A second test does the same with a raw client that waits for
+every answer, over partitions of several segments.
 """
 import collections
+import json
 import random
 import subprocess
 import threading
@@ -14,9 +17,11 @@ import time
 
 import client
 import kafka_dist
+import programs
 import records
 from context import SEED
-from runner import check, equal, needs, until
+from runner import Skip, check, equal, needs, skip, until
+from test_bench import BENCH, bench, end_offsets
 from test_confluent import producer
 
 NEEDS = frozenset({"once"})
@@ -70,6 +75,103 @@ class Load:
                                  f"says {seen_from_outside(broker, self.topic)}")
 
 
+class Program:
+    """The same by a program of clients/, which says on stdout what became of each record."""
+
+    def __init__(self, command, topic):
+        self.topic, self.acked, self.failed, self.sent = topic, [], [], None
+        self._process = subprocess.Popen([str(c) for c in command], stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, encoding="utf-8")
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self):
+        for line in self._process.stdout:
+            word, _, rest = line.strip().partition(" ")
+            if word == "ack":
+                partition, offset, number = map(int, rest.split())
+                self.acked.append((partition, offset, b"record %d" % number))
+            elif word == "sent":
+                self.sent = int(rest)
+            else:
+                self.failed.append(line.strip())
+
+    def abandon(self):
+        self._process.kill()
+        self._process.wait()
+
+    def finish(self, broker):
+        self._process.stdin.close()
+        self._thread.join(200)
+        if self._process.poll() is None and self._thread.is_alive():
+            self.abandon()
+            raise AssertionError(f"{self.topic}: no end; the broker says {seen_from_outside(broker, self.topic)}")
+        equal((self._process.wait(60), self.failed[:3]), (0, []), f"exit status and failures of {self.topic}")
+
+
+class Bench:
+    """sluice-bench, idempotent: each kill ends a run of it, whose report counts what was acknowledged."""
+
+    topic, partitions = "bench", 4
+
+    def __init__(self, broker):
+        if not BENCH.exists():
+            skip("sluice-bench is not built")
+        self.acked, self.reports, self._process = 0, 0, None
+        with broker.connect() as raw:
+            client.create_topic(raw, self.topic, self.partitions)
+
+    def begin(self, broker):
+        self._before = self.stored(broker)
+        self._process = subprocess.Popen(
+            [BENCH, "produce", "--port", str(broker.port), "--topic", self.topic, "--partitions", str(self.partitions),
+             "--idempotent", "1", "--acks", "-1", "--records", "10", "--rate", "400", "--warmup", "0",
+             "--seconds", "3600", "--json", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+
+    def stored(self, broker):
+        return sum(max(end, 0) for end in end_offsets(broker, self.topic, self.partitions))
+
+    def moves(self, broker):
+        """True when records of this run are in the log."""
+        check(self._process.poll() is None, f"sluice-bench ended with {self._process.returncode}")
+        return self.stored(broker) > self._before
+
+    def killed(self):
+        """The broker is dead: what the run says of itself."""
+        out, err = self._process.communicate(timeout=120)
+        check(self._process.returncode == 1 and "a connection broke" in err,
+              f"sluice-bench ended with {self._process.returncode}: {err} {out}")
+        report = json.loads(out)
+        equal((report["errors"], "partial" in report), (0, True), "errors and partial of sluice-bench")
+        self.acked += report["records"]
+        self.reports += report["records"] > 0
+
+    def abandon(self):
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+    def held(self, broker, killed):
+        stored = self.stored(broker)
+        check(stored >= self.acked, f"sluice-bench counted {self.acked} acked records, {stored} are in the log "
+                                    f"after {killed} kills")
+
+    def verify(self, broker, rounds):
+        """Every record is read once by sluice-bench: offsets, checksums, each value's own hash."""
+        self.held(broker, rounds)
+        check(self.reports >= (rounds + 1) // 2, f"{self.reports} of {rounds} runs of sluice-bench had an ack")
+        stored, seconds = self.stored(broker), 0.5
+        while True:
+            read = bench("fetch", "--port", broker.port, "--topic", self.topic, "--partitions", self.partitions,
+                         "--connections", self.partitions, "--verify", 2, "--follow", 1, "--max-wait-ms", 100,
+                         "--warmup", 0, "--seconds", seconds, "--json", 1)
+            equal((read["faults"], read["errors"]), (0, 0), "faults and errors in what sluice-bench read")
+            if read["records"] == stored:
+                return
+            check(read["records"] < stored and seconds < 100, f"sluice-bench read {read['records']} of {stored} records")
+            seconds *= 3
+
+
 def seen_from_outside(broker, topic):
     """What a fresh client is told of each partition: (end offset, producers)."""
     out = {}
@@ -86,8 +188,8 @@ def seen_from_outside(broker, topic):
 
 def verify(broker, load, killed):
     """Every acked record at its offset; none twice; offsets dense; the producer's order kept."""
-    equal(load.failed[:3], [], "failed deliveries")
-    check(len(load.acked) == load.sent, f"{len(load.acked)} reports for {load.sent} records")
+    equal(load.failed[:3], [], f"failed deliveries of {load.topic}")
+    check(len(load.acked) == load.sent, f"{len(load.acked)} reports for {load.sent} records of {load.topic}")
     for part in range(PARTITIONS):
         values = stored_values(broker, load.topic, part)
         equal(len(set(values)), len(values), f"different records in partition {part}")
@@ -139,32 +241,62 @@ def dumps_whole(files):
           f"dump-log of {files} ended with {dump.returncode} after {lines} lines: {wrong[:3]} {list(last)}")
 
 
+def loads_on(context, broker):
+    """The producers that verify. franz-go's where there is Go, and not in --quick, which builds nothing."""
+    with broker.connect() as raw:
+        client.create_topic(raw, "crash", PARTITIONS)
+        client.create_topic(raw, "crash-go", PARTITIONS)
+    loads = [Load(broker, "crash")]
+    if not context.quick:
+        try:
+            loads.append(Program(programs.franz_go("load", broker.address, "crash-go", PARTITIONS), "crash-go"))
+        except Skip as reason:
+            print(f"the crash loop goes without franz-go: {reason}", flush=True)
+    return loads
+
+
+def one_round(broker, loads, beside, number, pause_s):
+    """Everybody gets on; then the kill."""
+    before = [len(load.acked) for load in loads]
+    beside.begin(broker)
+    for load, count in zip(loads, before):
+        until(lambda: len(load.acked) > count + 100 or load.failed, 180, what=f"progress of {load.topic} in round {number}")
+    until(lambda: beside.moves(broker), 180, what=f"progress of sluice-bench in round {number}")
+    time.sleep(pause_s)
+    broker.kill()
+    beside.killed()
+
+
 def crash_loop(context, rounds, overrides):
     rng = random.Random(SEED)
     broker = context.fresh(overrides=overrides)
-    with broker.connect() as raw:
-        client.create_topic(raw, "crash", PARTITIONS)
-    load = Load(broker, "crash")
+    beside = Bench(broker)
+    loads = loads_on(context, broker)
     try:
         for number in range(rounds):
-            before = len(load.acked)
-            until(lambda: len(load.acked) > before + 100 or load.failed, 180,
-                  what=f"progress in round {number}")
-            time.sleep(rng.uniform(0.05, 0.6))
-            broker.kill()
+            one_round(broker, loads, beside, number, rng.uniform(0.05, 0.6))
             if context.kind == "sluice":
                 hidden_after_a_kill(broker)
             broker.start()
+            beside.held(broker, number + 1)
     except BaseException:
-        load.abandon()
+        for load in [*loads, beside]:
+            load.abandon()
         raise
-    load.finish(broker)
-    verify(broker, load, rounds)
+    for load in loads:
+        load.finish(broker)
+    verify_all(broker, loads, beside, rounds)
     equal(broker.stop(), 0, "exit status after SIGTERM")
     if context.kind == "sluice":
         plain_after_a_stop(context, broker, "crash")
     broker.start()
-    verify(broker, load, rounds)
+    verify_all(broker, loads, beside, rounds)
+
+
+def verify_all(broker, loads, beside, rounds):
+    for load in loads:
+        verify(broker, load, rounds)
+    beside.verify(broker, rounds)
 
 
 def rounds_of(context, full):

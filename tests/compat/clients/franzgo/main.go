@@ -1,4 +1,5 @@
-// A session with franz-go: program session <address> <prefix of topic names>; or a member of a group (member.go).
+// A session with franz-go: program session <address> <prefix of topic names>; or a member of a group (member.go), or a
+// load that outlives its broker (load.go).
 // Prints one line per step: "ok <step>" or "FAIL <step>: <reason>"; exit status 1 if one failed.
 package main
 
@@ -327,8 +328,8 @@ func pattern(ctx context.Context) error {
 }
 
 func main() {
-	if os.Args[1] == "member" {
-		if err := runMember(address, os.Args[3], os.Args[4]); err != nil {
+	if others := map[string]func(address, topic, more string) error{"member": runMember, "load": runLoad}; others[os.Args[1]] != nil {
+		if err := others[os.Args[1]](address, os.Args[3], os.Args[4]); err != nil {
 			fmt.Println("FAIL", err)
 			os.Exit(1)
 		}
