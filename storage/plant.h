@@ -28,6 +28,7 @@
     X(UNMARKED_EARLY, "a mark is cleared when its bytes are on their way to the file")             \
     X(TAIL_FORGOTTEN, "the named memory of a process that died is not put back")                   \
     X(JOURNAL_REUSED_EARLY, "journal space is used again before the segment's flush")              \
+    X(JOURNAL_UNFLUSHED, "a commit of the journal is not on the medium when it ends")              \
     X(ACK_OVER_HOLE, "a direct append is acked while earlier ones are in the journal alone")       \
     X(STALE_LAP, "frames of an older lap of the journal are replayed")                             \
     X(TRUNCATE_UNFRAMED, "a deleted segment's frames in the journal bring it back")                \

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "storage/journal/journal_internal.h"
+#include "storage/plant.h"
 
 #define entries_per_block 4
 
@@ -309,7 +310,7 @@ void journal_commit_write(struct journal *j, struct commit *c, struct journal_wr
     uint64_t bytes = (uint64_t)c->blocks * journal_block_bytes;
     w->iov = (struct iovec){w->buffer, bytes};
     w->req = (struct io_req){.op = IO_WRITE,
-                             .durable = true,
+                             .durable = !PLANT(JOURNAL_UNFLUSHED),
                              .file = j->file,
                              .iov = &w->iov,
                              .iov_count = 1,

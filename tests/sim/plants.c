@@ -32,6 +32,7 @@ const struct sim_plant sim_plants[] = {
     {P(UNMARKED_EARLY), OS, .named = true},
     {P(TAIL_FORGOTTEN), OS, .named = true},
     {P(JOURNAL_REUSED_EARLY), FSYNC, .power = true, .journal = true},
+    {P(JOURNAL_UNFLUSHED), FSYNC, .power = true, .journal = true},
     {P(ACK_OVER_HOLE), FSYNC, .journal = true},
     {P(STALE_LAP), FSYNC, .power = true, .journal = true},
     {P(TRUNCATE_UNFRAMED), FSYNC, .retention = true, .journal = true, .from = 120},
