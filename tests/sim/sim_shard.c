@@ -2,11 +2,12 @@
  * sim_shard: the simulator of one broker's storage.
  *
  *   sim_shard [--seed N] [--seeds N] [--mode fsync|os|both] [--steps N] [--minutes N] [--keep 1,5-9] [--trace]
- *             [--no-shrink] [--with faults|power|named]... [--plants all|NAME]
+ *             [--no-shrink] [--with faults|power|named]... [--plant NAME] [--plants all|NAME]
  *
  * Runs seeds from --seed on (default: from the clock), each in both modes by default. A run that
  * fails is shrunk: the shortest list of steps found that still fails is printed with its trace, and
- * with the arguments that repeat it. Exit 1: a seed failed.
+ * with the arguments that repeat it. Exit 1: a seed failed. --plant runs them with that bug; --plants
+ * looks for seeds that find it, and exits with 1 if none does.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -48,7 +49,7 @@ struct args {
     uint32_t steps;
     int64_t minutes;
     bool fsync, os, trace, shrink;
-    const char *keep, *plants;
+    const char *keep, *plant, *plants;
 };
 
 static struct told *told;
@@ -216,30 +217,42 @@ static bool try_program(uint64_t seed, enum plog_durability durability, uint32_t
     return ok;
 }
 
-/* Leaves out runs of steps, shorter and shorter ones, as long as it still fails. */
+/* Leaves out each run of `part` steps without which it still fails; true if there was one. */
+static bool leave_out(uint64_t seed, enum plog_durability durability, uint32_t n, bool *skip,
+                      uint32_t part, uint32_t *tries)
+{
+    static bool saved[steps_max];
+    bool fewer = false;
+    for (uint32_t at = 0; at < n && *tries < shrink_tries; at += part) {
+        uint32_t some = n - at < part ? n - at : part, left = 0;
+        for (uint32_t i = 0; i < some; i++) {
+            saved[i] = skip[at + i];
+            left += !saved[i];
+            skip[at + i] = true;
+        }
+        if (left == 0)
+            continue;
+        ++*tries;
+        if (try_program(seed, durability, n, skip, false))
+            memcpy(skip + at, saved, some * sizeof(*saved));
+        else
+            fewer = true;
+    }
+    return fewer;
+}
+
+/* Leaves out runs of steps, shorter and shorter ones, until each step that is left is needed. */
 static void shrink(uint64_t seed, enum plog_durability durability, uint32_t *steps, bool *skip)
 {
     uint32_t tries = 0, n = *steps;
     while (n > 1 && tries < 12 && ++tries && !try_program(seed, durability, n / 2, skip, false))
         n /= 2;
-    for (uint32_t part = n / 2 ? n / 2 : 1; tries<shrink_tries; part = part> 1 ? part / 2 : 0) {
-        if (part == 0)
+    uint32_t part = n > 1 ? n / 2 : 1;
+    while (tries < shrink_tries) {
+        bool fewer = leave_out(seed, durability, n, skip, part, &tries);
+        if (part == 1 && !fewer)
             break;
-        for (uint32_t at = 0; at < n && tries < shrink_tries; at += part) {
-            bool saved[steps_max / 64];
-            uint32_t some = n - at < part ? n - at : part, left = 0;
-            if (some > sizeof(saved))
-                continue;
-            for (uint32_t i = 0; i < some; i++) {
-                saved[i] = skip[at + i];
-                left += !saved[i];
-                skip[at + i] = true;
-            }
-            tries++;
-            if (left == 0 || try_program(seed, durability, n, skip, false))
-                for (uint32_t i = 0; i < some; i++)
-                    skip[at + i] = saved[i];
-        }
+        part = part > 1 ? part / 2 : 1;
     }
     *steps = n;
 }
@@ -294,8 +307,13 @@ static void report(const struct args *a)
     draw(&o, seed, durability, steps);
     options_print(&o);
     try_program(seed, durability, steps, skip, true);
-    printf("%s\nagain: sim_shard --seed %" PRIu64 " --mode %s --steps %u --keep ", told->failure,
-           seed, mode, steps);
+    printf("%s\nagain: sim_shard", told->failure);
+    if (planted)
+        printf(" --plant %s", planted->name);
+    else
+        printf("%s%s%s", forced.faults ? " --with faults" : "", forced.power ? " --with power" : "",
+               forced.named ? " --with named" : "");
+    printf(" --seed %" PRIu64 " --mode %s --steps %u --keep ", seed, mode, steps);
     keep_print(skip, steps);
     printf("\n");
 }
@@ -314,10 +332,9 @@ static bool run_seeds(const struct args *a, uint64_t from, uint64_t count)
     return false;
 }
 
-/* True if the planted bug is found within so many seeds. */
-static bool plant_found(struct args a, const struct sim_plant *p)
+/* From here on runs have the bug, and what it needs. */
+static void plant_force(struct args *a, const struct sim_plant *p)
 {
-    const uint64_t some = 20;
     planted = p;
     forced = (struct sim_options){.faults = p->faults,
                                   .power = p->power,
@@ -327,8 +344,23 @@ static bool plant_found(struct args a, const struct sim_plant *p)
                                   .write_faults = p->write_faults,
                                   .catch_up = p->catch_up,
                                   .retention_bytes = p->retention ? 10000 : 0};
-    a.fsync = p->durability == PLOG_FSYNC;
-    a.os = !a.fsync;
+    a->fsync = p->durability == PLOG_FSYNC;
+    a->os = !a->fsync;
+}
+
+static const struct sim_plant *plant_named(const char *name)
+{
+    for (uint32_t i = 0; i < sim_plant_count; i++)
+        if (strcmp(sim_plants[i].name, name) == 0)
+            return &sim_plants[i];
+    return NULL;
+}
+
+/* True if the planted bug is found within so many seeds. */
+static bool plant_found(struct args a, const struct sim_plant *p)
+{
+    const uint64_t some = 20;
+    plant_force(&a, p);
     for (uint64_t done = 0; done < plant_seeds_max; done += some) {
         fflush(stdout);
         told->failure[0] = '\0';
@@ -396,8 +428,10 @@ static bool parse(int argc, char **argv, struct args *a)
             a->minutes = (int64_t)n;
         else if (strcmp(name, "--steps") == 0 && number && n > 0 && n <= steps_max)
             a->steps = (uint32_t)n;
-        else if (strcmp(name, "--keep") == 0)
+        else if (strcmp(name, "--keep") == 0 && value[strspn(value, "0123456789,-")] == '\0')
             a->keep = value;
+        else if (strcmp(name, "--plant") == 0 && plant_named(value))
+            a->plant = value;
         else if (strcmp(name, "--with") == 0 && strcmp(value, "faults") == 0)
             forced.faults = true;
         else if (strcmp(name, "--with") == 0 && strcmp(value, "power") == 0)
@@ -439,9 +473,12 @@ int main(int argc, char **argv)
         fprintf(stderr,
                 "usage: sim_shard [--seed N] [--seeds N] [--mode fsync|os|both] [--steps N]\n"
                 "                 [--minutes N] [--keep 1,5-9] [--trace] [--no-shrink]\n"
-                "                 [--with faults|power|named]... [--plants all|NAME]\n");
+                "                 [--with faults|power|named]... [--plant NAME]\n"
+                "                 [--plants all|NAME]\n");
         return 2;
     }
+    if (a.plant)
+        plant_force(&a, plant_named(a.plant));
     told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(told != MAP_FAILED);
     if (a.plants)
