@@ -60,7 +60,13 @@ static int fail_size(struct fs *fs, struct io_file *file, int64_t *out)
 
 static int64_t fail_pread(struct fs *fs, struct io_file *file, void *buf, size_t n, int64_t off)
 {
-    PASS(FAIL_PREAD, pread(fs, file, buf, n, off));
+    struct io_fail *f = fail_of(fs);
+    struct fail_rule rule;
+    if (!fail_due(f, FAIL_PREAD, &rule))
+        return f->under_fs->ops->pread(f->under_fs, file, buf, n, off);
+    size_t part = rule.how == FAIL_PART && n > 0 ? (size_t)rng_below(&f->rng, n) : 0;
+    int64_t got = part > 0 ? f->under_fs->ops->pread(f->under_fs, file, buf, part, off) : 0;
+    return rule.err ? rule.err : got;
 }
 
 static int fail_pwrite(struct fs *fs, struct io_file *file, const void *buf, size_t n, int64_t off)
@@ -196,11 +202,11 @@ static void request_done(struct io_req *inner, int64_t result)
         request_tell(r);
 }
 
-/* A front part of the request's first piece. */
+/* A front part of the request's first piece; of a read that ends well less than the whole. */
 static void request_part(struct fail_request *r, struct rng *rng)
 {
-    uint64_t n = rng_below(rng, r->outer->iov[0].iov_len + 1);
-    n -= n % 512; /* what a device writes whole; O_DIRECT asks for it */
+    uint64_t n = rng_below(rng, r->outer->iov[0].iov_len + (r->err < 0));
+    n -= n % 512; /* what a device takes whole; O_DIRECT asks for it */
     r->iov = (struct iovec){r->outer->iov[0].iov_base, n};
     r->inner.iov = &r->iov;
     r->inner.iov_count = 1;
@@ -221,15 +227,14 @@ static void fail_submit(struct io *io, struct io_req *req)
     r->inner.done = request_done;
     f->in_flight++;
     struct fail_rule rule;
-    bool due = fail_due(f, ops[req->op], &rule);
-    if (due) {
+    if (fail_due(f, ops[req->op], &rule)) {
         r->err = rule.err;
         r->late = true;
-        if (rule.how == FAIL_PART && req->op == IO_WRITE)
+        if (rule.how == FAIL_PART)
             request_part(r, &f->rng);
-        r->ended = rule.how != FAIL_LATE && r->inner.iov != &r->iov;
-        if (r->inner.iov == &r->iov && r->iov.iov_len == 0)
-            r->ended = true;
+        r->ended = rule.how == FAIL_ERROR || (rule.how == FAIL_PART && r->iov.iov_len == 0);
+    } else {
+        r->late = f->lag_one_in > 0 && rng_below(&f->rng, f->lag_one_in) == 0;
     }
     if (!r->ended)
         io_submit(f->under_io, &r->inner);
@@ -262,7 +267,15 @@ void io_fail_init(struct io_fail *f, struct fs *fs, struct io *io, uint64_t seed
 
 void io_fail_add(struct io_fail *f, enum fail_op op, uint64_t nth, enum fail_how how, int err)
 {
+    bool reads = op == FAIL_READ || op == FAIL_PREAD;
+    bool writes = op == FAIL_WRITE || op == FAIL_PWRITE;
     CHECK(f->rule_count < io_fail_rules_max && nth > 0);
-    CHECK(err < 0 || (err == 0 && how == FAIL_LATE));
+    CHECK(how != FAIL_PART || reads || writes);
+    CHECK(err < 0 || (err == 0 && (how == FAIL_LATE || (how == FAIL_PART && reads))));
     f->rules[f->rule_count++] = (struct fail_rule){op, how, f->calls[op] + nth, err};
+}
+
+void io_fail_lag(struct io_fail *f, uint32_t one_in)
+{
+    f->lag_one_in = one_in;
 }

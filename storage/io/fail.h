@@ -3,8 +3,8 @@
  *
  * Purpose: both tables of the disk seam, handed on to another backend (real or simulated). A rule
  * lets the nth call of an op fail: with an error before anything happens, after a part of the bytes,
- * or late; what is late comes back in an order drawn from a seed. A flush that fails was not done:
- * what it covered is suspect.
+ * or late; what is late comes back in an order drawn from a seed, and any request may be told to be.
+ * A flush that fails was not done: what it covered is suspect.
  * Owner: one thread drives the io; the fs may be used by a worker that runs in the same thread
  * (tests). Memory: fixed; io_fail_requests_max requests at once. Failure: as told; more requests at
  * once than that are a CHECK.
@@ -42,7 +42,11 @@ enum fail_op {
 
 enum fail_how {
     FAIL_ERROR, /* nothing happens */
-    FAIL_PART,  /* of a write a front part happens, then the error */
+    /*
+     * A front part of a write or read happens, then the error. Of a read with err 0: success, fewer
+     * bytes than the file has, as if somebody had cut it meanwhile.
+     */
+    FAIL_PART,
     FAIL_LATE, /* asynchronous ones: it is done, but not told before io_fail_run; err 0 is success */
 };
 
@@ -71,15 +75,21 @@ struct io_fail {
     struct rng rng;
     uint64_t calls[FAIL_OP_COUNT];
     struct fail_rule rules[io_fail_rules_max];
-    uint32_t rule_count;
+    uint32_t rule_count, lag_one_in;
     struct fail_request requests[io_fail_requests_max];
     uint32_t in_flight;
 };
 
 void io_fail_init(struct io_fail *f, struct fs *fs, struct io *io, uint64_t seed);
 
-/* The nth call of op from now on (1: the next) fails so; err is negative, or 0 with FAIL_LATE. */
+/*
+ * The nth call of op from now on (1: the next) fails so; err is negative, or 0 with FAIL_LATE and with
+ * FAIL_PART of a read. FAIL_PART is for writes and reads, FAIL_LATE for asynchronous ones.
+ */
 void io_fail_add(struct io_fail *f, enum fail_op op, uint64_t nth, enum fail_how how, int err);
+
+/* From now on one in so many asynchronous requests is late, at random; 0: none. */
+void io_fail_lag(struct io_fail *f, uint32_t one_in);
 
 /* Tells what has ended and was not told yet, in a random order; returns how many. */
 uint32_t io_fail_run(struct io_fail *f);

@@ -139,6 +139,70 @@ static void test_part_of_a_write(void)
     io_sim_free(&sim);
 }
 
+/* Of a read a front part comes, and behind it the buffer stays as it was; with the error, or as the file's end. */
+static void test_part_of_a_read(void)
+{
+    static uint8_t data[4096], buf[4096];
+    struct waited w;
+    struct iovec iov = {buf, sizeof(buf)};
+    int parts = 0;
+    memset(data, 'x', sizeof(data));
+    up();
+    struct io_file *f = open_file("/a");
+    CU_ASSERT_EQUAL(fail.fs.ops->pwrite(&fail.fs, f, data, sizeof(data), 0), 0);
+    for (int i = 0; i < 80; i++) {
+        int err = i % 2 ? ERR_IO : 0;
+        bool blocking = i % 4 < 2;
+        memset(buf, 'y', sizeof(buf));
+        io_fail_add(&fail, blocking ? FAIL_PREAD : FAIL_READ, 1, FAIL_PART, err);
+        int64_t got;
+        if (blocking) {
+            got = fail.fs.ops->pread(&fail.fs, f, buf, sizeof(buf), 0);
+        } else {
+            start(&w, IO_READ, f, &iov, 0);
+            settle();
+            CU_ASSERT_EQUAL(w.times, 1);
+            got = w.result;
+        }
+        uint8_t *end = memchr(buf, 'y', sizeof(buf));
+        CU_ASSERT_PTR_NOT_NULL_FATAL(end);
+        CU_ASSERT_EQUAL(got, err ? err : end - buf);
+        parts += end > buf;
+    }
+    CU_ASSERT(parts > 40);
+    CU_ASSERT_EQUAL(fail.fs.ops->pread(&fail.fs, f, buf, sizeof(buf), 0), sizeof(buf));
+    CU_ASSERT_EQUAL(memcmp(buf, data, sizeof(buf)), 0);
+    fail.fs.ops->close(&fail.fs, f);
+    io_sim_free(&sim);
+}
+
+/* Any request may be late, and then they come in another order than those that are not; nothing fails. */
+static void test_lag(void)
+{
+    static struct waited w[64];
+    uint32_t late = 0, at_once = 0;
+    up();
+    struct io_file *f = open_file("/a");
+    io_fail_lag(&fail, 3);
+    for (uint32_t i = 0; i < 64; i++)
+        start(&w[i], IO_FLUSH, f, NULL, 0);
+    while (io_sim_step(&sim))
+        ;
+    for (uint32_t i = 0; i < 64; i++)
+        at_once += w[i].times == 1;
+    while (io_fail_run(&fail))
+        late++;
+    CU_ASSERT(at_once > 20 && at_once < 60 && late == 1);
+    io_fail_lag(&fail, 0);
+    start(&w[0], IO_FLUSH, f, NULL, 0);
+    CU_ASSERT(io_sim_step(&sim) && w[0].times == 1);
+    for (uint32_t i = 0; i < 64; i++)
+        CU_ASSERT(w[i].times == 1 && w[i].result == 0);
+    CU_ASSERT_EQUAL(fail.in_flight, 0);
+    fail.fs.ops->close(&fail.fs, f);
+    io_sim_free(&sim);
+}
+
 /* A flush that fails was not done; the next one is. Late ones come in another order. */
 static void test_flush_and_late(void)
 {
@@ -192,4 +256,5 @@ static void test_limits(void)
 }
 
 UNIT_MAIN("io/fail", UNIT_CASE(test_blocking), UNIT_CASE(test_part_of_a_write),
-          UNIT_CASE(test_flush_and_late), UNIT_CASE(test_limits))
+          UNIT_CASE(test_part_of_a_read), UNIT_CASE(test_flush_and_late), UNIT_CASE(test_lag),
+          UNIT_CASE(test_limits))

@@ -105,8 +105,8 @@ static void shard_up(struct rig *r, enum plog_durability durability)
         .wheel = &r->wheel,
         .mem = &r->mem,
         .cache = r->cache,
-        .io = &r->sim.io,
-        .fs = &r->sim.fs,
+        .io = r->failing ? &r->fail.io : &r->sim.io,
+        .fs = r->fs,
         .clock = &r->clock.clock,
         .now_ns = &r->now_ns,
         .wall_ms = &r->wall_ms,
@@ -162,6 +162,17 @@ void rig_up_reads(struct rig *r, uint64_t seed, uint32_t log_chunks, uint32_t re
     CHECK(r->fs->ops->mkdir(r->fs, rig_dir) == 0);
     CHECK(r->fs->ops->sync_dir(r->fs, rig_dir) == 0);
     shard_up(r, durability);
+    if (getenv("SLUICE_RIG_FAIL"))
+        rig_use_fail(r);
+}
+
+void rig_use_fail(struct rig *r)
+{
+    io_fail_init(&r->fail, &r->sim.fs, &r->sim.io, rng_u64(&r->rng));
+    io_fail_lag(&r->fail, 3);
+    r->failing = true;
+    r->fs = r->env.fs = &r->fail.fs;
+    r->env.io = &r->fail.io;
 }
 
 bool rig_use_real(struct rig *r, const char *dir)
@@ -170,6 +181,7 @@ bool rig_use_real(struct rig *r, const char *dir)
         return false;
     io_uring_backend_init(&r->uring, &r->ring);
     r->real = true;
+    r->failing = false;
     r->log_dir = dir;
     r->fs = r->env.fs = fs_real();
     r->env.io = &r->uring.io;
@@ -216,6 +228,11 @@ bool rig_step(struct rig *r)
     if (rng_below(&r->rng, 3))
         busy |= io_sim_step(&r->sim);
     busy |= r->sim.in_flight > 0;
+    if (r->failing) {
+        if (rng_below(&r->rng, 3))
+            busy |= io_fail_run(&r->fail) > 0;
+        busy |= r->fail.in_flight > 0;
+    }
     if (r->real) {
         ring_submit(&r->ring);
         if (r->uring.in_flight && !ring_ready(&r->ring))
@@ -234,6 +251,12 @@ bool rig_step(struct rig *r)
 void rig_settle(struct rig *r)
 {
     for (uint32_t i = 0; i < 100000 && rig_step(r); i++)
+        ;
+}
+
+void rig_disk(struct rig *r)
+{
+    while (io_sim_step(&r->sim) || (r->failing && io_fail_run(&r->fail)))
         ;
 }
 

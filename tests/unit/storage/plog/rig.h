@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "core/worker.h"
 #include "storage/cache/cache.h"
+#include "storage/io/fail.h"
 #include "storage/io/sim.h"
 #include "storage/plog/batch.h"
 #include "storage/plog/journal_replay.h"
@@ -40,6 +41,8 @@ struct rig {
     struct plog_config config;
     const char *log_dir;
     struct fs *fs;
+    bool failing; /* the failing disk is in front of the simulated one */
+    struct io_fail fail;
     bool real;                  /* on the machine's file system, through io_uring */
     bool named;                 /* the log memory has a name */
     struct region region;       /* while it has */
@@ -57,6 +60,12 @@ void rig_down(struct rig *r);
 
 /* From now on in this directory of the machine's file system; false where io_uring is forbidden. */
 bool rig_use_real(struct rig *r, const char *dir);
+
+/*
+ * From now on, over crashes, everything goes through r->fail; before anything is open. One in three
+ * requests is late. With SLUICE_RIG_FAIL in the environment each rig comes up so.
+ */
+void rig_use_fail(struct rig *r);
 
 /*
  * From now on the log memory has a name; before anything is open. Each shard that comes after a
@@ -89,6 +98,8 @@ int rig_replay_journals(struct rig *r, struct journal_replay_report *report);
 /* One round of everything; true if something happened. */
 bool rig_step(struct rig *r);
 void rig_settle(struct rig *r);
+/* Everything that was asked of the disk ends, and nothing else happens. */
+void rig_disk(struct rig *r);
 void rig_sleep(struct rig *r, int64_t ms);
 
 struct plog_config rig_config(void);
