@@ -113,7 +113,7 @@ static uint32_t lazy_run(struct plog_env *env, int64_t now_ns)
 
 /* --- the stage -------------------------------------------------------------------------------- */
 
-/* True if p may be gone. */
+/* p may be gone afterwards. */
 static void dirty_step(struct plog *p)
 {
     group_step(p);
@@ -175,20 +175,27 @@ static void op_give(struct plog *p, struct write_op *op)
     }
 }
 
-static void op_finish(struct plog *p, struct write_op *op)
+/* Its bytes are in the file; nothing if they counted before. */
+static void op_count(struct plog *p, const struct write_op *op)
 {
     struct segment *s = op->segment;
-    if (!p->failed) {
-        uint32_t from = s->written;
-        CHECK(op->from == from);
-        s->written = op->to;
-        p->written_total += op->to - from;
-        journal_written(&p->journal, p->written_total);
-        clean_chunks(p, s, from);
-        if (s != plog_active(p))
-            segment_seal(s);
-    }
-    op_give(p, op);
+    uint32_t from = s->written;
+    if (p->failed || from >= op->to)
+        return;
+    CHECK(op->from == from);
+    s->written = op->to;
+    p->written_total += op->to - from;
+    journal_written(&p->journal, p->written_total);
+    clean_chunks(p, s, from);
+    if (s != plog_active(p))
+        segment_seal(s);
+}
+
+/* The bug of WRITES_OUT_OF_ORDER: those that have not ended count with the one that has. */
+static void plant_order(struct plog *p)
+{
+    for (const struct write_op *op = p->writes; op && PLANT(WRITES_OUT_OF_ORDER); op = op->next)
+        op_count(p, op);
 }
 
 static void write_done(struct io_req *req, int64_t result)
@@ -199,12 +206,14 @@ static void write_done(struct io_req *req, int64_t result)
     if (result < 0)
         plog_fail(p, (int)result, "writing");
     plog_fail_flush(p);
-    while (p->writes && (p->writes->done || PLANT(WRITES_OUT_OF_ORDER))) {
+    plant_order(p);
+    while (p->writes && p->writes->done) {
         struct write_op *first = p->writes;
         p->writes = first->next;
         if (p->writes == NULL)
             p->writes_tail = &p->writes;
-        op_finish(p, first);
+        op_count(p, first);
+        op_give(p, first);
     }
     if (p->failed) {
         if (p->writes == NULL)
