@@ -261,8 +261,10 @@ static int part_open(struct world *w, struct sim_topic *t, uint32_t k, const str
         p->plog = NULL;
         MUST(w, w->disk.dead || w->o.faults || w->o.space || why[0] != '\0',
              "an error without a reason");
-        MUST(w, w->disk.dead || err == ERR_IO || err == ERR_NO_SPACE, "%s does not open: %s (%s)",
-             o.topic.p, why, err_name(err));
+        /* files of its own that cannot be read close the partition alone: ERR_CORRUPT */
+        bool unreadable = err == ERR_CORRUPT && w->o.faults && strstr(why, err_text(ERR_IO));
+        MUST(w, w->disk.dead || err == ERR_IO || err == ERR_NO_SPACE || unreadable,
+             "%s does not open: %s (%s)", o.topic.p, why, err_name(err));
         return err;
     }
     p->shard = (uint32_t)((t->id.b[0] + k) % w->shard_count);
