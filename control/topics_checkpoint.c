@@ -89,7 +89,7 @@ static int entry_cmp(const void *a, const void *b)
 /* As Kafka: log starts of 0 are left out, the file would name every partition otherwise. */
 static bool entry_counts(const struct entry *x, enum log_dir_checkpoint which)
 {
-    return which != LOG_DIR_LOG_START || x->offset[which] > 0;
+    return x->offset[which] > (which == LOG_DIR_LOG_START ? 0 : -1);
 }
 
 static int dir_write(const struct checkpoint_pass *pass, uint32_t dir,
@@ -218,7 +218,8 @@ static void shard_run(struct call *call)
 {
     struct pass_shard *s = (struct pass_shard *)call;
     for (uint32_t i = s->from; i < s->to; i++)
-        entry_read(&s->pass->entries.items[i], s->pass->entries.items[i].plog);
+        if (s->pass->entries.items[i].plog)
+            entry_read(&s->pass->entries.items[i], s->pass->entries.items[i].plog);
     call_finish(call);
 }
 
@@ -244,13 +245,36 @@ static struct checkpoint_pass *pass_new(struct topics *t)
     return pass;
 }
 
-static int pass_gather(struct checkpoint_pass *pass)
+/*
+ * What the start found of a partition that it could not open: the next start must know, too, what of
+ * it had been on the medium.
+ */
+static int unopened_add(struct checkpoint_pass *pass, struct topic_work *w, int32_t index)
+{
+    const struct image_partition *p = &w->topic->partitions[index];
+    const struct logdirs *dirs = pass->topics->o.logdirs;
+    if (!p->unopened || p->log_dir >= dirs->data_count)
+        return 0;
+    struct entry *x = entries_add(&pass->entries, w->topic->name, index, p);
+    if (!x)
+        return ERR_NO_MEMORY;
+    for (int which = 0; which < LOG_DIR_CHECKPOINT_COUNT; which++)
+        x->offset[which] = logdirs_offset(dirs, p->log_dir, (enum log_dir_checkpoint)which,
+                                          str_from(x->topic), index);
+    w->checkpointed = true;
+    return 0;
+}
+
+/* opened: those that are open as well, whose offsets the shards tell. */
+static int pass_gather(struct checkpoint_pass *pass, bool opened)
 {
     for (struct topic_work *w = pass->topics->works; w; w = w->next) {
         if (!w->topic || w->topic->state == IMAGE_TOPIC_DELETING)
             continue;
         for (int32_t i = 0; i < w->topic->partition_count; i++) {
-            if (!w->topic->partitions[i].plog)
+            if (unopened_add(pass, w, i) != 0)
+                return ERR_NO_MEMORY;
+            if (!opened || !w->topic->partitions[i].plog)
                 continue;
             if (!entries_add(&pass->entries, w->topic->name, i, &w->topic->partitions[i]))
                 return ERR_NO_MEMORY;
@@ -293,7 +317,7 @@ void topics_checkpoint(struct topics *t)
     }
     t->pass_again = false;
     struct checkpoint_pass *pass = pass_new(t);
-    if (!pass || pass_gather(pass) != 0) {
+    if (!pass || pass_gather(pass, true) != 0) {
         pass_free(pass);
         control_fail(t->control, "out of memory");
         return;
@@ -358,15 +382,16 @@ int topics_checkpoint_note(struct topics *t, const struct topic_work *w, const s
 void topics_checkpoint_final(struct topics *t, void (*then)(struct topics *t))
 {
     struct checkpoint_pass *pass = pass_new(t);
-    if (!pass) {
+    if (pass && t->noted) {
+        pass->entries = *t->noted;
+        *t->noted = (struct checkpoint_entries){0};
+    }
+    if (!pass || pass_gather(pass, false) != 0) {
+        pass_free(pass);
         for (uint32_t i = 0; i < t->o.logdirs->count; i++)
             t->dirty_close[i] = true;
         then(t);
         return;
-    }
-    if (t->noted) {
-        pass->entries = *t->noted;
-        *t->noted = (struct checkpoint_entries){0};
     }
     pass->then = then;
     t->pass = pass;

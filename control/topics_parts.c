@@ -69,6 +69,7 @@ static void part_failed(struct part_slot *slot)
     log_error("topics", "partition %s-%d is offline: %s", w->topic->name, slot->partition,
               slot->why);
     topic_work_refuse(w, slot->err, slot->why);
+    slot_partition(slot)->unopened = w->topics->state == TOPICS_STARTING;
     if (slot_partition(slot)->log_dir < w->topics->o.logdirs->count)
         w->topics->dirty_close[slot_partition(slot)->log_dir] = true;
     if (topics_dir_error(slot->err))

@@ -43,7 +43,8 @@ struct image_partition {
     uint32_t log_dir;      /* index into the log dirs or image_no_log_dir; set by topics.c */
     /* runtime, not persisted; set by topics.c */
     uint32_t shard;
-    struct plog *plog; /* NULL: offline (its log dir failed) */
+    struct plog *plog; /* NULL: offline (its log dir failed, or it could not be opened) */
+    bool unopened;     /* at the start: its entries in the checkpoints stay as they were then */
 };
 
 struct image_topic {
