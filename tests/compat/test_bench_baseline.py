@@ -14,9 +14,10 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import bench
+import command
 bench.MICRO, bench.BASELINE = Path(sys.argv[2]), Path(sys.argv[3])
 sys.argv[1:] = sys.argv[4:]
-bench.main()
+command.end("bench", bench.bench)
 """
 BEFORE = {"calibration": 1.0, "steady": 0.1, "slower": 0.1, "faster": 0.1, "mailbox_round_trip": 0.1, "left_out": 0.5}
 
