@@ -22,6 +22,7 @@ import tomllib
 from pathlib import Path
 
 import about
+import aims
 import command
 import peers
 import programs
@@ -97,6 +98,10 @@ def arguments():
     o.names = chosen(o.words or ["goals"], found)
     o.rounds = o.rounds or (QUICK["rounds"] if o.quick else ROUNDS)
     o.durations = o.durations or [o.seconds or (QUICK["seconds"] if o.quick else SECONDS)]
+    try:
+        aims.load()  # not first when the report is written
+    except ValueError as e:
+        raise SystemExit(f"compare: {e}") from e
     o.peers = list(dict.fromkeys(["sluice", *filter(None, o.against.split(","))]))
     for p_ in o.peers:
         if p_ not in peers.NAMES:
