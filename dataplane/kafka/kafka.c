@@ -175,7 +175,7 @@ uint32_t kafka_run(void *ctx, int64_t now_ns, uint32_t budget)
     if (k->o.admission != NULL && admission_owed(k->o.admission, k->shard->index) > 0)
         conn_close_excess(k);
     for (int round = 0; round < run_rounds_max; round++) {
-        uint32_t n = fetch_run(k, budget);
+        uint32_t n = waiters_run(k, budget);
         n += conn_serve_waiting(k, budget);
         n += flush_replies(k);
         work += n;

@@ -189,7 +189,7 @@ void fetch_wait(struct request *r);
 void fetch_wake(struct request *r);
 void fetch_relieve(struct kafka *k);
 void fetch_wake_all(struct kafka *k, bool removed_only);
-uint32_t fetch_run(struct kafka *k, uint32_t budget);
+uint32_t waiters_run(struct kafka *k, uint32_t budget);
 uint64_t fetch_available(struct part *p);
 int fetch_encode(struct request *r, struct chain *out);
 

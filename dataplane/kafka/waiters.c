@@ -241,7 +241,7 @@ static void cancel_remote_run(struct call *call)
 
 /* ---- the stage ---- */
 
-uint32_t fetch_run(struct kafka *k, uint32_t budget)
+uint32_t waiters_run(struct kafka *k, uint32_t budget)
 {
     uint32_t n = 0;
     for (; !link_alone(&k->fired) && n < budget; n++) {
