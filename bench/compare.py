@@ -44,7 +44,7 @@ RESTARTS = ("start", "memory")  # each turn of theirs is a new process
 TIMELESS = ("start", "tool")  # loads that take as long as they take
 ROW_C = ("C", "catchup")  # its name and its file's
 ROUNDS, SECONDS = 3, 2
-QUICK = {"rounds": 3, "seconds": 0.8, "names": ["P16K", "P1", "L1", "E2E"]}
+QUICK = {"rounds": 3, "seconds": 0.5, "names": ["P16K", "P1", "L1", "E2E"]}
 
 
 def scenarios():

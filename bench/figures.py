@@ -42,6 +42,15 @@ def spread(rounds, key):
     return statistics.median(values), min(values), max(values), expectation.expected(values)
 
 
+def ratio(entry, key, peer):
+    """Ours to the peer's as spread() tells it, round by round: turns side by side have the same machine. None without both."""
+    pairs = [(value(a, key), value(b, key)) for a, b in zip(entry["rounds"].get("sluice", []), entry["rounds"].get(peer, []))]
+    if not pairs or any(a is None or not b for a, b in pairs):
+        return None
+    values = [a / b for a, b in pairs]
+    return statistics.median(values), min(values), max(values), expectation.expected(values)
+
+
 def number(v):
     if v is None:
         return "-"
@@ -84,16 +93,12 @@ def title_of(load, key):
 def ratios(entry):
     """Lines such as "7.1x stock Kafka"; empty while a peer has no figure."""
     title, key, better = COLUMNS[entry["load"]][0]
-    m, lines = medians(entry), []
-    if "sluice" not in m or m["sluice"][key] is None:
-        return lines
-    ours = m["sluice"][key][0]
-    for peer in m:
-        theirs = m[peer][key] and m[peer][key][0]
-        if peer == "sluice" or not theirs:
-            continue
-        lines.append(f"{title}: {number(ours / theirs)}x {peer}" if better == "more"
-                     else f"{title}: {number(ours / theirs)} of {peer}'s")
+    lines = []
+    for peer in entry["rounds"]:
+        r = None if peer == "sluice" else ratio(entry, key, peer)
+        if r:
+            told = f"{number(r[0])}x {peer}" if better == "more" else f"{number(r[0])} of {peer}'s"
+            lines.append(f"{title}: {told} {repeat(r)}".rstrip())
     return lines
 
 

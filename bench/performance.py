@@ -151,7 +151,9 @@ def repeated(title, data):
     out = [f"## {title}", "", f"The same comparison {runs} times, one after the other, each with fresh brokers: medians of {about['rounds']} "
            f"rounds of {about['seconds']} s. Each pair of runs is a check: is the later median within what the earlier run told of a "
            f"repeat? {data['checks']} checks, {data['missed']} apart; 5 % are expected, up to {data['allowed']} may be chance: the runs "
-           + ("agree." if data["missed"] <= data["allowed"] else "**do not agree.**"), "",
+           + ("agree." if data["missed"] <= data["allowed"] else "**do not agree.**") +
+           " Judged are ratios to the peer that had its turns beside ours, and figures where there was none; those in brackets have the "
+           "machine's speed of the hour in them.", "",
            "| | | figure | " + " | ".join(f"run {i + 1}" for i in range(runs)) + " | |", "|---|---|---|" + "---:|" * runs + "---|"]
     for r in data["rows"]:
         cells = " | ".join(f"{figures.number(s[0])} {figures.repeat(s)}" for s in r["runs"])

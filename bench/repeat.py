@@ -5,7 +5,8 @@
     python3 bench/repeat.py A/compare.json B/compare.json    judges runs of another hour, in this order
 
 Each pair of runs is a check for each figure: is the later median within what the earlier run told of a repeat (the ± of its
-tables)? That is a promise of 95 %, so one check in twenty may fail. Status 1: more failed than chance explains (at most 1 % of
+tables)? That is a promise of 95 %, so one check in twenty may fail. Judged are ratios to the peer that had its turns beside ours;
+a figure by itself, where there was none (the others are shown in brackets: the machine's speed of the hour is in them). Status 1: more failed than chance explains (at most 1 % of
 cases if the checks were independent; a rate and its latency are not, so look at what failed, too). Writes repeat.json. If a run
 ends early, nothing is judged; what was measured stays in the runs' folders (repeat-1 and so on), the last one marked partial.
 """
@@ -17,6 +18,7 @@ import sys
 from pathlib import Path
 
 import command
+import figures
 import report
 import spread
 
@@ -74,30 +76,44 @@ def load(paths):
     return runs
 
 
+def told_of(entry):
+    """{(peer, whether it is judged): {figure's key: spread}}: each peer's own figures, and ours to each other peer's.
+
+    A figure by itself moves with the machine, which on a shared one is another hour's in the next run. Where another peer
+    had its turns beside ours the ratio is what is promised, and judged.
+    """
+    others = [p for p, rounds in entry["rounds"].items() if p != "sluice" and rounds]
+    columns = report.COLUMNS[entry["load"]]
+    found = {(p, not others): m for p, m in report.medians(entry).items()}
+    return found | {(f"sluice to {p}", True): {key: figures.ratio(entry, key, p) for _, key, _ in columns} for p in others}
+
+
 def rows(runs):
-    """[{"scenario", "peer", "figure", "runs": [[median, least, most, what a repeat may give]], "misses": [[i, j]]}]."""
+    """[{"scenario", "peer", "figure", "judged", "runs": [[median, least, most, what a repeat may give]], "misses": [[i, j]]}]."""
     found = []
     for name in (n for n in runs[0]["scenarios"] if all(n in r["scenarios"] for r in runs)):
         entries = [r["scenarios"][name] for r in runs]
-        told = [report.medians(e) for e in entries]
-        for peer in (p for p in told[0] if all(p in t for t in told)):
+        told = [told_of(e) for e in entries]
+        for who in (w for w in told[0] if all(w in t for t in told)):
             for title, key, _ in report.COLUMNS[entries[0]["load"]]:
-                spreads = [t[peer][key] for t in told]
+                spreads = [t[who][key] for t in told]
                 if any(s is None for s in spreads):
                     continue
                 misses = [[i + 1, j + 1] for j in range(len(runs)) for i in range(j)
                           if not spreads[i][3][0] <= spreads[j][0] <= spreads[i][3][1]]
-                found.append({"scenario": name, "peer": peer, "figure": title, "runs": spreads, "misses": misses})
+                found.append({"scenario": name, "peer": who[0], "figure": title, "judged": who[1], "runs": spreads, "misses": misses})
     return found
 
 
 def judge(found, runs):
-    checks = len(found) * runs * (runs - 1) // 2
-    return checks, sum(len(r["misses"]) for r in found), spread.misses_allowed(checks)
+    judged = [r for r in found if r["judged"]]
+    checks = len(judged) * runs * (runs - 1) // 2
+    return checks, sum(len(r["misses"]) for r in judged), spread.misses_allowed(checks)
 
 
 def verdict(r):
-    return "agree" if not r["misses"] else "apart: " + ", ".join(f"{i} and {j}" for i, j in r["misses"])
+    apart = "agree" if not r["misses"] else "apart: " + ", ".join(f"{i} and {j}" for i, j in r["misses"])
+    return apart if r.get("judged", True) else f"({apart})"
 
 
 def repeat():

@@ -68,16 +68,18 @@ def test_spread_edges(context):
     equal([spread.misses_allowed(n) for n in (1, 3, 30)], [1, 1, 5], "misses that may be chance")
 
 
-def result(rng, level=1.0, rounds=5):
-    """A result of compare with drawn rounds of one scenario."""
-    def one():
+def result(rng, level=1.0, rounds=5, machine=None):
+    """A result of compare with drawn rounds of one scenario; machine: how fast it is, with the null broker's turns beside ours."""
+    def one(level):
         noise = math.exp(0.05 * rng.gauss(0, 1))
         return {"records_per_s": 1e5 * level * noise, "records": 1000, "cpu_s_per_m_records": 1.0, "client_is_limit": False,
                 "latency_us": {p: (i + 1) * 10 / level / noise for i, p in enumerate(figures.PERCENTILES)}}
     about = {"cpu": "drawn", "cores": 2, "memory_gib": 1, "kernel": "1", "durability": "os", "rounds": rounds, "seconds": 1,
              "peers": {"sluice": {"title": "Sluice", "promise": "os", "start_s": 1}}, "command": "./dev compare L1"}
-    return {"about": about, "partial": None, "scenarios": {"L1": {"what": "drawn", "load": "produce", "rounds": {
-        "sluice": [one() for _ in range(rounds)]}}}}
+    turns = {"sluice": [one(level * (machine or 1)) for _ in range(rounds)]}
+    if machine:
+        turns["null"] = [one(machine) for _ in range(rounds)]
+    return {"about": about, "partial": None, "scenarios": {"L1": {"what": "drawn", "load": "produce", "rounds": turns}}}
 
 
 def write(folder, name, data):
@@ -107,6 +109,11 @@ def test_repeat_judges(context):
     check("the runs agree" in done.stdout and done.stdout.count("| agree |") == 5, f"the document: {done.stdout} {done.stderr}")
     status, text = judged(folder, *same[:2], write(folder, "slow.json", result(rng, 0.5)))
     check(status == 1 and "apart: 1 and 3, 2 and 3" in text and "NOT" in text, f"{status} {text}")
+    hours = [write(folder, f"hour-{m}.json", result(rng, machine=m)) for m in (1.0, 0.6, 1.5)]
+    status, text = judged(folder, *hours)  # another machine each time, and for both: the ratio stays
+    check(status == 0 and "(apart: 1 and 2" in text and "the runs agree" in text, f"{status} {text}")
+    status, text = judged(folder, *hours[:2], write(folder, "slow-hour.json", result(rng, 0.5, machine=1.0)))
+    check(status == 1 and "NOT" in text, f"{status} {text}")
     for bad, word in ((write(folder, "more.json", result(rng, rounds=7)), "is no repeat"),
                       (write(folder, "no.json", {"a": 1}), "no result of compare"), (folder / "none.json", "no result of compare")):
         status, text = judged(folder, same[0], bad)
