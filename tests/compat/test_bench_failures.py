@@ -16,7 +16,7 @@ import client
 import records
 from runner import check, equal, needs, skip
 from test_bench import BENCH, bench
-from test_bench_load import Null, start
+from test_bench_load import Changing, Null, start
 
 NEEDS = frozenset({"slow"})
 
@@ -244,22 +244,6 @@ def test_bench_fetch_open_loop(context):
     check(opened["rate"] == 200 and opened["requests"] < opened["seconds"] * 100, f"open loop: {opened}")
     check(opened["latency_us"]["p50"] > 4 * closed["latency_us"]["p50"], f"open {opened}, closed {closed}")
     check(opened["latency_us"]["max"] > 1e6, f"four times what it can, for a second: {opened['latency_us']}")
-
-
-class Changing(threading.Thread):
-    """An echo server that changes the last byte of what it sends back."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-
-    def run(self):
-        with contextlib.suppress(OSError):
-            while True:
-                conn, _ = self.listener.accept()
-                while data := conn.recv(64):
-                    conn.sendall(data[:-1] + bytes([data[-1] ^ 1]))
 
 
 def test_bench_ramp_with_wrong_answers(context):

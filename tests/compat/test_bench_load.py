@@ -1,5 +1,6 @@
 """The load generator's forms: threads, sizes, compression, idempotence, mixed, echo, ramp, overload, and what it does
 when something goes wrong in the middle."""
+import contextlib
 import json
 import os
 import signal
@@ -93,7 +94,7 @@ def test_bench_echo(context):
 
 
 class Changing(threading.Thread):
-    """An echo server that changes one byte now and then."""
+    """An echo server that changes the last byte of what it sends back."""
 
     def __init__(self):
         super().__init__(daemon=True)
@@ -101,9 +102,11 @@ class Changing(threading.Thread):
         self.port = self.listener.getsockname()[1]
 
     def run(self):
-        conn, _ = self.listener.accept()
-        while data := conn.recv(64):
-            conn.sendall(data[:-1] + bytes([data[-1] ^ 1]))
+        with contextlib.suppress(OSError):
+            while True:
+                conn, _ = self.listener.accept()
+                while data := conn.recv(64):
+                    conn.sendall(data[:-1] + bytes([data[-1] ^ 1]))
 
 
 def test_bench_echo_sees_changes(context):
