@@ -62,10 +62,14 @@ static int64_t fail_pread(struct fs *fs, struct io_file *file, void *buf, size_t
 {
     struct io_fail *f = fail_of(fs);
     struct fail_rule rule;
+    struct fs *under = f->under_fs;
     if (!fail_due(f, FAIL_PREAD, &rule))
-        return f->under_fs->ops->pread(f->under_fs, file, buf, n, off);
-    size_t part = rule.how == FAIL_PART && n > 0 ? (size_t)rng_below(&f->rng, n) : 0;
-    int64_t got = part > 0 ? f->under_fs->ops->pread(f->under_fs, file, buf, part, off) : 0;
+        return under->ops->pread(under, file, buf, n, off);
+    int64_t got = 0, size;
+    if (rule.how == FAIL_PART && under->ops->size(under, file, &size) == 0 && size > off) {
+        uint64_t there = (uint64_t)(size - off); /* less than that: n may be much more */
+        got = under->ops->pread(under, file, buf, rng_below(&f->rng, there < n ? there : n), off);
+    }
     return rule.err ? rule.err : got;
 }
 

@@ -139,16 +139,16 @@ static bool goes_on(const struct loader *l, const struct segment *s)
     return l->at + 1 < l->base_count && s->next == l->bases[l->at + 1];
 }
 
-/* What is behind the good bytes: room that was made ahead, or something torn. */
-static bool is_room(const struct loader *l, const struct segment *s, int64_t good)
+/* What is behind the good bytes: 1 for room that was made ahead, 0 for something torn, or an error. */
+static int is_room(const struct loader *l, const struct segment *s, int64_t good)
 {
     struct fs *fs = l->plog->fs;
     uint8_t head[batch_overhead_bytes];
     int64_t got = fs->ops->pread(fs, s->file, head, sizeof(head), good);
     for (int64_t i = 0; i < got; i++)
         if (head[i] != 0)
-            return false;
-    return got >= 0;
+            return 0;
+    return got < 0 ? (int)got : 1;
 }
 
 /*
@@ -280,14 +280,17 @@ static int rebuild(struct loader *l, struct segment *s, int64_t file_size, bool 
     err = scan_segment(l, s, file_size, last, &good);
     if (err)
         return loader_own(scan_fail(l, s, err, "reading"));
-    *cut = goes_on(l, s) && is_room(l, s, good) ? 0 : file_size - good;
+    int room = good < file_size ? is_room(l, s, good) : 1;
+    if (room < 0)
+        return loader_own(scan_fail(l, s, room, "looking behind"));
+    *cut = goes_on(l, s) && room ? 0 : file_size - good;
     int behind = *cut > 0 && l->open->durability == PLOG_FSYNC ? bytes_behind(l) : 0;
     if (behind)
         return behind < 0 ? loader_own(scan_fail(l, s, behind, "looking behind"))
                           : bad_batch(l, s, good);
     if ((*cut > 0 || last) && misses_flushed(l, s))
         return flushed_is_gone(l, s, good);
-    if (*cut > 0 && !is_room(l, s, good))
+    if (*cut > 0 && !room)
         log_warn("storage",
                  "%s: %020" PRId64 ".log: %" PRId64
                  " bytes that are no whole batch cut at %" PRId64,

@@ -17,8 +17,10 @@ const uint8_t *scan_bytes(struct scan *k, int64_t at, size_t n)
         }
         k->buffer_at = at;
         k->buffered = (size_t)got;
-        if (n > k->buffered)
+        if (n > k->buffered) {
+            k->err = ERR_IO; /* the file is shorter than it was: not the end of what is good */
             return NULL;
+        }
     }
     return k->l->buffer + (at - k->buffer_at);
 }

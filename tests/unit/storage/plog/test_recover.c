@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "storage/plog/plog_internal.h"
 #include "tests/unit/storage/plog/rig.h"
 
@@ -271,6 +272,43 @@ static void test_bad_batch_below_the_recovery_point(void)
     rig_down(&r);
 }
 
+/* A read that fails or comes short at the open says nothing of what the segment has: nothing is cut. */
+static void reads_fail(enum plog_durability durability, enum fail_how how, int err)
+{
+    uint64_t nth = 1, met = 0;
+    for (bool whole = false; !whole; nth++) {
+        struct plog *q = NULL;
+        struct io_file *f;
+        up(durability);
+        rig_use_fail(&r);
+        CU_ASSERT_EQUAL_FATAL(
+            r.fs->ops->open(r.fs, dir "00000000000000000003.log", IO_OPEN_READ | IO_OPEN_WRITE, &f),
+            0);
+        CU_ASSERT_EQUAL(r.fs->ops->truncate(r.fs, f, 20000), 0); /* room, not cut at the roll */
+        r.fs->ops->close(r.fs, f);
+        uint64_t at = r.fail.calls[FAIL_PREAD] + nth;
+        io_fail_add(&r.fail, FAIL_PREAD, nth, how, err);
+        met += rig_try_open(&r, "topic", false, 0, -1, &q) != 0;
+        CU_ASSERT_EQUAL(plog_close(q), 0);
+        whole = r.fail.calls[FAIL_PREAD] < at;
+        r.fail.rule_count = 0;
+        expect(false, 0, 12);
+        down();
+    }
+    CU_ASSERT(met >= (how == FAIL_ERROR ? 6 : 1)); /* who reads on after a short one goes on */
+}
+
+static void test_reads_fail_at_open(void)
+{
+    static const enum plog_durability promises[] = {PLOG_FSYNC, PLOG_OS};
+    log_set_level(LOG_LEVEL_ERROR + 1);
+    for (int i = 0; i < 2; i++) {
+        reads_fail(promises[i], FAIL_ERROR, ERR_IO);
+        reads_fail(promises[i], FAIL_PART, 0);
+    }
+    log_set_level(LOG_LEVEL_INFO);
+}
+
 static void test_other_topic_id(void)
 {
     up(PLOG_FSYNC);
@@ -445,4 +483,5 @@ UNIT_MAIN("plog/recover", UNIT_CASE(test_missing_indexes), UNIT_CASE(test_corrup
           UNIT_CASE(test_bad_batch_below_the_recovery_point), UNIT_CASE(test_other_topic_id),
           UNIT_CASE(test_log_start_behind_the_end),
           UNIT_CASE(test_log_start_behind_the_durable_end), UNIT_CASE(test_leader_epochs),
-          UNIT_CASE(test_crash_during_recovery), UNIT_CASE(test_many_segments))
+          UNIT_CASE(test_crash_during_recovery), UNIT_CASE(test_reads_fail_at_open),
+          UNIT_CASE(test_many_segments))
