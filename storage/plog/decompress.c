@@ -24,7 +24,7 @@ int unzip_new(struct unzip **out)
     if (u == NULL)
         return ERR_NO_MEMORY;
     u->zstd_bytes = whole_pages(ZSTD_estimateDStreamSize(unzip_window_bytes_max));
-    uint64_t fixed = whole_pages(unzip_history_bytes + unzip_out_bytes) + gzip_memory_bytes;
+    uint64_t fixed = unzip_buffer_bytes + gzip_memory_bytes;
     u->memory_bytes = fixed + 2 * unzip_block_bytes_max + u->zstd_bytes;
     u->memory = mmap(NULL, u->memory_bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -292,7 +292,8 @@ void unzip_close(struct unzip *u)
 {
     if (u->produced <= unzip_keep_bytes)
         return;
-    /* the window was touched at most as far as bytes were produced */
+    /* a window was touched at most as far as bytes were produced */
+    madvise(u->buffer, unzip_buffer_bytes, MADV_DONTNEED);
     madvise(u->zstd_memory, u->zstd_bytes, MADV_DONTNEED);
     madvise(u->block, 2 * unzip_block_bytes_max, MADV_DONTNEED);
     u->zstd = NULL;

@@ -18,7 +18,7 @@
     (128 * MIB) /* zstd: its own default limit (2^27), as Kafka's clients have it */
 #define unzip_block_bytes_max (4 * MIB) /* LZ4: the largest block of its frame format */
 #define unzip_history_bytes                                                                        \
-    (64 * KIB) /* snappy: how far back a copy may reach; no known encoder goes further */
+    (32 * MIB) /* snappy: how far back a copy may reach; encoders of blocks above 64 KiB do it */
 #define unzip_keep_bytes (8 * MIB) /* touched memory that stays for the next batch */
 
 struct unzip;

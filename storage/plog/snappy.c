@@ -1,7 +1,8 @@
 /*
  * Snappy's format, decoded as a stream. The library decodes whole blocks into one piece of memory,
  * and raw blocks of clients are as large as their batch: hence this decoder with a window of fixed
- * size.
+ * size. The window is large: encoders of such blocks (klauspost/compress, so franz-go) copy from
+ * anywhere before. It is touched as far as a block goes.
  */
 #include <string.h>
 
@@ -190,11 +191,10 @@ static void copy(struct unzip *u, uint32_t room)
     s->out_left -= n;
 }
 
-/* Fills the buffer behind the history. */
-static bool block_fill(struct unzip *u)
+/* Fills the buffer up to size. */
+static bool block_fill(struct unzip *u, uint32_t size)
 {
     struct snappy *s = &u->snappy;
-    const uint32_t size = unzip_history_bytes + unzip_out_bytes;
     while (s->out_left > 0 && s->filled < size) {
         if (s->literal == 0 && s->copy == 0 && !element(u))
             return false;
@@ -228,13 +228,14 @@ bool snappy_more(struct reader *r)
         if (!frame_begin(u))
             return false;
     }
-    if (s->filled > unzip_history_bytes) {
-        memmove(u->buffer, u->buffer + s->filled - unzip_history_bytes, unzip_history_bytes);
+    if (s->filled == unzip_buffer_bytes) {
+        memcpy(u->buffer, u->buffer + unzip_history_bytes, unzip_history_bytes);
         s->filled = unzip_history_bytes;
     }
     uint32_t from = s->filled;
-    if (!block_fill(u))
+    if (!block_fill(u, from + unzip_out_bytes))
         return unzip_fail(u);
+    u->produced += s->filled - from;
     u->out.p = u->buffer + from;
     u->out.end = u->buffer + s->filled;
     return u->out.p != u->out.end;

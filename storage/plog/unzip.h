@@ -8,7 +8,9 @@
 
 #include "storage/plog/decompress.h"
 
-#define unzip_out_bytes (128 * KIB)
+#define unzip_out_bytes (128 * KIB) /* of one piece */
+#define unzip_buffer_bytes                                                                         \
+    (2 * unzip_history_bytes) /* snappy: so that history moves once in so many bytes */
 
 enum snappy_state { SNAPPY_START, SNAPPY_FRAME, SNAPPY_RAW, SNAPPY_END };
 
@@ -35,7 +37,7 @@ struct unzip {
     struct reader *in;
     uint8_t *memory;
     uint64_t memory_bytes;
-    uint8_t *buffer;        /* unzip_history_bytes + unzip_out_bytes */
+    uint8_t *buffer;        /* unzip_buffer_bytes; of others than snappy, unzip_out_bytes */
     uint8_t *block, *plain; /* LZ4: unzip_block_bytes_max each */
     uint8_t *gzip_memory;
     size_t gzip_used;

@@ -211,6 +211,53 @@ static void test_whole_streams(void)
     down();
 }
 
+/* One literal of n bytes, then copies of 64 bytes from `back` bytes before, with distances of 4 bytes. */
+static struct stream far_copies(const uint8_t *p, uint32_t n, uint32_t back, uint32_t copies)
+{
+    struct stream s = {malloc(5 + 5 + n + 5 * (size_t)copies), 0};
+    for (uint32_t left = n + 64 * copies; left > 0 || s.n == 0; left >>= 7)
+        s.bytes[s.n++] = (uint8_t)((left & 0x7f) | (left >> 7 ? 0x80 : 0));
+    s.bytes[s.n++] = 63 << 2; /* a literal whose length follows in 4 bytes */
+    for (int i = 0; i < 4; i++)
+        s.bytes[s.n++] = (uint8_t)((n - 1) >> 8 * i);
+    memcpy(s.bytes + s.n, p, n);
+    s.n += n;
+    for (uint32_t k = 0; k < copies; k++) {
+        s.bytes[s.n++] = 63 << 2 | 3;
+        for (int i = 0; i < 4; i++)
+            s.bytes[s.n++] = (uint8_t)(back >> 8 * i);
+    }
+    return s;
+}
+
+/* The window of an encoder is as large as its block: over its moves, at the limit, and one byte beyond. */
+static void test_snappy_far_copies(void)
+{
+    static const uint32_t literals[] = {70000, 1 * MIB, unzip_history_bytes,
+                                        unzip_history_bytes + 5 * 128 * KIB + 77};
+    up();
+    for (size_t k = 0; k < sizeof(literals) / sizeof(literals[0]); k++) {
+        uint32_t n = literals[k], copies = k < 3 ? 2000 : 600000;
+        size_t all = n + 64 * (size_t)copies;
+        uint32_t backs[] = {n < unzip_history_bytes ? n : unzip_history_bytes, 65537, 64, 1};
+        uint8_t *p = plain(all, 0), *out = malloc(all);
+        for (size_t i = 0; i < (k < 2 ? sizeof(backs) / sizeof(backs[0]) : 1); i++) {
+            struct stream s = far_copies(p, n, backs[i], copies);
+            for (size_t at = n; at < all; at++)
+                p[at] = p[at - backs[i]];
+            CU_ASSERT_EQUAL(decompress(CODEC_SNAPPY, s.bytes, s.n, out, all, 65536), (int64_t)all);
+            CU_ASSERT_EQUAL(memcmp(out, p, all), 0);
+            free(s.bytes);
+        }
+        struct stream beyond = far_copies(p, n, backs[0] + 1, copies);
+        CU_ASSERT(decompress(CODEC_SNAPPY, beyond.bytes, beyond.n, out, all, 65536) < 0);
+        free(beyond.bytes);
+        free(p);
+        free(out);
+    }
+    down();
+}
+
 /*
  * A stream that is cut anywhere is never taken for a whole one, but for what Kafka does not look at
  * either.
@@ -332,5 +379,5 @@ static void test_lz4_dependent_blocks(void)
 }
 
 UNIT_MAIN("plog/decompress", UNIT_CASE(test_whole_streams), UNIT_CASE(test_cut_streams),
-          UNIT_CASE(test_broken_streams), UNIT_CASE(test_bombs), UNIT_CASE(test_several_members),
-          UNIT_CASE(test_lz4_dependent_blocks))
+          UNIT_CASE(test_snappy_far_copies), UNIT_CASE(test_broken_streams), UNIT_CASE(test_bombs),
+          UNIT_CASE(test_several_members), UNIT_CASE(test_lz4_dependent_blocks))
