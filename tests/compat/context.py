@@ -1,5 +1,6 @@
 """What tests share: the broker under test, a stock Kafka, the tools' JVM, a text to carry."""
 import itertools
+import os
 import random
 import shutil
 import tempfile
@@ -9,7 +10,7 @@ import brokers
 import kafka_dist
 import setup_env
 
-SEED = 20240229
+SEED = int(os.environ.get("SLUICE_TEST_SEED", "20240229"))
 WORDS = ("the broker keeps what it was told and says so when it has kept it a partition is a file "
          "that grows at one end readers walk along behind the writers and nobody waits for a lock "
          "batch offset leader epoch segment flush replica follower ledger harbour signal Größe "
