@@ -3,10 +3,11 @@
 
 Sluice on kernel sockets, one shard. A topic is filled, and other data is written behind it until none of it is cached. Then in
 turns: P16K (150 records x 100 B a batch, 4 connections, 4 partitions) at half of the rate that it reached alone; the same
-beside one consumer that reads the old topic; that consumer alone; and the disk alone (sequential O_DIRECT reads of 256 KiB, 8
-under way). The table shows the median of the rounds and their range: what producers see (p50, p99), what the reader got, and
-both as ratios in the same round. GOALS: p99 at most 1.2 times, 80 % of the disk. Needs --gb free space three times. A run that
-ends early keeps its whole rounds, marked partial.
+beside one consumer that reads the old topic; that consumer alone; the disk alone (sequential O_DIRECT reads of 256 KiB, 8
+under way); and without a broker what the disk makes of both, which is the limit: durable writes of 64 KiB, 2 under way, alone
+and beside a process that reads 256 KiB, 2 under way. The table shows the median of the rounds and their range: what producers
+see (p50, p99), what the reader got, and both as ratios in the same round. GOALS: p99 at most 1.2 times, 80 % of the disk. Needs
+--gb free space three times. A run that ends early keeps its whole rounds, marked partial.
 """
 import argparse
 import json
@@ -15,6 +16,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+import time
 import urllib.request
 from pathlib import Path
 
@@ -24,6 +26,8 @@ import peers
 
 ROOT = Path(__file__).resolve().parents[1]
 FILL_S = 3600
+FULL_S = 10  # at full rate, less with few GB: disks take bursts faster than what lasts
+BEGUN_BYTES = 16 << 20  # that a reader of the disk alone has read when it counts as reading
 P16K = ["--records", "150", "--connections", "4", "--in-flight", "5"]
 READ = ["--partitions", "4", "--fetch-bytes", "1048576"]
 UNITS = {"k": 10, "m": 20, "g": 30}
@@ -103,9 +107,34 @@ def one_round(o, port, clocks, folder, rate):
     after = counters(clocks)
     r["counters"] = {k: after[k] - before.get(k, 0) for k in after}
     r["reader alone"] = run(read(o, port), o.seconds)
-    r["disk"] = run([peers.BENCH, "disk", "--json", 1, "--folder", folder, "--way", "read", "--block", 262144, "--depth", 8,
-                     "--seconds", o.seconds / 2], o.seconds)
+    r["disk"] = run(raw(folder, "read", 262144, 8, o.seconds / 2), o.seconds)
+    r["raw alone"] = run(raw(folder, "write", 65536, 2, o.seconds / 2), o.seconds)
+    r["raw beside"] = raw_beside(o, folder)
     return r
+
+
+def raw(folder, way, block, depth, seconds):
+    return [peers.BENCH, "disk", "--json", 1, "--folder", folder, "--way", way, "--block", block, "--depth", depth, "--seconds", seconds]
+
+
+def raw_beside(o, folder):
+    """Durable writes of the disk alone, beside reads of it."""
+    reader = command.start(raw(folder, "read", 262144, 2, 4 * command.load_limit_s(o.seconds)))
+    try:
+        until = time.monotonic() + command.load_limit_s(o.seconds)
+        while read_bytes(reader.pid) < BEGUN_BYTES:  # it fills its file first
+            if reader.poll() is not None or time.monotonic() > until:
+                raise RuntimeError("the reader of the disk alone does not begin")
+            time.sleep(0.05)
+        return run(raw(folder, "write", 65536, 2, o.seconds / 2), o.seconds)
+    finally:
+        reader.kill()
+        reader.communicate()
+
+
+def read_bytes(pid):
+    counted = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+    return int(counted["read_bytes"])
 
 
 def memory_bytes(text):
@@ -125,6 +154,13 @@ def summary(rounds):
     rows += [[f"{turn}, MB/s", [rate_of(r[turn]) for r in rounds], "{:,.0f}"] for turn in ("reader", "reader alone", "disk")]
     rows += [[f"{who}, of the disk{aim}", [rate_of(r[turn]) / rate_of(r["disk"]) for r in rounds], "{:.2f}"] for who, turn, aim in
              (("reader beside producers", "reader", " (aim: at least 0.8)"), ("reader alone", "reader alone", ""))]
+    if all("raw beside" in r for r in rounds):
+        rows += [[f"raw durable writes {turn}: p99, us", [r[f"raw {turn}"]["latency_us"]["p99"] for r in rounds], "{:,.0f}"]
+                 for turn in ("alone", "beside")]
+        rows += [["raw p99 beside a raw reader, times alone",
+                  [r["raw beside"]["latency_us"]["p99"] / r["raw alone"]["latency_us"]["p99"] for r in rounds], "{:.2f}"],
+                 ["raw durable bytes beside a raw reader, of alone",
+                  [rate_of(r["raw beside"]) / rate_of(r["raw alone"]) for r in rounds], "{:.2f}"]]
     return rows
 
 
@@ -141,7 +177,8 @@ def measure(o, broker, folder, result):
     print(f"filling {o.gb:g} GB", file=sys.stderr)
     fill(broker.port, "old", o.gb)
     fill(broker.port, "between", 1.5 * memory_bytes(o.memory) / 1e9)
-    full = run(load("produce", broker.port, [*P16K, "--topic", "new", "--partitions", 4, "--seconds", min(o.seconds, 3)]), 3)
+    seconds = max(o.seconds, min(o.gb, FULL_S))
+    full = run(load("produce", broker.port, [*P16K, "--topic", "new", "--partitions", 4, "--seconds", seconds]), seconds)
     result["batches_per_s"] = full["records"] / 150 / full["seconds"] / 2
     print(f"P16K: {full['records'] / full['seconds'] / 1e6:.2f} M rec/s; {result['batches_per_s']:.0f} batches a second from here on")
     for i in range(o.rounds):

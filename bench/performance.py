@@ -38,7 +38,7 @@ PARTS = {
     "os": ("Kernel sockets, one shard, `sluice.durability=os`", "compare.py", [], "compare.json", 3, 2, 12),
     "fsync": ("Durable: both flush before they answer", "compare.py",
               ["--durability", "fsync", "--against", "kafka,null", "durable", "L1"], "compare.json", 5, 1.5, 8),
-    "catchup": ("An old reader beside producers", "catchup.py", ["--gb", "12"], "catchup.json", 3, 5, 3),
+    "catchup": ("An old reader beside producers", "catchup.py", ["--gb", "20"], "catchup.json", 3, 5, 6),
     "bypass": ("Our own TCP over a memif cable: broker on one core, load on the other", "bypass.py", [], "bypass.json", 4, 1.5, 7),
     "linkedin": ("LinkedIn's table of 2014", "compare.py", ["linkedin-2014"], "compare.json", 4, 1.5, 12),
     "clients": ("Clients that people have", "compare.py", ["--against", "kafka", "clients"], "compare.json", 4, 1.5, 6),
