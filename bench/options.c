@@ -243,6 +243,9 @@ static bool sensible(const struct settings *s, enum load load)
         return refuse("--block must be a multiple of 4096");
     if ((load & (FRAMES | LOOP)) && s->ports[0] == '\0')
         return refuse("--ports is wanted");
+    if (s->ports[0] == '\0' && (strcmp(s->admin_host, "127.0.0.1") != 0 || s->admin_port != 9092))
+        return refuse(
+            "--admin-host and --admin-port are for --ports: else topics are made at --port");
     if (s->ports[0] && s->threads > 1)
         return refuse("--ports takes one thread");
     if (s->write[0] && s->echo)

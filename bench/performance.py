@@ -23,6 +23,7 @@ import agree
 import aims
 import bypass
 import catchup
+import command
 import figures
 import repeat
 import report
@@ -50,16 +51,27 @@ PARTS = {
 __doc__ = __doc__.format(minutes=", ".join(f"{part} {row[-1]}" for part, row in PARTS.items()))
 
 
+def whole(words):
+    """Runs a part; its exit status. A signal to this program ends the part first, which stops its brokers."""
+    process = subprocess.Popen(words)
+    try:
+        return process.wait()
+    except command.Stopped:
+        process.terminate()  # it may have been told by the terminal already: one more changes nothing
+        process.wait()
+        raise
+
+
 def measure(part, o):
     _, script, arguments, name, rounds, seconds, minutes = PARTS[part]
     print(f"performance: {part}, about {minutes} min", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([sys.executable, ROOT / "bench" / script, "--results", folder, "--rounds", str(o.rounds or rounds),
-                               "--seconds", str(o.seconds or seconds), *arguments, *(o.more or "").split()], check=False)
+        code = whole([sys.executable, ROOT / "bench" / script, "--results", folder, "--rounds", str(o.rounds or rounds),
+                      "--seconds", str(o.seconds or seconds), *arguments, *shlex.split(o.more or "")])
         made = Path(folder) / name
         judged = script == "repeat.py"  # runs that do not agree are a result, too
-        if not made.exists() or done.returncode and not judged:
-            raise SystemExit(f"performance: {part} ended with {done.returncode}; the document is as it was")
+        if not made.exists() or code and not judged:
+            raise SystemExit(f"performance: {part} ended with {code}; the document is as it was")
         KEPT.mkdir(exist_ok=True)
         data = json.loads(made.read_text()) | {"asked": {"rounds": o.rounds or rounds, "seconds": o.seconds or seconds}}
         (KEPT / f"{part}.json").write_text(json.dumps(slim(data), indent=None, separators=(",", ":")) + "\n")
@@ -220,7 +232,8 @@ def main():
         for part in o.run or PARTS:
             measure(part, o)
     write()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    command.end("performance", main)

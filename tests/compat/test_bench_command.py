@@ -111,6 +111,17 @@ def test_bench_catchup_interrupted(context):
     equal(why(results, "catchup.json"), "interrupted", "catchup.json")
 
 
+def test_bench_performance_terminated(context):
+    """The part that it runs is told, and stops its broker; the document is as it was."""
+    document = FOLDER.parent / "docs" / "performance.md"
+    before = document.read_bytes()
+    code = ("import sys, command, performance; at = sys.argv.index('--results'); del sys.argv[at:at + 2]; "
+            "performance.shutil.disk_usage = lambda path: type('usage', (), {'free': 1 << 40}); command.end('performance', performance.main)")
+    stopped(context, signal.SIGTERM, 143, code,
+            ("--run", "agree", "--rounds", 1, "--seconds", 0.7, "--more='null L1' 'null P1' 'null P16K'"), prints)
+    equal(document.read_bytes() == before, True, "docs/performance.md as it was")
+
+
 def test_bench_bypass_terminated(context):
     results = stopped(context, signal.SIGTERM, 143, "bypass.py", ("--rounds", 50, "--seconds", 0.3, "frames32"), prints)
     equal(why(results, "bypass.json"), "terminated", "bypass.json")

@@ -65,6 +65,10 @@ static void test_null(void)
     CU_ASSERT_FALSE(options_parse(&s, LOAD_NULL, 4, with_echo));
     CU_ASSERT_FALSE(options_parse(&s, LOAD_NULL, 4, with_ports));
     CU_ASSERT_FALSE(takes(LOAD_DISK, "--broker-pid", "1", &s));
+    CU_ASSERT_FALSE(takes(LOAD_PRODUCE, "--admin-port", "9093", &s));
+    CU_ASSERT_FALSE(takes(LOAD_FETCH, "--admin-host", "127.0.0.2", &s));
+    char *over_ports[] = {"--ports", "net_memif0", "--admin-port", "9093"};
+    CU_ASSERT(options_parse(&s, LOAD_PRODUCE, 4, over_ports));
     char *open_loop[] = {"--rate", "100", "--follow", "1"};
     CU_ASSERT_FALSE(options_parse(&s, LOAD_FETCH, 4, open_loop));
     CU_ASSERT(options_parse(&s, LOAD_FETCH, 2, open_loop));
