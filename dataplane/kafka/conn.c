@@ -299,11 +299,30 @@ static bool conn_may_start(const struct conn *c)
     return !c->closing && !c->doomed && !c->slow && c->wait == CONN_WAITS_NOT && !c->k->draining;
 }
 
+/* The peer has ended: nothing waits for more than is there. `stands`: a request stands in rx. */
+static void conn_finish(struct conn *c, bool stands)
+{
+    for (struct request *r = c->head, *next; r != NULL; r = next) {
+        next = r->next;
+        if (!r->done && r->api_key == API_Fetch)
+            fetch_wake(r);
+    }
+    if (!stands || c->k->draining)
+        conn_close_when_answered(c);
+}
+
+/*
+ * After the peer's end, too, as in Kafka: who produces with acks=0 and leaves has sent what it has sent,
+ * and who shuts down its half still reads answers.
+ */
 void conn_input(struct conn *c)
 {
-    while (conn_may_start(c) && conn_frame(c))
-        if (request_start(c) == REQUEST_LATER)
-            break;
+    bool later = false;
+    while (!later && conn_may_start(c) && conn_frame(c))
+        later = request_start(c) == REQUEST_LATER;
+    bool stands = later || c->slow || c->wait == CONN_WAITS_SLOT || c->wait == CONN_WAITS_LOG;
+    if (c->ended && !c->doomed && !c->closing)
+        conn_finish(c, stands);
     conn_settle_want(c);
 }
 
@@ -492,6 +511,16 @@ static void on_readable(struct tconn *tc)
     conn_input(c);
 }
 
+static void on_ended(struct tconn *tc)
+{
+    struct conn *c = tc->user;
+    c->ended = true;
+    if (c->doomed || c->closing) /* closed when everything before is answered */
+        return;
+    conn_touch(c, c->k->shard->now_ns);
+    conn_input(c);
+}
+
 static void follow_sample(struct conn *c, uint64_t bytes)
 {
     if (c->sample_left > bytes) {
@@ -572,5 +601,6 @@ void conn_events(struct kafka *k)
         .closed = on_closed,
         .connected = on_connected,
         .ctx = k,
+        .ended = on_ended,
     };
 }

@@ -180,8 +180,8 @@ static void round_done(struct request *r)
     keep_one_oversize(r);
     bool idle = r->parts == NULL || r->parts->fetch.erroneous; /* nothing to wait for */
     int64_t min_bytes = f->min_bytes < f->max_bytes ? f->min_bytes : f->max_bytes;
-    if (f->phase == FETCH_READ && r->conn != NULL && f->max_wait_ms > 0 && !idle && !f->hurry &&
-        (int64_t)f->bytes < min_bytes && !r->k->draining) {
+    if (f->phase == FETCH_READ && r->conn != NULL && !r->conn->ended && f->max_wait_ms > 0 &&
+        !idle && !f->hurry && (int64_t)f->bytes < min_bytes && !r->k->draining) {
         drop_data(r);
         fetch_wait(r);
         return;

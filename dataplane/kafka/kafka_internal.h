@@ -71,6 +71,7 @@ struct conn {
     bool slow;         /* too many unsent reply bytes */
     bool doomed;       /* nothing more is read; closed when everything before is answered */
     bool closing;      /* tconn_close was called */
+    bool ended;        /* the peer sends no more; what it sent is worked on and answered first */
     bool claimed;      /* closed for max.connections, see admission_claim */
     uint32_t listener;
     uint64_t unsent;     /* reply bytes with the transport */

@@ -194,9 +194,12 @@ void dpdk_conn_step(struct dpdk_conn *c)
         deliver(c);
     if (c->state == DPDK_OPEN && !c->close_wanted && c->finished && tcp_readable(c->tcp) == 0) {
         c->state = DPDK_EOF;
-        deadline(c, INT64_MAX);
+        if (c->t->o.events->ended != NULL)
+            c->t->o.events->ended(&c->head);
+        else
+            deadline(c, INT64_MAX);
     }
-    if (c->state == DPDK_EOF && c->head.tx_bytes == 0)
+    if (c->state == DPDK_EOF && c->head.tx_bytes == 0 && c->t->o.events->ended == NULL)
         fin(c);
 }
 

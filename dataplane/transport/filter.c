@@ -26,6 +26,7 @@ struct filter_conn {
     uint8_t mark_count, reason;
     bool used, on_work;
     bool close_wanted, abort_wanted, lower_closing, failed;
+    bool lower_ended, end_told;
 };
 
 struct filter {
@@ -149,6 +150,16 @@ static void deliver(struct filter_conn *c)
         add_work(c);
     if (n > 0)
         c->head.events->readable(&c->head);
+}
+
+/* The peer's end, once nothing is left that could be delivered; what is in the way of that has work to do. */
+static void tell_end(struct filter_conn *c)
+{
+    if (!c->lower_ended || c->end_told || c->on_work || c->plain_in.bytes > 0 || c->close_wanted ||
+        c->failed)
+        return;
+    c->end_told = true;
+    c->head.events->ended(&c->head);
 }
 
 static void set_lower_want(struct filter_conn *c)
@@ -284,6 +295,13 @@ static void lower_readable(struct tconn *lower)
     set_lower_want(c);
 }
 
+static void lower_ended(struct tconn *lower)
+{
+    struct filter_conn *c = lower->user;
+    c->lower_ended = true;
+    tell_end(c);
+}
+
 static void lower_sent(struct tconn *lower, uint64_t bytes)
 {
     struct filter_conn *c = lower->user;
@@ -333,6 +351,7 @@ static void conn_step(struct filter_conn *c)
     if (c->wire_in.bytes > 0)
         pump_in(c);
     deliver(c);
+    tell_end(c);
     pump_out(c);
     set_lower_want(c);
     if (c->lower != NULL)
@@ -406,6 +425,7 @@ int filter_new(struct filter **out, const struct filter_options *options)
         .closed = lower_closed,
         .connected = lower_connected,
         .ctx = f,
+        .ended = options->events->ended != NULL ? lower_ended : NULL,
     };
     *out = f;
     return 0;

@@ -300,7 +300,11 @@ static void step_ending(struct step *st)
         }
     } else if (e->state == SIM_OPEN && peer_ended) {
         e->state = SIM_EOF;
-        e->deadline_ns = st->now_ns + linger_idle_ns;
+        st->done++;
+        if (e->t->events->ended != NULL)
+            e->t->events->ended(&e->head);
+        else
+            e->deadline_ns = st->now_ns + linger_idle_ns;
     }
     if (e->state == SIM_DRAIN && e->tx.bytes == 0) {
         sim_end_fin(e);
@@ -312,7 +316,7 @@ static void step_ending(struct step *st)
         peer_ended = e->in.fin_at <= st->now_ns && e->in.taken == e->in.written;
     }
     bool late = st->now_ns >= e->deadline_ns;
-    if (e->state == SIM_EOF && (e->tx.bytes == 0 || late)) {
+    if (e->state == SIM_EOF && e->t->events->ended == NULL && (e->tx.bytes == 0 || late)) {
         sim_end_fin(e);
         finish(st, TRANSPORT_CLOSE_PEER);
     } else if ((e->state == SIM_FIN && peer_ended) ||

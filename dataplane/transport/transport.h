@@ -29,13 +29,14 @@ struct tconn;
 struct transport;
 
 enum transport_close {
-    TRANSPORT_CLOSE_PEER = 0,    /* orderly end by the peer; everything it sent was delivered */
+    TRANSPORT_CLOSE_PEER = 0,    /* orderly end by the peer; everything it sent was delivered; never
+                                    with `ended`, which leaves the close to the consumer */
     TRANSPORT_CLOSE_LOCAL = 1,   /* tconn_close was called */
     TRANSPORT_CLOSE_RESET = 2,   /* reset or other socket error */
     TRANSPORT_CLOSE_TIMEOUT = 3, /* the transport gave up on the peer */
 };
 
-/* What the consumer is told. All members are required (connected only for active opens). */
+/* What the consumer is told. All members are required, but connected (for active opens) and ended. */
 struct transport_events {
     /* A new conn of listener `listener` (the number given to listen). The consumer sets c->user and
      * calls tconn_want; returning a negative err refuses: the transport closes it without further events. */
@@ -48,6 +49,11 @@ struct transport_events {
     /* An active open succeeded; failure shows as closed with RESET or TIMEOUT. */
     void (*connected)(struct tconn *c);
     void *ctx;
+    /*
+     * The peer sends no more, and all of it was delivered: once. What is sent still leaves, and the
+     * consumer calls tconn_close when it is done with what it has. NULL: the transport closes then.
+     */
+    void (*ended)(struct tconn *c);
 };
 
 struct tconn_ops {

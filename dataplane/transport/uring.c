@@ -179,7 +179,10 @@ static void step_open(struct uring_conn *c)
         return;
     if (c->eof && c->held.bytes == 0) {
         c->state = CONN_EOF;
-        deadline(c, linger_idle_ns, INT64_MAX);
+        if (c->t->events->ended != NULL)
+            c->t->events->ended(&c->head);
+        else
+            deadline(c, linger_idle_ns, INT64_MAX);
     }
 }
 
@@ -254,7 +257,7 @@ static void conn_step(struct uring_conn *c)
     if (c->state == CONN_OPEN || c->state == CONN_EOF || c->state == CONN_DRAIN)
         uring_send_step(c);
     bool sent = c->tx.bytes == 0;
-    if (c->state == CONN_EOF && sent)
+    if (c->state == CONN_EOF && sent && c->t->events->ended == NULL)
         uring_conn_end(c, TRANSPORT_CLOSE_PEER);
     if (c->state == CONN_DRAIN && sent) {
         if (c->eof)

@@ -71,6 +71,33 @@ def test_bad_random_bytes(context):
             throw(context.broker, rng.randbytes(rng.choice((1, 3, 4, 5, 17, 100, 5000))))
 
 
+def stored(raw, topic):
+    return raw.request("ListOffsets", 7, {"replicaId": -1, "topics": [{
+        "name": topic, "partitions": [{"partitionIndex": 0, "timestamp": -1}]}]})["topics"][0]["partitions"][0]["offset"]
+
+
+def test_bad_end_behind_requests(context):
+    """Who produces without answers and leaves has sent what it sent; who shuts its half down is answered."""
+    topic, count = context.name("left"), 300
+    with context.broker.connect() as raw:
+        client.create_topic(raw, topic, 1)
+        body = client.produce_body(topic, {0: records.batch([b"x" * 100])}, acks=0)
+        sent = framed(raw.frame("Produce", 9, body)) * count
+        for round_ in range(5):
+            with dial(context.broker) as s:
+                s.sendall(sent)
+            until(lambda: stored(raw, topic) >= count * (round_ + 1), what=f"records of round {round_}: {stored(raw, topic)}")
+        body = client.produce_body(topic, {0: records.batch([b"answered"])}, acks=-1)
+        with dial(context.broker) as s:
+            s.sendall(framed(raw.frame("Produce", 9, body)))
+            s.shutdown(socket.SHUT_WR)
+            got = b""
+            while data := s.recv(65536):
+                got += data
+        check(len(got) > 8 and len(got) == 4 + struct.unpack_from(">i", got)[0], f"the answer to a client that sends no more: {got!r}")
+        equal(stored(raw, topic), 5 * count + 1, "records")
+
+
 def test_bad_other_protocols(context):
     with working(context):
         for data in (bytes.fromhex("16030100c8010000c40303") + bytes(range(200)),

@@ -1,15 +1,27 @@
 #include "tests/unit/dataplane/kafka/kinds.h"
 
-struct wire kind_produce(struct rig *g, const struct rig_topic *t, int32_t correlation,
-                         uint32_t body_bytes)
+static struct wire produce_wire(struct rig *g, const struct rig_topic *t, int32_t correlation,
+                                uint32_t body_bytes, int16_t acks)
 {
     static uint8_t batch[rig_batch_bytes_max];
     struct one_produce o;
     uint32_t n = rig_batch(g, batch, 1, body_bytes, 1000);
-    one_produce_up(&o, g, t, 0, 1, batch, n);
+    one_produce_up(&o, g, t, 0, acks, batch, n);
     struct wire w = wire_of(g, produce, API_Produce, 9, correlation, &o.request);
     one_produce_down(&o);
     return w;
+}
+
+struct wire kind_produce(struct rig *g, const struct rig_topic *t, int32_t correlation,
+                         uint32_t body_bytes)
+{
+    return produce_wire(g, t, correlation, body_bytes, 1);
+}
+
+struct wire kind_silent(struct rig *g, const struct rig_topic *t, int32_t correlation,
+                        uint32_t body_bytes)
+{
+    return produce_wire(g, t, correlation, body_bytes, 0);
 }
 
 struct wire kind_fetch(struct rig *g, const struct rig_topic *t, int32_t correlation,

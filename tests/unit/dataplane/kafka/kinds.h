@@ -13,6 +13,9 @@ enum { KIND_PRODUCE, KIND_FETCH, KIND_LIST, KIND_OTHER, kinds_count };
 struct wire kind_produce(struct rig *g, const struct rig_topic *t, int32_t correlation,
                          uint32_t body_bytes);
 /* From offset 0 of partition 0; one that waits wants more than there is. */
+/* The same with acks=0: nothing is answered. */
+struct wire kind_silent(struct rig *g, const struct rig_topic *t, int32_t correlation,
+                        uint32_t body_bytes);
 struct wire kind_fetch(struct rig *g, const struct rig_topic *t, int32_t correlation,
                        int32_t max_wait_ms);
 struct wire kind_list(struct rig *g, const struct rig_topic *t, int32_t correlation);

@@ -287,6 +287,53 @@ static void closed_in_the_middle(void)
     down(); /* counts every mbuf */
 }
 
+/*
+ * Kafka's Selector: who sent and left has sent. More than may be in flight, behind a request that waits,
+ * with a part of one at the end, and the peer's end right behind: each whole one is worked on.
+ */
+static void ended_behind_requests(void)
+{
+    enum { n = 3 * conn_inflight_requests_max };
+    struct rig_options o = {.sim = {.delivery = SIM_RANDOM, .latency_ns = 20000}};
+    up(&o);
+    for (int round = 0; round < 8; round++) {
+        struct rig_client c;
+        uint64_t before = rig_log(topic, 0)->appends;
+        client_up(&c, &rig, 0);
+        rig.hold_forwards = round & 1;
+        rig_log(topic, 0)->hold_flush = round & 2;
+        if (round & 4) { /* an answer to who has left altogether is answered by a reset */
+            struct wire first = kind_wire(&rig, topic, KIND_OTHER, 1);
+            client_send(&c, first.p, first.n);
+            wire_free(&first);
+        }
+        for (int32_t i = 0; i <= n; i++) {
+            struct wire w = kind_silent(&rig, topic, i, 100);
+            client_send_some(&c, w.p, i < n ? w.n : w.n / 2);
+            wire_free(&w);
+        }
+        if (round & 4) {
+            sim_client_shutdown(c.sim);
+            rig_pass(&rig, 500);
+        } else {
+            sim_client_close(c.sim);
+            rig_pass(&rig, 500);
+        }
+        rig.hold_forwards = false;
+        rig_log(topic, 0)->hold_flush = false;
+        rig_answer_forwards(&rig);
+        rig_settle(&rig);
+        rig_pass(&rig, 500);
+        CU_ASSERT_EQUAL(rig_log(topic, 0)->appends - before, n);
+        if (round & 4)
+            CU_ASSERT(kind_expect(&c, KIND_OTHER, 1));
+        client_down(&c);
+        CU_ASSERT_EQUAL(counters()->conns, 1);
+        CU_ASSERT_EQUAL(counters()->requests_in_work, 0);
+    }
+    down();
+}
+
 /* A client that does not read: its unsent replies are bounded, then its requests wait. */
 static void slow_reader(void)
 {
@@ -518,7 +565,8 @@ static void stage_clocks(void)
 
 RIG_MAIN("dataplane/kafka/conn", UNIT_CASE(cut_at_every_byte), UNIT_CASE(delivered_in_pieces),
          UNIT_CASE(forwards_answered_backwards), UNIT_CASE(closed_in_the_middle),
-         UNIT_CASE(reserve_is_shared), UNIT_CASE(one_at_a_time), UNIT_CASE(control_closes),
-         UNIT_CASE(conn_gone_while_forwarded), UNIT_CASE(slow_reader), UNIT_CASE(slots_run_out),
-         UNIT_CASE(slots_of_waiting_fetches), UNIT_CASE(parts_run_out), UNIT_CASE(mbufs_run_out),
-         UNIT_CASE(idle_conns), UNIT_CASE(drains), UNIT_CASE(stage_clocks))
+         UNIT_CASE(ended_behind_requests), UNIT_CASE(reserve_is_shared), UNIT_CASE(one_at_a_time),
+         UNIT_CASE(control_closes), UNIT_CASE(conn_gone_while_forwarded), UNIT_CASE(slow_reader),
+         UNIT_CASE(slots_run_out), UNIT_CASE(slots_of_waiting_fetches), UNIT_CASE(parts_run_out),
+         UNIT_CASE(mbufs_run_out), UNIT_CASE(idle_conns), UNIT_CASE(drains),
+         UNIT_CASE(stage_clocks))

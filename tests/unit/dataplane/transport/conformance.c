@@ -266,6 +266,49 @@ void conformance_slow_reader(const struct world_kind *kind)
 }
 
 /* The peer ends its side and still gets what was sent until everything it sent was delivered. */
+static bool ended(void *ctx)
+{
+    struct wait *x = ctx;
+    return x->w->app.ended >= x->n;
+}
+
+/*
+ * Who wants to be told of the peer's end has all that it sent before, and the conn until it closes: what
+ * it sends later still arrives. Paused first, so that bytes and end wait together.
+ */
+void conformance_ended(const struct world_kind *kind)
+{
+    struct world *w = start(kind, APP_HOLD, (struct world_setup){.ended = true});
+    struct peer p;
+    w->app.want = 0;
+    for (uint64_t i = 0; i < 6; i++) {
+        struct app_conn *a = pair(w, &p);
+        uint64_t n = i == 0 ? 0 : 1 + rng_below(&w->rng, 3000);
+        WAIT(w, peer_sent, .p = &p, .n = n);
+        peer_shutdown(&p);
+        world_steps(w, 20);
+        CU_ASSERT_EQUAL(a->ended, n == 0); /* with nothing to deliver it is told at once */
+        app_want(w, a, 64 * KIB);
+        WAIT(w, ended, .n = i + 1);
+        CU_ASSERT(a->ended && a->got == n);
+        world_steps(w, 50);
+        CU_ASSERT_EQUAL(w->app.closed, i);
+        CU_ASSERT_EQUAL(w->app.ended, i + 1);
+        app_sink(a);
+        app_send_pattern(w, a, 5000);
+        if (i % 2)
+            WAIT(w, reported_all, .a = a);
+        app_close(w, a, false);
+        WAIT(w, peer_over, .p = &p);
+        CU_ASSERT(p.ended && !p.reset);
+        CU_ASSERT_EQUAL(p.received, 5000);
+        WAIT(w, closed, .n = i + 1);
+        CU_ASSERT_EQUAL(a->reason, TRANSPORT_CLOSE_LOCAL);
+        peer_close(&p);
+    }
+    finish(w);
+}
+
 void conformance_half_close(const struct world_kind *kind)
 {
     struct world *w = start(kind, APP_ECHO, (struct world_setup){0});

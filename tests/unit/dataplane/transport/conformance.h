@@ -11,6 +11,7 @@
     X(world, keeps_want)                                                                           \
     X(world, lowers_want)                                                                          \
     X(world, slow_reader)                                                                          \
+    X(world, ended)                                                                                \
     X(world, half_close)                                                                           \
     X(world, peer_resets)                                                                          \
     X(world, peer_closes_while_paused)                                                             \

@@ -166,6 +166,18 @@ static void on_closed(struct tconn *c, enum transport_close reason)
     w->app.reasons[reason]++;
 }
 
+/* All was delivered before; the app may still send. */
+static void on_ended(struct tconn *c)
+{
+    struct app_conn *a = c->user;
+    struct world *w = c->events->ctx;
+    CU_ASSERT_EQUAL(w->app.calls, 0);
+    CU_ASSERT_PTR_EQUAL(a->c, c);
+    CU_ASSERT_FALSE(a->ended);
+    a->ended = true;
+    w->app.ended++;
+}
+
 static void on_connected(struct tconn *c)
 {
     struct app_conn *a = c->user;
@@ -276,6 +288,7 @@ void world_init(struct world *w, const struct world_kind *kind, const struct wor
         .closed = on_closed,
         .connected = on_connected,
         .ctx = w,
+        .ended = w->setup.ended ? on_ended : NULL,
     };
     w->app.want = 64 * KIB;
     mem_up(w);

@@ -31,6 +31,7 @@ struct world_kind {
 struct world_setup {
     uint32_t conn_max; /* 0: 64 */
     uint32_t rx_bufs;  /* 0: 512 */
+    bool ended;        /* the app wants to be told of the peer's end */
 };
 
 #define app_conns_max 4096
@@ -41,7 +42,7 @@ struct app_conn {
     uint64_t got, limit;      /* bytes delivered in all; may be delivered in all */
     uint64_t given, reported; /* to tconn_send; by sent */
     enum transport_close reason;
-    bool used, connected, active;
+    bool used, connected, active, ended;
 };
 
 enum app_mode {
@@ -56,7 +57,7 @@ struct app {
     struct transport_events events;
     struct app_conn conns[app_conns_max];
     uint32_t count; /* conns used, in order of acceptance or opening */
-    uint32_t accepted, connected, closed, reasons[4];
+    uint32_t accepted, connected, ended, closed, reasons[4];
     enum app_mode mode;
     uint64_t want; /* of new conns, and kept up in APP_SINK */
     int refuse;    /* answered by accepted if not 0 */
