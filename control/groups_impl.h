@@ -35,6 +35,7 @@ struct group_partition {
     /* of the running load */
     uint64_t records;
     uint32_t corrupt;
+    bool cut; /* the log was not read to its end: what is behind that is nowhere else */
     struct group_partition *retired_next;
 };
 

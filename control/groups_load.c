@@ -95,7 +95,8 @@ static void loaded(void *ctx, const struct internal_load_result *result)
     if (result->err && result->err != ERR_CORRUPT) {
         offline(p, err_text(result->err));
     } else {
-        if (result->err)
+        p->cut = result->err != 0;
+        if (p->cut)
             log_error("groups", "%s-%d: the log cannot be read to its end, offset %lld",
                       GROUPS_TOPIC, p->index, (long long)result->end);
         p->state = GROUP_PARTITION_ACTIVE;

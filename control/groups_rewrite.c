@@ -5,7 +5,8 @@
  * whole state is written anew at the end, and when the last batch of that is durable the log start
  * moves to the first. A crash in between replays the old prefix and a part of the rewrite, which says the same
  * twice; a crash after it, with the log start of an earlier checkpoint, replays more than it
- * needs to. Each suffix that begins at or before the rewrite gives the same state.
+ * needs to. Each suffix that begins at or before the rewrite gives the same state. A log that could
+ * not be read to its end is left as it is: the state is not the whole of it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -108,7 +109,7 @@ static void begin(struct group_partition *p)
 
 void group_rewrite_check(struct group_partition *p)
 {
-    if (p->rewriting || p->state != GROUP_PARTITION_ACTIVE ||
+    if (p->rewriting || p->cut || p->state != GROUP_PARTITION_ACTIVE ||
         p->replay_bytes < groups_rewrite_bytes ||
         p->replay_bytes < groups_rewrite_ratio * p->live_bytes ||
         coordinator_has_pending_transactions(p->coordinator))

@@ -34,7 +34,9 @@ struct internal_load {
     uint32_t piece_bytes;
     uint8_t *piece;
     size_t piece_room;
+    uint64_t gaps; /* of the shard, when the read began */
     bool started;
+    bool starved; /* the read may be empty because the shard was short of something */
 };
 
 struct internal_drop {
@@ -205,13 +207,16 @@ static void load_end(struct internal_load *x, int err)
 
 static void load_on_shard_done(struct internal_read *op)
 {
-    call_finish(&CONTAINER(op, struct internal_load, op)->pc.call);
+    struct internal_load *x = CONTAINER(op, struct internal_load, op);
+    x->starved = x->pc.plogs->reads.gaps != x->gaps;
+    call_finish(&x->pc.call);
 }
 
 static void load_on_shard(struct call *call)
 {
     struct internal_load *x = (struct internal_load *)call;
     x->op.plog = x->pc.plog;
+    x->gaps = x->pc.plogs->reads.gaps;
     if (!x->started) {
         struct plog_marks marks;
         plog_marks(x->op.plog, &marks);
@@ -240,7 +245,7 @@ static int load_piece(struct internal_load *x)
     size_t n = x->op.data.bytes;
     int64_t before = x->walk.next_offset;
     if (n == 0)
-        return x->walk.next_offset < x->result.end ? ERR_CORRUPT : 0;
+        return x->walk.next_offset >= x->result.end ? 0 : x->starved ? ERR_FULL : ERR_CORRUPT;
     int err = load_keep(x);
     if (err)
         return err;

@@ -63,7 +63,10 @@ int internal_log_append(struct internal_log *l, const struct record_item *items,
 void internal_log_discard(struct internal_log *l);
 
 struct internal_load_result {
-    int err; /* 0; ERR_NOT_FOUND: the partition is not there or offline; ERR_IO; what a visitor said */
+    /* 0; ERR_NOT_FOUND: the partition is not there or offline; ERR_IO; ERR_FULL: the shard was short
+     * of memory or files, the log may be sound; ERR_CORRUPT: it cannot be read to its end; what a
+     * visitor said */
+    int err;
     int64_t log_start, end; /* offsets */
     uint64_t bytes;         /* replayed */
 };

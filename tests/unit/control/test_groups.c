@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
 #include "base/kerr.h"
 #include "control/groups.h"
@@ -347,6 +348,82 @@ static void corrupt_records_are_passed_over(void)
     finish(&r);
 }
 
+/* A load that the shard had no memory for says nothing about the log: it is tried again. */
+static void a_load_that_is_starved_is_tried_again(void)
+{
+    struct rig r;
+    start(&r);
+    CU_ASSERT_EQUAL(commit(&r, "g", 0, 7), 0);
+    CU_ASSERT_TRUE(rig_stop(&r));
+    CU_ASSERT_EQUAL_FATAL(rig_start(&r), 0);
+    io_sim_fail(&r.sim, SIM_READ, 1, ERR_NO_MEMORY);
+    groups_up(&r);
+    rig_settle(&r);
+    CU_ASSERT_EQUAL(r.sim.fault_count, 0);
+    CU_ASSERT_EQUAL(committed(&r, "g", 0), -1000 - KERR_NOT_COORDINATOR);
+    CU_ASSERT_NOT_EQUAL(commit(&r, "g", 1, 8), 0);
+    rig_sleep(&r, groups_retry_ns / CLOCK_NS_PER_MS + 1);
+    CU_ASSERT_EQUAL(committed(&r, "g", 0), 7);
+    finish(&r);
+}
+
+/* Kafka's format 2 */
+#define batch_length_at     8
+#define batch_last_delta_at 23
+#define batch_header_bytes  61
+
+/* The log of "g" ends in a batch that says of itself that it has one record; it has two. */
+static void damage_end(struct rig *r)
+{
+    static uint8_t bytes[4096];
+    char path[io_path_bytes_max + 64];
+    struct fs *fs = &r->sim.fs;
+    struct io_file *f;
+    struct group_partition *p = partition_of(r, "g");
+    uint32_t dir = rig_topic(r, GROUPS_TOPIC)->partitions[p->index].log_dir;
+    snprintf(path, sizeof(path), "%s/" GROUPS_TOPIC "-%d/%020d.log", r->logdirs->dirs[dir].path,
+             p->index, 0);
+    CU_ASSERT_EQUAL_FATAL(fs->ops->open(fs, path, IO_OPEN_READ | IO_OPEN_WRITE, &f), 0);
+    int64_t n = fs->ops->pread(fs, f, bytes, sizeof(bytes), 0), last = 0, at = 0;
+    while (at + batch_header_bytes <= n && bytes_get_u32(bytes + at + batch_length_at) != 0) {
+        last = at;
+        at += 12 + bytes_get_u32(bytes + at + batch_length_at);
+    }
+    CU_ASSERT_EQUAL_FATAL(bytes_get_u32(bytes + last + batch_last_delta_at), 1);
+    CU_ASSERT_EQUAL(fs->ops->pwrite(fs, f, "\0\0\0\0", 4, last + batch_last_delta_at), 0);
+    fs->ops->close(fs, f);
+}
+
+/* What could not be loaded is not dropped by a rewrite of what could. */
+static void a_log_that_is_cut_is_not_rewritten(void)
+{
+    struct rig r;
+    struct groups_stats stats;
+    static const struct record_item two[] = {{(const uint8_t *)"\x7f\0zzz", 5, NULL, 0},
+                                             {(const uint8_t *)"\x7f\0zzz", 5, NULL, 0}};
+    start(&r);
+    CU_ASSERT_EQUAL(commit(&r, "g", 0, 7), 0);
+    CU_ASSERT_EQUAL(
+        internal_log_append(&partition_of(&r, "g")->log, two, 2, r.wall_ms, groups_rewrite_tag), 0);
+    rig_settle(&r);
+    CU_ASSERT_TRUE(rig_stop(&r));
+    CU_ASSERT_EQUAL_FATAL(rig_start(&r), 0);
+    groups_up(&r);
+    damage_end(&r);
+    rig_settle(&r);
+    CU_ASSERT_EQUAL(committed(&r, "g", 0), 7);
+    struct group_partition *p = partition_of(&r, "g");
+    CU_ASSERT_EQUAL_FATAL(p->state, GROUP_PARTITION_ACTIVE);
+    CU_ASSERT_TRUE(p->cut);
+    p->replay_bytes = groups_rewrite_bytes; /* long due */
+    CU_ASSERT_EQUAL(commit(&r, "g", 1, 8), 0);
+    rig_settle(&r);
+    groups_stats(r.control.groups, &stats);
+    CU_ASSERT_EQUAL(stats.rewrites, 0);
+    CU_ASSERT_EQUAL(marks_of(&r, "g").log_start, 0);
+    finish(&r);
+}
+
 static void a_failing_disk_ends_a_group_until_it_is_back(void)
 {
     struct rig r;
@@ -561,6 +638,8 @@ UNIT_MAIN("control/groups", UNIT_CASE(groups_go_where_kafka_puts_them),
           UNIT_CASE(commits_survive_stops_and_power_cuts), UNIT_CASE(a_reply_waits_for_the_disk),
           UNIT_CASE(requests_during_a_load_are_put_off), UNIT_CASE(the_topic_may_be_deleted),
           UNIT_CASE(a_deleted_topic_takes_its_offsets), UNIT_CASE(corrupt_records_are_passed_over),
+          UNIT_CASE(a_load_that_is_starved_is_tried_again),
+          UNIT_CASE(a_log_that_is_cut_is_not_rewritten),
           UNIT_CASE(a_failing_disk_ends_a_group_until_it_is_back),
           UNIT_CASE(a_long_log_is_rewritten), UNIT_CASE(a_crash_within_a_rewrite_loses_nothing),
           UNIT_CASE(a_join_waits_for_its_time), UNIT_CASE(a_stop_answers_who_waits),
