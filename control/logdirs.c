@@ -227,9 +227,11 @@ static int dir_begin(struct logdirs *l, struct log_dir *dir, const struct uuid *
     if (err)
         return err;
     snprintf(path, sizeof(path), "%s/" clean_mark_name, dir->path);
-    dir->clean = l->fs->ops->stat(l->fs, path, &st) == 0;
-    if (dir->clean)
-        err = l->fs->ops->unlink(l->fs, path);
+    err = l->fs->ops->stat(l->fs, path, &st);
+    if (err && err != ERR_NOT_FOUND) /* left there, it would be believed after the next crash */
+        return err;
+    dir->clean = err == 0;
+    err = dir->clean ? l->fs->ops->unlink(l->fs, path) : 0;
     /* also without the mark: a start before may have died between the two, and a power cut brought
      * the mark back */
     if (!err)

@@ -238,6 +238,41 @@ static void the_clean_mark_comes_and_goes(void)
     io_sim_free(&b.sim);
 }
 
+static int stat_fails(struct fs *fs, const char *path, struct fs_stat *out)
+{
+    return strstr(path, "/data/b/.kafka_cleanshutdown") ? ERR_IO : ERR_NOT_FOUND;
+}
+
+/* Nobody knows whether the mark is there, and it would be believed after a crash. */
+static void a_mark_that_cannot_be_seen_takes_the_dir_offline(void)
+{
+    struct box b;
+    struct uuid id = {{7}};
+    box_up(&b);
+    CU_ASSERT_EQUAL_FATAL(dirs_open(&b, &b.dirs, 1), 0);
+    begin(&b, b.dirs, 7);
+    CU_ASSERT_EQUAL(logdirs_mark_clean(b.dirs, 1, 1), 0);
+    logdirs_close(b.dirs);
+
+    const struct fs_ops *honest = b.sim.fs.ops;
+    struct fs_ops failing = *honest;
+    failing.stat = stat_fails;
+    for (uint32_t metadata = 0; metadata < 2; metadata++) {
+        CU_ASSERT_EQUAL_FATAL(dirs_open(&b, &b.dirs, 1), 0);
+        b.dirs->metadata = metadata;
+        b.sim.fs.ops = &failing;
+        int err = logdirs_begin(b.dirs, &id, b.why, sizeof(b.why));
+        b.sim.fs.ops = honest;
+        CU_ASSERT_EQUAL(err, metadata == 1 ? ERR_IO : 0);
+        CU_ASSERT_TRUE(b.dirs->dirs[0].online && b.dirs->dirs[0].begun);
+        CU_ASSERT_TRUE(metadata == 1 || !b.dirs->dirs[1].online);
+        CU_ASSERT_FALSE(b.dirs->dirs[1].begun);
+        logdirs_close(b.dirs);
+        CU_ASSERT_TRUE(has(&b, "/data/b/.kafka_cleanshutdown"));
+    }
+    io_sim_free(&b.sim);
+}
+
 static void checkpoints_of_the_last_run_are_read(void)
 {
     struct box b;
@@ -334,6 +369,8 @@ UNIT_MAIN("control/logdirs", UNIT_CASE(directories_are_made_and_locked),
           UNIT_CASE(the_clean_mark_does_not_come_back),
           UNIT_CASE(meta_properties_hide_until_the_clean_stop),
           UNIT_CASE(foreign_files_are_understood_or_refused),
-          UNIT_CASE(the_clean_mark_comes_and_goes), UNIT_CASE(checkpoints_of_the_last_run_are_read),
+          UNIT_CASE(the_clean_mark_comes_and_goes),
+          UNIT_CASE(a_mark_that_cannot_be_seen_takes_the_dir_offline),
+          UNIT_CASE(checkpoints_of_the_last_run_are_read),
           UNIT_CASE(a_broken_dir_is_offline_unless_it_holds_the_metadata),
           UNIT_CASE(directories_can_be_put_aside_and_removed))
