@@ -65,12 +65,21 @@ static void queue_refuse(struct topic_work *w)
     refuse(reborn);
 }
 
+/* Nothing was opened: what a crash left is still to be recovered. */
+static void never_started(struct topics *t)
+{
+    const struct logdirs *dirs = t->o.logdirs;
+    for (uint32_t i = 0; i < dirs->count; i++)
+        t->dirty_close[i] = !dirs->dirs[i].clean;
+    t->state = TOPICS_STOPPED;
+}
+
 /* A start that is not over goes to its end first. */
 void topics_stop(struct topics *t)
 {
     t->stop_wanted = true;
     if (t->state == TOPICS_NEW)
-        t->state = TOPICS_STOPPED;
+        never_started(t);
     if (t->state != TOPICS_RUNNING)
         return;
     wheel_cancel(&t->control->wheel, &t->checkpoint_timer);

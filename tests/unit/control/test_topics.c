@@ -506,6 +506,32 @@ static void moved_partitions_are_found(void)
     rig_free(&r);
 }
 
+/* A start that fails before topics are begun leaves each dir as it was: crashed is not clean. */
+static void a_stop_before_the_start_changes_no_mark(void)
+{
+    struct rig r;
+    rig_make(&r, unit_seed());
+    for (int start = 0; start < 2; start++) {
+        struct topics *t;
+        struct topics_options o = {
+            .shard_count = rig_shards, .worker_count = rig_workers, .fs = &r.sim.fs, .node_id = 1};
+        CU_ASSERT_EQUAL_FATAL(rig_start(&r), 0);
+        o.logdirs = r.logdirs;
+        for (uint32_t i = 0; i < rig_workers; i++)
+            o.workers[i] = &r.workers[i].agent;
+        CU_ASSERT_EQUAL_FATAL(topics_new(&t, &r.control, &o), 0);
+        topics_stop(t);
+        CU_ASSERT_TRUE(topics_stopped(t));
+        for (uint32_t i = 0; i < rig_dirs; i++) {
+            CU_ASSERT_EQUAL(r.logdirs->dirs[i].clean, start == 1);
+            CU_ASSERT_EQUAL(topics_dir_closed_clean(t, i), start == 1);
+        }
+        topics_free(t);
+        CU_ASSERT_TRUE(rig_stop(&r)); /* the next start finds both marks */
+    }
+    rig_free(&r);
+}
+
 static void producer_ids_never_repeat(void)
 {
     struct rig r;
@@ -535,4 +561,5 @@ UNIT_MAIN("control/topics", UNIT_CASE(created_topics_are_seen_by_all),
           UNIT_CASE(a_name_is_free_when_no_checkpoint_has_it),
           UNIT_CASE(a_failed_dir_takes_its_partitions_offline),
           UNIT_CASE(a_clean_stop_is_picked_up), UNIT_CASE(strangers_are_put_aside),
-          UNIT_CASE(moved_partitions_are_found), UNIT_CASE(producer_ids_never_repeat))
+          UNIT_CASE(moved_partitions_are_found), UNIT_CASE(a_stop_before_the_start_changes_no_mark),
+          UNIT_CASE(producer_ids_never_repeat))
