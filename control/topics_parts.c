@@ -117,6 +117,30 @@ static bool in_the_way(const struct part_slot *slot)
            (slot->err == ERR_EXISTS || slot->err == ERR_CORRUPT || slot->err == ERR_UNSUPPORTED);
 }
 
+static int log_name(void *ctx, const char *name, bool is_dir)
+{
+    size_t n = strlen(name);
+    bool *found = ctx;
+    *found |= !is_dir && n > 4 && strcmp(name + n - 4, ".log") == 0;
+    return 0;
+}
+
+/* A creation failed: what it leaves goes, but not what may be another topic's records. */
+static void creation_undo(const struct plog_open *o)
+{
+    char name[topic_name_bytes_max + 16], path[io_path_bytes_max];
+    struct uuid id;
+    bool has_log = false;
+    snprintf(name, sizeof(name), "%.*s-%d", STR_ARG(o->topic), o->partition);
+    if (snprintf(path, sizeof(path), "%s/%s", o->log_dir, name) >= (int)sizeof(path))
+        return;
+    int err = logdir_topic_id(o->fs, o->log_dir, name, &id);
+    if (err && (o->fs->ops->list(o->fs, path, log_name, &has_log) != 0 || has_log))
+        return;
+    if (err || uuid_eq(&id, &o->topic_id))
+        logdir_remove(o->fs, o->log_dir, name);
+}
+
 /*
  * On a worker. At a start nothing is put aside here: a directory in its place whose
  * partition.metadata says something else may hold the partition's records, and be damaged.
@@ -134,7 +158,7 @@ static void slot_open_run(struct call *call)
             slot->err = plog_open(&slot->plog, o, slot->why, sizeof(slot->why));
     }
     if (slot->err && slot->remove)
-        logdir_remove_partition(o->fs, o->log_dir, o->topic, o->partition);
+        creation_undo(o);
     call_finish(call);
 }
 

@@ -19,7 +19,15 @@
 #define opened_max 16
 
 /* A call of one kind for a path with this in it fails. */
-enum fault_op { FAULT_OPEN, FAULT_PREAD, FAULT_MKDIR, FAULT_LIST, FAULT_STAT, FAULT_SPACE };
+enum fault_op {
+    FAULT_OPEN,
+    FAULT_PREAD,
+    FAULT_MKDIR,
+    FAULT_LIST,
+    FAULT_STAT,
+    FAULT_SPACE,
+    FAULT_RENAME
+};
 
 struct world {
     struct rig rig;
@@ -97,6 +105,11 @@ static int fail_stat(struct fs *fs, const char *path, struct fs_stat *out)
 static int fail_space(struct fs *fs, const char *path, uint64_t *total, uint64_t *available)
 {
     return hit(FAULT_SPACE, path) ? w.err : honest->space(fs, path, total, available);
+}
+
+static int fail_rename(struct fs *fs, const char *from, const char *to)
+{
+    return hit(FAULT_RENAME, from) ? w.err : honest->rename(fs, from, to);
 }
 
 static void fault(enum fault_op op, int err, const char *path)
@@ -182,6 +195,7 @@ static void up(void)
     failing.list = fail_list;
     failing.stat = fail_stat;
     failing.space = fail_space;
+    failing.rename = fail_rename;
     w.rig.sim.fs.ops = &failing;
     w.lines = memfd_create("lines", 0);
     CU_ASSERT_FATAL(w.lines >= 0);
@@ -381,6 +395,42 @@ static void what_is_in_the_way_is_put_aside(void)
     }
 }
 
+/* Of a creation that fails nothing is left, and what was there before stays. */
+static void a_failed_creation_removes_its_own_only(void)
+{
+    static const char *const texts[] = {"version: 0\ntopic_id: AQIDBAUGBwgJCgsMDQ4PEA", "garbage"};
+    static const char *const dirs[] = {"/data/a/u-0", "/data/b/u-0"};
+    static const char log[] = "00000000000000000000.log";
+    struct fs *fs = &w.rig.sim.fs;
+    for (size_t i = 0; i < 6; i++) {
+        char path[96];
+        up();
+        for (size_t k = 0; k < 2 && i < 4; k++) {
+            CU_ASSERT_EQUAL_FATAL(fs->ops->mkdir(fs, dirs[k]), 0);
+            snprintf(path, sizeof(path), "%s/partition.metadata", dirs[k]);
+            put_file(path, texts[i % 2]);
+            snprintf(path, sizeof(path), "%s/%s", dirs[k], log);
+            put_file(path, "records");
+        }
+        if (i < 2)
+            fault(FAULT_RENAME, ERR_IO, "/u-0");
+        else if (i < 4)
+            fault(FAULT_OPEN, ERR_NO_MEMORY, "/u-0/partition.metadata");
+        else
+            fault(FAULT_OPEN, ERR_NO_MEMORY, i == 4 ? "/u-0/partition.metadata" : log);
+        CU_ASSERT_NOT_EQUAL(rig_create(&w.rig, "u", 1), 0);
+        CU_ASSERT(w.hits > 0);
+        w.err = 0;
+        CU_ASSERT_PTR_NULL(rig_topic(&w.rig, "u"));
+        for (size_t k = 0; k < 2; k++) {
+            snprintf(path, sizeof(path), "%s/%s", dirs[k], log);
+            CU_ASSERT_EQUAL(rig_has(&w.rig, path), i < 4);
+            CU_ASSERT_EQUAL(rig_has(&w.rig, dirs[k]), i < 4);
+        }
+        down();
+    }
+}
+
 /* A log dir that was away while its topic was deleted and made anew does not claim a partition. */
 static void an_older_topic_of_the_name_claims_nothing(void)
 {
@@ -575,6 +625,7 @@ static void a_write_that_is_refused_is_the_log_dirs(void)
 UNIT_MAIN("control/topics/damage", UNIT_CASE(damaged_metadata_keeps_a_partition_closed),
           UNIT_CASE(missing_metadata_is_made_anew), UNIT_CASE(refusals_are_no_strays),
           UNIT_CASE(what_is_in_the_way_is_put_aside),
+          UNIT_CASE(a_failed_creation_removes_its_own_only),
           UNIT_CASE(an_older_topic_of_the_name_claims_nothing),
           UNIT_CASE(unreadable_files_are_the_partitions),
           UNIT_CASE(directories_that_fail_are_the_log_dirs), UNIT_CASE(a_log_start_behind_the_end),
