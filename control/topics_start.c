@@ -6,6 +6,7 @@
  * partition lives; one that it does not know is a stray, as in Kafka, and renamed; what a
  * deletion left is removed. Then every partition is opened.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -195,6 +196,31 @@ static void partition_missing(struct topics *t, struct image_topic *topic, int32
                  t->o.logdirs->dirs[p->log_dir].path);
 }
 
+/*
+ * What was found outside the recorded log dir, while that is away, must say that it is ours: else the
+ * partition's records are taken for a stray when the log dir is back.
+ */
+static void partition_doubt(struct topics *t, struct image_topic *topic, int32_t i)
+{
+    struct image_partition *p = &topic->partitions[i];
+    const struct logdirs *dirs = t->o.logdirs;
+    const char *dir = dirs->dirs[p->log_dir].path;
+    uint32_t recorded = logdirs_by_id(dirs, &p->directory);
+    char name[topic_name_bytes_max + 16];
+    struct uuid id;
+    if (uuid_is_zero(&p->directory) ||
+        (recorded != image_no_log_dir && dirs->dirs[recorded].online))
+        return;
+    snprintf(name, sizeof(name), "%s-%d", topic->name, i);
+    if (logdir_topic_id(t->o.fs, dir, name, &id) == 0 && uuid_eq(&id, &topic->id))
+        return;
+    log_error("topics",
+              "%s/%s: it is not known whose it is, and the partition's own log dir is away: it is "
+              "left alone",
+              dir, name);
+    p->log_dir = image_no_log_dir;
+}
+
 static int partition_moved(struct topics *t, struct image_topic *topic, int32_t i)
 {
     struct logdirs *dirs = t->o.logdirs;
@@ -212,6 +238,8 @@ static int topic_place(struct topics *t, struct image_topic *topic)
     for (int32_t i = 0; i < topic->partition_count; i++) {
         struct image_partition *p = &topic->partitions[i];
         p->shard = topic_part_shard(t, &topic->id, i);
+        if (p->log_dir != image_no_log_dir)
+            partition_doubt(t, topic, i);
         if (p->log_dir == image_no_log_dir)
             partition_missing(t, topic, i);
         else if (partition_moved(t, topic, i) != 0)

@@ -457,6 +457,39 @@ static void an_older_topic_of_the_name_claims_nothing(void)
     down();
 }
 
+/* Nor does one whose id nobody can read, as long as the partition may be where it was. */
+static void what_cannot_be_told_claims_nothing(void)
+{
+    static const char *const texts[] = {"garbage", NULL};
+    for (int i = 0; i < 2; i++) {
+        char path[64], file[96];
+        struct fs *fs = &w.rig.sim.fs;
+        up();
+        CU_ASSERT_TRUE(rig_stop(&w.rig));
+        snprintf(path, sizeof(path), "/data/a/t-%d", w.bad);
+        snprintf(file, sizeof(file), "%s/partition.metadata", path);
+        CU_ASSERT_EQUAL_FATAL(fs->ops->mkdir(fs, path), 0);
+        if (texts[i])
+            put_file(file, texts[i]);
+        fault(FAULT_LIST, ERR_IO, "/data/b");
+        lines_begin();
+        CU_ASSERT_EQUAL_FATAL(rig_start(&w.rig), 0);
+        const struct image_partition *p = &rig_topic(&w.rig, "t")->partitions[w.bad];
+        CU_ASSERT_TRUE(said("it is not known whose it is"));
+        CU_ASSERT_PTR_NULL(p->plog);
+        CU_ASSERT_TRUE(uuid_eq(&p->directory, &w.rig.logdirs->dirs[1].id));
+        CU_ASSERT_TRUE(rig_has(&w.rig, path));
+        rig_stop(&w.rig);
+        w.err = 0;
+        CU_ASSERT_EQUAL_FATAL(rig_start(&w.rig), 0);
+        CU_ASSERT_EQUAL(end_of(w.bad), appends);
+        CU_ASSERT_EQUAL(rig_count(&w.rig, "/data/a", "-stray"), 1);
+        CU_ASSERT_EQUAL(rig_count(&w.rig, "/data/b", "-stray"), 0);
+        CU_ASSERT_TRUE(rig_stop(&w.rig));
+        down();
+    }
+}
+
 /* ---- what cannot be read at a start ---- */
 
 static void crashed(void)
@@ -627,6 +660,7 @@ UNIT_MAIN("control/topics/damage", UNIT_CASE(damaged_metadata_keeps_a_partition_
           UNIT_CASE(what_is_in_the_way_is_put_aside),
           UNIT_CASE(a_failed_creation_removes_its_own_only),
           UNIT_CASE(an_older_topic_of_the_name_claims_nothing),
+          UNIT_CASE(what_cannot_be_told_claims_nothing),
           UNIT_CASE(unreadable_files_are_the_partitions),
           UNIT_CASE(directories_that_fail_are_the_log_dirs), UNIT_CASE(a_log_start_behind_the_end),
           UNIT_CASE(a_disk_that_is_gone_is_noticed), UNIT_CASE(want_is_no_end),
