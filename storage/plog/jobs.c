@@ -116,6 +116,7 @@ static void create_done(struct job *job)
     if (job->segment != plog_active(p))
         segment_seal(job->segment); /* rolled while it was empty */
     segment_doom_step(job->segment);
+    plog_doom_steps(p); /* some waited until there was an active segment */
 }
 
 void segment_create(struct segment *s)

@@ -563,7 +563,8 @@ int plog_close(struct plog *p)
     if (p == NULL)
         return 0;
     CHECK(p->state == PLOG_OPENED || p->state == PLOG_DETACHED);
-    unlink_doomed(p);
+    if (!p->failed) /* else there may be no other file that says where the log ends */
+        unlink_doomed(p);
     int err = !p->failed ? save_all(p) : p->failure == ERR_CORRUPT ? ERR_CORRUPT : ERR_IO;
     plog_free(p);
     return err;

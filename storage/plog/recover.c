@@ -499,6 +499,14 @@ static int start_behind_end(struct loader *l)
     return new_active(l, l->open->log_start);
 }
 
+/* Of a log without segments. What the checkpoints speak of was given out once. */
+static int64_t first_offset(const struct loader *l)
+{
+    int64_t start = l->open->log_start, point = l->open->recovery_point;
+    int64_t known = start > point ? start : point;
+    return known > 0 ? known : 0;
+}
+
 int loader_recover(struct loader *l)
 {
     struct plog *p = l->plog;
@@ -512,7 +520,7 @@ int loader_recover(struct loader *l)
             err = make_active(l, i);
     }
     if (err == 0 && p->segment_count == 0)
-        err = new_active(l, l->open->log_start > 0 ? l->open->log_start : 0);
+        err = new_active(l, first_offset(l));
     if (err == 0)
         err = start_behind_end(l);
     if (err)

@@ -31,7 +31,8 @@ void segment_doom_step(struct segment *s)
     if (!s->doomed || s->busy || s->pins > 0 || p->failed || p->state != PLOG_ATTACHED)
         return;
     if (!s->renamed) {
-        if (!older_waits(s))
+        /* the log's end must not be forgotten: the file of the active segment may be on its way */
+        if (!older_waits(s) && plog_active(p)->file)
             segment_rename_doomed(s);
     } else if (!wheel_armed(&s->unlink_timer)) {
         wheel_arm(p->env->wheel, &s->unlink_timer,

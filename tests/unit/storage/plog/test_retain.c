@@ -1,6 +1,7 @@
 /* Old segments: by size, by age, by the log start; delete-records. */
 #include <string.h>
 
+#include "base/log.h"
 #include "tests/unit/storage/plog/rig.h"
 
 static struct rig r;
@@ -299,7 +300,47 @@ static void test_stop_before_the_unlink(void)
     down();
 }
 
+/* All is too old, and the new segment cannot be made: offsets must not begin again. */
+static void test_no_file_for_the_new_segment(void)
+{
+    static const int errors[] = {ERR_NO_SPACE, ERR_IO};
+    log_set_level(LOG_LEVEL_ERROR + 1);
+    for (uint32_t segments = 1; segments <= 4; segments += 3) {
+        for (int i = 0; i < 2; i++) {
+            up(segments);
+            int64_t end = marks().end;
+            configure(-1, 1000);
+            io_sim_fail(&r.sim, SIM_OPEN, 1, errors[i]);
+            rig_sleep(&r, 60000);
+            CU_ASSERT(marks().failed);
+            CU_ASSERT_EQUAL(marks().log_start, end);
+            CU_ASSERT(rig_close(&r, p) != 0);
+            /* the checkpoints are those of before */
+            CU_ASSERT_EQUAL_FATAL(rig_try_open(&r, "topic", false, 0, -1, &p), 0);
+            plog_attach(p, &r.env);
+            CU_ASSERT_EQUAL(marks().end, end);
+            down();
+        }
+    }
+    log_set_level(LOG_LEVEL_INFO);
+}
+
+/* Without any segment the checkpoints say which offsets were given out. */
+static void test_no_segments(void)
+{
+    static const int64_t cases[][3] = {{9, 4, 9}, {4, 9, 9}, {-1, 9, 9}, {9, -1, 9}, {-1, -1, 0}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        rig_up(&r, unit_seed(), 64, PLOG_FSYNC);
+        CU_ASSERT_EQUAL_FATAL(rig_try_open(&r, "topic", false, cases[i][0], cases[i][1], &p), 0);
+        plog_attach(p, &r.env);
+        CU_ASSERT_EQUAL(marks().log_start, cases[i][2]);
+        CU_ASSERT_EQUAL(marks().end, cases[i][2]);
+        down();
+    }
+}
+
 UNIT_MAIN("plog/retain", UNIT_CASE(test_by_size), UNIT_CASE(test_by_age),
           UNIT_CASE(test_by_age_after_a_start), UNIT_CASE(test_age_of_what_cannot_be_read),
           UNIT_CASE(test_compact_only_keeps), UNIT_CASE(test_delete_records),
-          UNIT_CASE(test_reader_of_a_deleted_segment), UNIT_CASE(test_stop_before_the_unlink))
+          UNIT_CASE(test_reader_of_a_deleted_segment), UNIT_CASE(test_stop_before_the_unlink),
+          UNIT_CASE(test_no_file_for_the_new_segment), UNIT_CASE(test_no_segments))
