@@ -262,8 +262,23 @@ static int flushed_is_gone(struct loader *l, struct segment *s, int64_t at)
     return scan_fail(l, s, ERR_CORRUPT, what);
 }
 
-/* Scans, cuts what is torn, makes it durable. *cut: bytes that went. */
-static int rebuild(struct loader *l, struct segment *s, int64_t file_size, bool last, int64_t *cut)
+/*
+ * 1 if what would be cut was acked, 0 if not, or an error. After a clean stop and below the recovery
+ * point (no scan) nothing was torn; with the promise of the operating system the rest may go, as in Kafka.
+ */
+static int was_acked(const struct loader *l, bool scan, bool last, bool room)
+{
+    if (!scan && !last && !room)
+        return 1;
+    return scan && l->open->durability == PLOG_OS ? 0 : bytes_behind(l);
+}
+
+/*
+ * Makes indexes anew, cuts what is torn, makes it durable. scan: a crash may have torn it. *cut: bytes
+ * that went.
+ */
+static int rebuild(struct loader *l, struct segment *s, int64_t file_size, bool scan, bool last,
+                   int64_t *cut)
 {
     struct fs *fs = l->plog->fs;
     int64_t good;
@@ -284,10 +299,10 @@ static int rebuild(struct loader *l, struct segment *s, int64_t file_size, bool 
     if (room < 0)
         return loader_own(scan_fail(l, s, room, "looking behind"));
     *cut = goes_on(l, s) && room ? 0 : file_size - good;
-    int behind = *cut > 0 && l->open->durability == PLOG_FSYNC ? bytes_behind(l) : 0;
-    if (behind)
-        return behind < 0 ? loader_own(scan_fail(l, s, behind, "looking behind"))
-                          : bad_batch(l, s, good);
+    int acked = *cut > 0 ? was_acked(l, scan, last, room) : 0;
+    if (acked)
+        return acked < 0 ? loader_own(scan_fail(l, s, acked, "looking behind"))
+                         : bad_batch(l, s, good);
     if ((*cut > 0 || last) && misses_flushed(l, s))
         return flushed_is_gone(l, s, good);
     if (*cut > 0 && !room)
@@ -335,7 +350,7 @@ static int load_sealed(struct loader *l, struct segment *s, int64_t file_size, b
     if (err == 0)
         err = scan_open(l, s);
     if (err == 0)
-        err = rebuild(l, s, file_size, false, cut);
+        err = rebuild(l, s, file_size, scan, false, cut);
     if (err)
         return err;
     segment_end_times(s);
@@ -364,7 +379,7 @@ static int load_active(struct loader *l, struct segment *s, int64_t file_size, b
         if (good == file_size)
             return 0;
     }
-    return rebuild(l, s, file_size, true, cut);
+    return rebuild(l, s, file_size, scan, true, cut);
 }
 
 /* --- all segments ----------------------------------------------------------------------------- */

@@ -231,6 +231,33 @@ static void test_bad_batch_in_the_middle(void)
     down();
 }
 
+/* Below the recovery point and after a clean stop no crash explains it, whatever the promise. */
+static void test_bad_batch_without_index(void)
+{
+    static const enum plog_durability promises[] = {PLOG_FSYNC, PLOG_OS};
+    for (int i = 0; i < 4; i++) {
+        struct plog *q = NULL;
+        up(promises[i % 2]);
+        if (i >= 2) { /* the last segment has nothing */
+            put_file(dir "00000000000000000012.log", "", 0);
+            change_byte(dir "00000000000000000009.log", 3000);
+            CU_ASSERT_EQUAL(r.fs->ops->unlink(r.fs, dir "00000000000000000009.index"), 0);
+        }
+        change_byte(dir "00000000000000000003.log", 3000);
+        CU_ASSERT_EQUAL(r.fs->ops->unlink(r.fs, dir "00000000000000000003.index"), 0);
+        CU_ASSERT_EQUAL(rig_try_open(&r, "topic", true, -1, -1, &q), ERR_CORRUPT);
+        CU_ASSERT_EQUAL(rig_try_open(&r, "topic", false, 9, -1, &q), ERR_CORRUPT);
+        CU_ASSERT_PTR_NULL(q);
+        change_byte(dir "00000000000000000003.log", 3000);
+        if (i >= 2) {
+            CU_ASSERT_EQUAL(rig_try_open(&r, "topic", true, -1, -1, &q), ERR_CORRUPT);
+            change_byte(dir "00000000000000000009.log", 3000);
+        }
+        expect(true, 0, 12); /* nothing was cut */
+        down();
+    }
+}
+
 /* What was flushed is not what a crash leaves: the last segment's, behind which nothing is. */
 static void test_bad_batch_below_the_recovery_point(void)
 {
@@ -480,6 +507,7 @@ UNIT_MAIN("plog/recover", UNIT_CASE(test_missing_indexes), UNIT_CASE(test_corrup
           UNIT_CASE(test_stray_files), UNIT_CASE(test_swap_is_finished),
           UNIT_CASE(test_empty_and_short_files), UNIT_CASE(test_empty_behind_a_hole),
           UNIT_CASE(test_only_an_empty_file), UNIT_CASE(test_bad_batch_in_the_middle),
+          UNIT_CASE(test_bad_batch_without_index),
           UNIT_CASE(test_bad_batch_below_the_recovery_point), UNIT_CASE(test_other_topic_id),
           UNIT_CASE(test_log_start_behind_the_end),
           UNIT_CASE(test_log_start_behind_the_durable_end), UNIT_CASE(test_leader_epochs),
