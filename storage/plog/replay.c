@@ -167,12 +167,13 @@ int loader_producers(struct loader *l)
     struct plog *p = l->plog;
     int64_t from;
     drop_snapshots(l);
+    bool had = l->snapshot_count > 0; /* maybe damaged ones, which the batches replace */
     int err = load_snapshot(l, &from);
     if (err || PLANT(FORGOTTEN_PRODUCERS))
         return err;
     p->snapshot_offset = from >= 0 ? from : p->log_start;
     /* a clean stop without any snapshot: nothing was known then, as in Kafka */
-    if (from < 0 && l->open->clean)
+    if (from < 0 && l->open->clean && !had)
         return 0;
     if (from < 0)
         from = p->log_start;

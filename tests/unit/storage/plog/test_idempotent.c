@@ -141,8 +141,8 @@ static void test_restarts(void)
     rig_down(&r);
 }
 
-/* A snapshot that is corrupt is removed and the batches are replayed. */
-static void test_corrupt_snapshot(void)
+/* A snapshot that is corrupt, the only one, is removed and the batches are replayed. */
+static void corrupt_snapshot(bool clean)
 {
     struct rig_op op;
     struct io_file *f;
@@ -153,12 +153,21 @@ static void test_corrupt_snapshot(void)
     CU_ASSERT_EQUAL_FATAL(r.fs->ops->open(r.fs, path, IO_OPEN_READ | IO_OPEN_WRITE, &f), 0);
     CU_ASSERT_EQUAL(r.fs->ops->pwrite(r.fs, f, "x", 1, 20), 0);
     r.fs->ops->close(r.fs, f);
-    p = rig_open(&r, false, NULL);
+    p = rig_open(&r, clean, NULL);
     CU_ASSERT_PTR_NOT_NULL_FATAL(p);
     CU_ASSERT_EQUAL(append(3, 0, 5, 1, &op), KERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    CU_ASSERT_EQUAL(append(3, 0, 0, 4, &op), 0); /* the retry: no second time */
+    CU_ASSERT_EQUAL(op.append.base_offset, 0);
     CU_ASSERT_EQUAL(append(3, 0, 4, 1, &op), 0);
+    CU_ASSERT_EQUAL(op.append.base_offset, 4);
     rig_close(&r, p);
     rig_down(&r);
+}
+
+static void test_corrupt_snapshot(void)
+{
+    corrupt_snapshot(false);
+    corrupt_snapshot(true);
 }
 
 static void test_expiry(void)
