@@ -177,7 +177,10 @@ static int replay_partition(struct replay *r, const char *dir, uint32_t from)
     return err ? err : r->o->fs->ops->sync_dir(r->o->fs, dir);
 }
 
-/* ERR_NOT_FOUND: there is no topic id in it. */
+/*
+ * ERR_NOT_FOUND: there is no topic id in it, or none that can be read: damage to that partition alone,
+ * whose records, if there are any, have no place then.
+ */
 static int topic_id_read(struct fs *fs, const char *dir, struct uuid *out)
 {
     char path[io_path_bytes_max], *text;
@@ -185,6 +188,10 @@ static int topic_id_read(struct fs *fs, const char *dir, struct uuid *out)
     if (snprintf(path, sizeof(path), "%s/partition.metadata", dir) >= (int)sizeof(path))
         return ERR_NOT_FOUND;
     int err = file_load(fs, path, metadata_bytes_max, &text, &n);
+    if (err == ERR_IO || err == ERR_CORRUPT) {
+        log_warn("storage", "%s: %s: not known whose log it is", path, err_text(err));
+        return ERR_NOT_FOUND;
+    }
     if (err)
         return err;
     const char *at = strstr(text, "topic_id: ");

@@ -400,7 +400,7 @@ static bool journal_there(void)
     return r.fs->ops->stat(r.fs, rig_dir "/sluice-journal-0", &st) == 0;
 }
 
-/* partition.metadata is gone, empty or of other words; as it was afterwards. */
+/* partition.metadata is gone, empty, of other words or too large; as it was afterwards. */
 static void metadata_spoil(uint32_t how, char *text, int64_t *n)
 {
     static const char path[] = rig_dir "/b-0/partition.metadata";
@@ -412,6 +412,8 @@ static void metadata_spoil(uint32_t how, char *text, int64_t *n)
         CU_ASSERT_EQUAL(r.fs->ops->truncate(r.fs, f, 0), 0);
     if (how == 2)
         CU_ASSERT_EQUAL(r.fs->ops->pwrite(r.fs, f, "????????", 8, 12), 0);
+    if (how == 3)
+        CU_ASSERT_EQUAL(r.fs->ops->truncate(r.fs, f, 5000), 0);
     r.fs->ops->close(r.fs, f);
     if (how == 0)
         CU_ASSERT_EQUAL(r.fs->ops->unlink(r.fs, path), 0);
@@ -423,7 +425,7 @@ static void metadata_spoil(uint32_t how, char *text, int64_t *n)
  */
 static void test_partition_not_known(void)
 {
-    for (uint32_t how = 0; how < 3; how++) {
+    for (uint32_t how = 0; how < 4; how++) {
         struct journal_replay_report report;
         struct uuid asked;
         char why[512], text[201];
@@ -448,6 +450,50 @@ static void test_partition_not_known(void)
         for (uint32_t i = 0; i < rig_parts; i++)
             CU_ASSERT_EQUAL_FATAL(rig_open_part(&r, i, &p[i]), 0);
         CU_ASSERT_EQUAL(end(1), 2);
+        down();
+    }
+}
+
+/*
+ * The partition.metadata of one without records in the journal cannot be read (0: it is too large): no
+ * matter here. Of one with records: they stay in the journal until it can be read.
+ */
+static void test_metadata_cannot_be_read(void)
+{
+    static const char path[] = rig_dir "/z-0/partition.metadata";
+    for (uint64_t nth = 0, preads = 1; nth < preads; nth++) {
+        struct journal_replay_report report = {0};
+        struct uuid asked;
+        struct io_file *f;
+        char why[512] = "";
+        up(32);
+        append_all(300);
+        rig_crash_parts(&r, p, SIM_PROCESS_DEATH);
+        CU_ASSERT_EQUAL_FATAL(r.fs->ops->mkdir(r.fs, rig_dir "/z-0"), 0);
+        CU_ASSERT_EQUAL_FATAL(
+            r.fs->ops->open(r.fs, path, IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE, &f), 0);
+        CU_ASSERT_EQUAL(r.fs->ops->truncate(r.fs, f, nth ? 10 : 5000), 0);
+        r.fs->ops->close(r.fs, f);
+        struct journal_replay_options o = rig_replay_options(&r);
+        o.missing = keeps;
+        o.ctx = &asked;
+        uint64_t before = r.sim.ops[SIM_PREAD];
+        if (nth)
+            io_sim_fail(&r.sim, SIM_PREAD, nth, ERR_IO);
+        int err = journal_replay(&o, &report, why, sizeof(why));
+        if (nth == 0) {
+            CU_ASSERT_EQUAL(err, 0);
+            preads = r.sim.ops[SIM_PREAD] - before + 1;
+        }
+        r.sim.fault_count = 0;
+        CU_ASSERT_EQUAL(journal_there(), err != 0);
+        if (err)
+            CU_ASSERT_EQUAL(journal_replay(&o, &report, why, sizeof(why)), 0);
+        CU_ASSERT_EQUAL(report.restored.dropped, 0);
+        for (uint32_t i = 0; i < rig_parts; i++) {
+            CU_ASSERT_EQUAL_FATAL(rig_open_part(&r, i, &p[i]), 0);
+            CU_ASSERT_EQUAL(end(i), i ? 1 : 2);
+        }
         down();
     }
 }
@@ -482,4 +528,4 @@ UNIT_MAIN("plog/group", UNIT_CASE(test_one_write), UNIT_CASE(test_switch),
           UNIT_CASE(test_replay_after_power), UNIT_CASE(test_damaged_frame),
           UNIT_CASE(test_refused), UNIT_CASE(test_removal_fails), UNIT_CASE(test_cut),
           UNIT_CASE(test_newer_version), UNIT_CASE(test_partition_not_known),
-          UNIT_CASE(test_partition_moved))
+          UNIT_CASE(test_metadata_cannot_be_read), UNIT_CASE(test_partition_moved))
