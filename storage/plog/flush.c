@@ -5,13 +5,12 @@
 
 static void flush_end(struct plog *p, int err)
 {
-    struct segment *s = p->flushing;
-    p->flushing = NULL;
-    segment_unpin(s);
+    segment_unpin(p->flushing);
     if (err)
         plog_fail(p, err, "flushing");
     else if (p->flush_target > p->flushed)
         p->flushed = p->flush_target;
+    p->flushing = NULL; /* until here nobody may take the plog away */
     plog_detach_try(p);
 }
 

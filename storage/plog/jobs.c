@@ -28,10 +28,10 @@ static void call_done(struct call *call)
 {
     struct job *job = job_of(call);
     struct plog *p = job->plog;
-    p->jobs--;
     if (job->segment)
         job->segment->busy = false;
     job->done(job); /* may free the job and the segment that it is in */
+    p->jobs--;      /* until here nobody may take the plog away, whatever was answered */
     plog_detach_try(p);
 }
 

@@ -1,4 +1,5 @@
 /* Attach, detach, remove; log memory at its limit; reads that must wait; flush settings. */
+#include <malloc.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -89,6 +90,44 @@ static void test_detach(void)
     CU_ASSERT_EQUAL(after.append.base_offset, 1);
     rig_batch_free(&b);
     down();
+}
+
+/* Whoever detaches may close at once, on another thread. */
+static void on_detached_close(struct plog_detach *d)
+{
+    ((struct detach_op *)d)->times++;
+    plog_close(p);
+}
+
+/* The read that waits for a segment ends with the detach; the job that opened it is not done then. */
+static void test_detach_while_a_segment_is_opened(void)
+{
+    static const int errors[] = {0, ERR_FULL, ERR_IO};
+    mallopt(M_PERTURB, 0x5a); /* what is freed is not what it was */
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        struct rig_op op;
+        struct detach_op d = {.detach.done = on_detached_close};
+        struct plog_read read = {.max_bytes = 1000, .min_one = true, .done = on_read};
+        up(32, PLOG_FSYNC);
+        r.config.segment_bytes = 8000;
+        plog_configure(p, &r.config);
+        struct rig_batch b = make(1, 5000);
+        for (int k = 0; k < 3; k++)
+            CU_ASSERT_EQUAL_FATAL(rig_append(&r, p, &b, &op), 0);
+        rig_batch_free(&b);
+        CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+        p = rig_open(&r, true, NULL);
+        plog_read(p, &read);
+        if (errors[i])
+            io_sim_fail(&r.sim, SIM_OPEN, 1, errors[i]);
+        plog_detach(p, &d.detach);
+        rig_settle(&r);
+        CU_ASSERT_EQUAL(d.times, 1);
+        CU_ASSERT_PTR_NOT_NULL(read.state);
+        chain_free(&read.data);
+        rig_down(&r);
+    }
+    mallopt(M_PERTURB, 0);
 }
 
 static void test_remove_and_create_again(void)
@@ -476,10 +515,11 @@ static void test_group_commit(void)
     down();
 }
 
-UNIT_MAIN("plog/life", UNIT_CASE(test_detach), UNIT_CASE(test_remove_and_create_again),
-          UNIT_CASE(test_interrupted_remove), UNIT_CASE(test_long_names),
-          UNIT_CASE(test_log_memory_is_full), UNIT_CASE(test_reads_wait_for_memory),
-          UNIT_CASE(test_many_reads_at_once), UNIT_CASE(test_large_batch_from_disk),
-          UNIT_CASE(test_offsets_out_of_range), UNIT_CASE(test_lent_outlives_the_plog),
-          UNIT_CASE(test_roll_by_time), UNIT_CASE(test_flush_settings),
-          UNIT_CASE(test_flush_keeps_the_name), UNIT_CASE(test_group_commit))
+UNIT_MAIN("plog/life", UNIT_CASE(test_detach), UNIT_CASE(test_detach_while_a_segment_is_opened),
+          UNIT_CASE(test_remove_and_create_again), UNIT_CASE(test_interrupted_remove),
+          UNIT_CASE(test_long_names), UNIT_CASE(test_log_memory_is_full),
+          UNIT_CASE(test_reads_wait_for_memory), UNIT_CASE(test_many_reads_at_once),
+          UNIT_CASE(test_large_batch_from_disk), UNIT_CASE(test_offsets_out_of_range),
+          UNIT_CASE(test_lent_outlives_the_plog), UNIT_CASE(test_roll_by_time),
+          UNIT_CASE(test_flush_settings), UNIT_CASE(test_flush_keeps_the_name),
+          UNIT_CASE(test_group_commit))
