@@ -1,5 +1,6 @@
 /* Producer state at open: the newest snapshot, and the batches behind it. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -136,6 +137,25 @@ static int replay_batch(struct scan *k, const struct batch_header *h)
     return 0;
 }
 
+/* To the segment's end; *from follows. ERR_CORRUPT: no batch where one is due. */
+static int replay_batches(struct scan *k, int64_t *from)
+{
+    struct batch_header h;
+    uint8_t magic;
+    int err = 0;
+    while (err == 0 && scan_header(k, &h, &magic)) {
+        if (h.base_offset >= *from) {
+            err = replay_batch(k, &h);
+            *from = batch_last_offset(&h) + 1;
+        }
+        if (err == 0)
+            k->at += h.bytes;
+    }
+    if (err || k->err)
+        return err ? err : k->err;
+    return k->at < k->size ? ERR_CORRUPT : 0;
+}
+
 static int replay_segment(struct loader *l, struct segment *s, int64_t from)
 {
     struct plog *p = l->plog;
@@ -144,22 +164,24 @@ static int replay_segment(struct loader *l, struct segment *s, int64_t from)
     if (err)
         return err;
     struct scan k = {.l = l, .s = s, .size = s->size};
-    struct batch_header h;
-    uint8_t magic;
     if (s->loaded && from > s->base)
         k.at = offset_index_lookup(&s->offsets, (uint32_t)(from - s->base));
-    while (err == 0 && scan_header(&k, &h, &magic)) {
-        if (h.base_offset >= from)
-            err = replay_batch(&k, &h);
-        k.at += h.bytes;
+    bool by_index = k.at > 0;
+    err = replay_batches(&k, &from);
+    if (err == ERR_CORRUPT && by_index) {
+        segment_distrust(s, "an entry names a byte where no batch begins");
+        k.at = 0;
+        err = replay_batches(&k, &from);
     }
     if (opened) {
         p->fs->ops->close(p->fs, s->file);
         s->file = NULL;
     }
-    if (err == 0 && k.err)
-        err = k.err;
-    return err ? loader_own(scan_fail(l, s, err, "replaying producers from")) : 0;
+    if (err == 0)
+        return 0;
+    char what[80];
+    snprintf(what, sizeof(what), "byte %" PRId64 ": replaying producers from", k.at);
+    return loader_own(scan_fail(l, s, err, what));
 }
 
 int loader_producers(struct loader *l)

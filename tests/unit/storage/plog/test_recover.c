@@ -258,6 +258,39 @@ static void test_bad_batch_without_index(void)
     }
 }
 
+/* Producers are read from the log: where there is no batch their state does not end silently. */
+static void test_bad_header_below_producers(void)
+{
+    static const char *const snapshots[] = {
+        dir "00000000000000000003.snapshot", dir "00000000000000000006.snapshot",
+        dir "00000000000000000009.snapshot", dir "00000000000000000012.snapshot"};
+    struct plog *q = NULL;
+    up(PLOG_FSYNC);
+    for (size_t i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(r.fs->ops->unlink(r.fs, snapshots[i]), 0);
+    int64_t magic = size_of(dir "00000000000000000003.log") / 3 + BATCH_MAGIC;
+    change_byte(dir "00000000000000000003.log", magic);
+    change_byte(snapshots[3], 3);
+    CU_ASSERT_EQUAL(rig_try_open(&r, "topic", true, -1, -1, &q), ERR_CORRUPT);
+    CU_ASSERT_PTR_NULL(q);
+    change_byte(dir "00000000000000000003.log", magic);
+    expect(true, 0, 12);
+    down();
+}
+
+/* A damaged index only costs time there, too. */
+static void test_bad_index_below_producers(void)
+{
+    up(PLOG_FSYNC);
+    CU_ASSERT_EQUAL(r.fs->ops->rename(r.fs, dir "00000000000000000012.snapshot",
+                                      dir "00000000000000000010.snapshot"),
+                    0);
+    CU_ASSERT_EQUAL(size_of(dir "00000000000000000009.index"), 2 * offset_index_entry_bytes);
+    change_byte(dir "00000000000000000009.index", 7);
+    expect(true, 0, 12);
+    down();
+}
+
 /* What was flushed is not what a crash leaves: the last segment's, behind which nothing is. */
 static void test_bad_batch_below_the_recovery_point(void)
 {
@@ -507,7 +540,8 @@ UNIT_MAIN("plog/recover", UNIT_CASE(test_missing_indexes), UNIT_CASE(test_corrup
           UNIT_CASE(test_stray_files), UNIT_CASE(test_swap_is_finished),
           UNIT_CASE(test_empty_and_short_files), UNIT_CASE(test_empty_behind_a_hole),
           UNIT_CASE(test_only_an_empty_file), UNIT_CASE(test_bad_batch_in_the_middle),
-          UNIT_CASE(test_bad_batch_without_index),
+          UNIT_CASE(test_bad_batch_without_index), UNIT_CASE(test_bad_header_below_producers),
+          UNIT_CASE(test_bad_index_below_producers),
           UNIT_CASE(test_bad_batch_below_the_recovery_point), UNIT_CASE(test_other_topic_id),
           UNIT_CASE(test_log_start_behind_the_end),
           UNIT_CASE(test_log_start_behind_the_durable_end), UNIT_CASE(test_leader_epochs),
