@@ -161,6 +161,11 @@ void groups_topic_event(struct groups *g, const struct image_topic *topic,
 {
     if (!g || !g->started || g->stopping)
         return;
+    if (event == GROUPS_TOPIC_CONFIGURED) {
+        if (uuid_eq(&topic->id, &g->topic_id))
+            groups_settings_changed(g);
+        return;
+    }
     if (str_eqz(STR(GROUPS_TOPIC), topic->name)) {
         if (event == GROUPS_TOPIC_CREATED && !g->partitions)
             adopt(g, topic);

@@ -54,7 +54,12 @@ void groups_stop(struct groups *g);
 bool groups_stopped(const struct groups *g);
 
 /* topics.c says what happened; NULL is accepted. */
-enum groups_topic_event { GROUPS_TOPIC_CREATED, GROUPS_TOPIC_GROWN, GROUPS_TOPIC_DELETED };
+enum groups_topic_event {
+    GROUPS_TOPIC_CREATED,
+    GROUPS_TOPIC_GROWN,
+    GROUPS_TOPIC_DELETED,
+    GROUPS_TOPIC_CONFIGURED
+};
 void groups_topic_event(struct groups *g, const struct image_topic *topic,
                         enum groups_topic_event event);
 

@@ -2,6 +2,7 @@
 #include <strings.h>
 
 #include "control/config/group_config.h"
+#include "control/config/topic_config.h"
 #include "control/groups_impl.h"
 
 static enum group_migration migration(struct str name)
@@ -35,13 +36,24 @@ static void assignors(struct config_list list, struct group_settings *s)
     }
 }
 
-/* One batch: ours, or what the topic takes when that is less. */
+#define batch_header_bytes 61
+#define append_bytes_least 1024 /* a setting below it refuses batches, not all of them at once */
+
+/* What the topic takes, as far as control sends it. */
 uint32_t groups_append_bytes_max(const struct groups *g)
 {
-    int32_t most = config_int(g->control->config, CONFIG_MESSAGE_MAX_BYTES) - 1024;
-    if (most >= group_append_bytes_max)
-        return group_append_bytes_max;
-    return most > 1024 ? (uint32_t)most : 1024;
+    const struct config *c = g->control->config;
+    const struct image_topic *t = image_by_id(&g->control->image, &g->topic_id);
+    const char *own = t ? image_configs_get(&t->configs, STR("max.message.bytes")) : NULL;
+    struct config_value value;
+    int64_t most = config_int(c, CONFIG_MESSAGE_MAX_BYTES);
+    if (own &&
+        topic_config_value(c, TOPIC_MAX_MESSAGE_BYTES, str_from(own), NULL, &value, NULL) == 0)
+        most = value.integer;
+    if (most > (int64_t)internal_batch_bytes_max)
+        most = internal_batch_bytes_max;
+    most -= batch_header_bytes;
+    return most > append_bytes_least ? (uint32_t)most : append_bytes_least;
 }
 
 void groups_settings_of(const struct groups *g, struct group_settings *out)

@@ -6,6 +6,7 @@
 #include "base/kerr.h"
 #include "base/log.h"
 #include "control/config/topic_config.h"
+#include "control/groups.h"
 #include "control/topics_impl.h"
 
 /* ---- what a topic's settings come to ---- */
@@ -118,6 +119,7 @@ void topic_configure_plogs(struct topic_work *w, topic_step_fn *then)
 
 static void configured(struct topic_work *w)
 {
+    groups_topic_event(w->topics->control->groups, w->topic, GROUPS_TOPIC_CONFIGURED);
     topic_work_end(w, w->refused ? topics_kerr(w->err) : KERR_NONE, NULL);
 }
 

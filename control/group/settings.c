@@ -10,7 +10,7 @@ void group_settings_init(struct group_settings *s)
         .offset_metadata_max_bytes = 4096,
         .offsets_retention_ms = 10080LL * 60 * 1000,
         .offsets_retention_check_ms = 600000,
-        .append_bytes_max = group_append_bytes_max,
+        .append_bytes_max = group_append_bytes_chosen,
         .consumer_session_timeout_ms = 45000,
         .consumer_heartbeat_interval_ms = 5000,
         .consumer_max_size = INT32_MAX,

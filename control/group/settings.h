@@ -23,7 +23,7 @@
 #define group_offsets_max         200000        /* of one group: INVALID_COMMIT_OFFSET_SIZE */
 #define group_waiting_calls_max   100000        /* of one coordinator: COORDINATOR_NOT_AVAILABLE */
 #define group_pending_members_max 10000   /* ids given out and not used: GROUP_MAX_SIZE_REACHED */
-#define group_append_bytes_max    1000000 /* one batch, below max.message.bytes */
+#define group_append_bytes_chosen 1000000 /* one batch, until the owner says what the log takes */
 #define group_assignors_max       8
 
 enum group_migration { /* group.consumer.migration.policy */
@@ -45,7 +45,7 @@ struct group_settings {
     int32_t offset_metadata_max_bytes;  /* offset.metadata.max.bytes */
     int64_t offsets_retention_ms;       /* offsets.retention.minutes */
     int64_t offsets_retention_check_ms; /* offsets.retention.check.interval.ms */
-    uint32_t append_bytes_max; /* one batch; at most max.message.bytes of the topic less 1 KiB */
+    uint32_t append_bytes_max;          /* records of one batch, without its header */
     /* consumer groups (KIP-848); ms */
     int32_t consumer_session_timeout_ms;     /* group.consumer.session.timeout.ms */
     int32_t consumer_heartbeat_interval_ms;  /* group.consumer.heartbeat.interval.ms */

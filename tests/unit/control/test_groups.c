@@ -535,6 +535,65 @@ static void a_crash_within_a_rewrite_loses_nothing(void)
     }
 }
 
+/* ---- the largest batch ---- */
+
+static void configured(struct topic_op *op)
+{
+    CU_ASSERT_EQUAL_FATAL(op->error, 0);
+}
+
+static void max_message_bytes(struct rig *r, const char *text)
+{
+    const struct topics_config own = {STR("max.message.bytes"), str_from(text)};
+    struct topic_op op = {.kind = TOPIC_CONFIGURE,
+                          .id = rig_topic(r, GROUPS_TOPIC)->id,
+                          .configs = &own,
+                          .config_count = 1,
+                          .done = configured};
+    topics_submit(&r->control, &op);
+    rig_settle(r);
+}
+
+/* The log takes a batch with as much in one record as the settings allow. */
+static void largest_is_taken(struct rig *r, uint32_t expected)
+{
+    static uint8_t value[internal_batch_bytes_max];
+    struct group_settings s;
+    struct group_partition *p = partition_of(r, "g");
+    int64_t before = marks_of(r, "g").end;
+    groups_settings_of(r->control.groups, &s);
+    CU_ASSERT_EQUAL_FATAL(s.append_bytes_max, expected);
+    struct record_item item = {(const uint8_t *)"\x7f\0zzz", 5, value, expected - 32 - 5};
+    CU_ASSERT_EQUAL(internal_log_append(&p->log, &item, 1, r->wall_ms, groups_rewrite_tag), 0);
+    rig_settle(r);
+    CU_ASSERT_EQUAL(marks_of(r, "g").end, before + 1);
+}
+
+static int16_t commit_noise(struct rig *r)
+{
+    struct commit c;
+    CU_ASSERT_EQUAL_FATAL(commit_start(&c, r, "g", 0, 7, noise()), 0);
+    rig_settle(r);
+    CU_ASSERT_TRUE_FATAL(c.a.done);
+    asked_end(&c.a);
+    return c.a.error;
+}
+
+static void a_batch_is_as_large_as_the_topic_takes(void)
+{
+    struct rig r;
+    start(&r);
+    largest_is_taken(&r, 1048588 - batch_header_bytes);
+    max_message_bytes(&r, "3000000");
+    largest_is_taken(&r, internal_batch_bytes_max - batch_header_bytes);
+    max_message_bytes(&r, "3000");
+    largest_is_taken(&r, 3000 - batch_header_bytes);
+    CU_ASSERT_EQUAL(commit_noise(&r), KERR_UNKNOWN_SERVER_ERROR);
+    max_message_bytes(&r, "5000");
+    CU_ASSERT_EQUAL(commit_noise(&r), 0);
+    finish(&r);
+}
+
 /* ---- waiting calls ---- */
 
 struct join {
@@ -642,5 +701,5 @@ UNIT_MAIN("control/groups", UNIT_CASE(groups_go_where_kafka_puts_them),
           UNIT_CASE(a_log_that_is_cut_is_not_rewritten),
           UNIT_CASE(a_failing_disk_ends_a_group_until_it_is_back),
           UNIT_CASE(a_long_log_is_rewritten), UNIT_CASE(a_crash_within_a_rewrite_loses_nothing),
-          UNIT_CASE(a_join_waits_for_its_time), UNIT_CASE(a_stop_answers_who_waits),
-          UNIT_CASE(waiting_calls_are_bounded))
+          UNIT_CASE(a_batch_is_as_large_as_the_topic_takes), UNIT_CASE(a_join_waits_for_its_time),
+          UNIT_CASE(a_stop_answers_who_waits), UNIT_CASE(waiting_calls_are_bounded))
