@@ -138,6 +138,9 @@ bool classic_is_leader(const struct classic_group *k, const struct classic_membe
 bool classic_uses_consumer_protocol(const struct classic_group *k);
 bool classic_is_subscribed(const struct classic_group *k, struct str topic);
 int64_t classic_rebalance_timeout_ms(const struct classic_group *k);
+/* Of one JoinGroup: version 0 has none, and the session's counts. */
+int32_t classic_join_rebalance_ms(const struct group_call *call,
+                                  const struct join_group_request *req);
 void classic_transition(struct group *g, enum classic_state to);
 /* ERR_NO_MEMORY leaves the old value. A null is stored as null. */
 int classic_set_str(struct str *field, struct str value);

@@ -81,7 +81,8 @@ static bool await_join(struct group *g, struct classic_member *m, struct group_c
     return true;
 }
 
-static int32_t rebalance_ms(const struct group_call *call, const struct join_group_request *req)
+int32_t classic_join_rebalance_ms(const struct group_call *call,
+                                  const struct join_group_request *req)
 {
     return call->version == 0 ? req->session_timeout_ms : req->rebalance_timeout_ms;
 }
@@ -99,7 +100,7 @@ static void add_member(struct group *g, struct group_call *call,
         .client_id = call->client_id,
         .client_host = call->client_host,
         .protocol_type = req->protocol_type,
-        .rebalance_ms = rebalance_ms(call, req),
+        .rebalance_ms = classic_join_rebalance_ms(call, req),
         .session_ms = req->session_timeout_ms,
         .protocols = req->protocols,
         .n_protocols = req->n_protocols,
@@ -162,7 +163,7 @@ static void replace_static(struct group *g, struct classic_member *m, struct gro
     }
     /* The first session still runs by the old time-out, as in Kafka. */
     classic_rearm_session(m);
-    m->rebalance_ms = rebalance_ms(call, req);
+    m->rebalance_ms = classic_join_rebalance_ms(call, req);
     m->session_ms = req->session_timeout_ms;
     if (k->state == CLASSIC_STABLE) {
         rejoin_stable(g, m, call, old_leader);
@@ -219,7 +220,7 @@ static void rejoin(struct group *g, struct classic_member *m, struct group_call 
         classic_join_reply_error(g->c, call, KERR_COORDINATOR_NOT_AVAILABLE, m->id);
         return;
     }
-    m->rebalance_ms = rebalance_ms(call, req);
+    m->rebalance_ms = classic_join_rebalance_ms(call, req);
     m->session_ms = req->session_timeout_ms;
     classic_rebalance_or_complete(g);
 }

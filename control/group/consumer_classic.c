@@ -69,8 +69,9 @@ static int16_t join_meta(struct consumer_act *a, const struct group_call *call,
         out->instance_id = req->group_instance_id;
     if (said->rack_id.len > 0)
         out->rack_id = said->rack_id;
-    if (req->rebalance_timeout_ms != -1)
-        out->rebalance_timeout_ms = req->rebalance_timeout_ms;
+    int32_t rebalance_ms = classic_join_rebalance_ms(call, req);
+    if (rebalance_ms != -1)
+        out->rebalance_timeout_ms = rebalance_ms;
     out->names = said->topics;
     out->n_names = said->n_topics;
     out->regex = STR("");
@@ -152,7 +153,7 @@ static void join(struct consumer_act *a, struct group *g, struct group_call *cal
     consumer_timer_clear(m, CONSUMER_TIMER_JOIN);
     consumer_timer_clear(m, CONSUMER_TIMER_REBALANCE);
     consumer_timer_set(&a->s, m, CONSUMER_TIMER_SESSION, req->session_timeout_ms);
-    consumer_timer_set(&a->s, m, CONSUMER_TIMER_SYNC, req->rebalance_timeout_ms);
+    consumer_timer_set(&a->s, m, CONSUMER_TIMER_SYNC, classic_join_rebalance_ms(call, req));
     struct str protocol = arena_str(&a->scratch, m->meta->protocols[0].name);
     if (downgrade)
         consumer_downgrade(a, g, NULL, 0);

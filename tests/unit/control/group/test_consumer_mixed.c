@@ -251,6 +251,36 @@ static void test_classic_timeouts(void)
     rig_free(&r);
 }
 
+/* Version 0 of JoinGroup has no rebalance time-out: the session's counts. */
+static void test_oldest_join(void)
+{
+    static const uint8_t subscription[] = {0, 0, 0, 0, 0, 1, 0, 2, 't', '0', 255, 255, 255, 255};
+    struct join_group_request_protocol protocol = {STR("range"),
+                                                   {subscription, sizeof(subscription)}};
+    struct join_group_request req;
+    struct rig r;
+    crig_init(&r, 1);
+    crig_join(&r, "g", "new", 1);
+    join_group_request_init(&req);
+    req.group_id = STR("g");
+    req.member_id = STR("");
+    req.session_timeout_ms = 10000;
+    req.protocol_type = STR("consumer");
+    req.protocols = &protocol;
+    req.n_protocols = 1;
+    CU_ASSERT_EQUAL(req.rebalance_timeout_ms, -1);
+    struct rig_call *call = rig_join_as(&r, 0, &req);
+    CU_ASSERT_TRUE_FATAL(call->done);
+    struct join_group_response *j = call->call.response;
+    CU_ASSERT_EQUAL_FATAL(j->error_code, 0);
+    struct str member = j->member_id;
+    int32_t generation = j->generation_id;
+    rig_pass(&r, 9000);
+    CU_ASSERT_EQUAL_FATAL(consumer_members(crig_group(&r, "g")), 2);
+    CU_ASSERT_EQUAL(sync_of(&r, member, generation)->error_code, 0);
+    rig_free(&r);
+}
+
 /* Unknown members, wrong generations, protocols that nobody else speaks. */
 static void test_bad_requests(void)
 {
@@ -284,4 +314,4 @@ static void test_bad_requests(void)
 UNIT_MAIN("consumer_mixed", UNIT_CASE(test_upgrade_and_back), UNIT_CASE(test_policies),
           UNIT_CASE(test_empty_groups), UNIT_CASE(test_static_takeover),
           UNIT_CASE(test_static_upgrade), UNIT_CASE(test_classic_timeouts),
-          UNIT_CASE(test_bad_requests))
+          UNIT_CASE(test_oldest_join), UNIT_CASE(test_bad_requests))
