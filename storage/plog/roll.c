@@ -23,9 +23,10 @@ bool plog_roll_needed(const struct plog *p, uint32_t bytes, int64_t max_timestam
         return true;
     if (last_offset - s->base > INT32_MAX)
         return true;
-    int64_t waited = s->first_timestamp >= 0 ? max_timestamp - s->first_timestamp
-                                             : *p->env->wall_ms - s->created_ms;
-    return waited > c->segment_ms;
+    if (s->first_timestamp < 0)
+        return *p->env->wall_ms - s->created_ms > c->segment_ms;
+    /* what the header says, which may be anything: no difference that overflows */
+    return max_timestamp > s->first_timestamp && max_timestamp - s->first_timestamp > c->segment_ms;
 }
 
 int plog_roll(struct plog *p)

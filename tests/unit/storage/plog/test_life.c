@@ -425,6 +425,31 @@ static void test_roll_by_time(void)
     down();
 }
 
+/* A header may say what it likes of its records' timestamps. */
+static void test_roll_by_a_wrong_time(void)
+{
+    static const int64_t said[] = {INT64_MIN, INT64_MIN + 1, -2, -1, 0};
+    struct rig_op op;
+    struct fs_stat st;
+    up(32, PLOG_FSYNC);
+    for (int i = 0; i < 6; i++) {
+        struct rig_batch b = make(1, 10);
+        if (i > 0) {
+            bytes_put_u64(b.bytes + BATCH_MAX_TIMESTAMP, (uint64_t)said[i - 1]);
+            rig_batch_seal(&b);
+        }
+        CU_ASSERT_EQUAL(rig_append(&r, p, &b, &op), 0);
+        rig_batch_free(&b);
+    }
+    CU_ASSERT_EQUAL(marks().end, 6);
+    for (int i = 1; i < 6; i++) {
+        char path[64];
+        snprintf(path, sizeof(path), rig_dir "/topic-0/%020d.log", i);
+        CU_ASSERT_EQUAL(r.fs->ops->stat(r.fs, path, &st), ERR_NOT_FOUND);
+    }
+    down();
+}
+
 /* With PLOG_OS nothing is flushed on the way, unless flush.messages or flush.ms ask for it. */
 static void test_flush_settings(void)
 {
@@ -521,5 +546,5 @@ UNIT_MAIN("plog/life", UNIT_CASE(test_detach), UNIT_CASE(test_detach_while_a_seg
           UNIT_CASE(test_reads_wait_for_memory), UNIT_CASE(test_many_reads_at_once),
           UNIT_CASE(test_large_batch_from_disk), UNIT_CASE(test_offsets_out_of_range),
           UNIT_CASE(test_lent_outlives_the_plog), UNIT_CASE(test_roll_by_time),
-          UNIT_CASE(test_flush_settings), UNIT_CASE(test_flush_keeps_the_name),
-          UNIT_CASE(test_group_commit))
+          UNIT_CASE(test_roll_by_a_wrong_time), UNIT_CASE(test_flush_settings),
+          UNIT_CASE(test_flush_keeps_the_name), UNIT_CASE(test_group_commit))
