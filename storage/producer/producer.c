@@ -11,6 +11,8 @@
 #include "base/kerr.h"
 
 #define room_first            16
+#define evict_share           16  /* one in so many goes when there is no room */
+#define evict_samples         256 /* entries that are looked at to tell who goes */
 #define snapshot_version      1
 #define snapshot_crc_at       2
 #define snapshot_entries_at   6 /* the checksum covers what follows */
@@ -60,8 +62,6 @@ static void link_entry(struct producers *p, uint32_t index)
 
 static int grow(struct producers *p)
 {
-    if (p->room == producer_ids_max)
-        return ERR_FULL;
     uint32_t room = p->room ? p->room * 2 : room_first;
     uint32_t *buckets = calloc(room, sizeof(*buckets));
     if (buckets == NULL)
@@ -81,10 +81,59 @@ static int grow(struct producers *p)
     return 0;
 }
 
+/* The first `kept` entries are those that stay; returns how many went. */
+static uint32_t forget_rest(struct producers *p, uint32_t kept)
+{
+    uint32_t before = p->count;
+    if (kept == before)
+        return 0;
+    producers_clear(p);
+    while (p->count < kept)
+        link_entry(p, p->count++);
+    return before - kept;
+}
+
+static int time_order(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* About an evict_share'th of those without a transaction wrote nothing after it. */
+static int64_t silent_since(const struct producers *p)
+{
+    int64_t times[evict_samples];
+    uint32_t n = 0, step = p->count / evict_samples + 1;
+    for (uint32_t i = 0; i < p->count; i += step)
+        if (p->entries[i].txn_first_offset < 0)
+            times[n++] = p->entries[i].last_timestamp_ms;
+    if (n == 0)
+        return INT64_MAX;
+    qsort(times, n, sizeof(times[0]), time_order);
+    return times[n / evict_share];
+}
+
+/* Returns how many went: at most an evict_share'th, none only if all have a transaction open. */
+static uint32_t evict(struct producers *p)
+{
+    int64_t last = silent_since(p);
+    uint32_t kept = 0, gone = 0, most = p->count / evict_share;
+    for (uint32_t i = 0; i < p->count; i++) {
+        const struct producer *e = &p->entries[i];
+        if (gone < most && e->txn_first_offset < 0 && e->last_timestamp_ms <= last)
+            gone++;
+        else
+            p->entries[kept++] = *e;
+    }
+    return forget_rest(p, kept);
+}
+
 int producers_reserve(struct producers *p, int64_t id)
 {
     if (p->count < p->room || producers_find(p, id))
         return 0;
+    if (p->room == producer_ids_max)
+        return evict(p) > 0 ? 0 : ERR_FULL;
     return grow(p);
 }
 
@@ -217,12 +266,7 @@ uint32_t producers_expire(struct producers *p, int64_t now_ms, int64_t expiratio
     for (uint32_t i = 0; i < before; i++)
         if (!expired(&p->entries[i], now_ms, expiration_ms))
             p->entries[kept++] = p->entries[i];
-    if (kept == before)
-        return 0;
-    producers_clear(p);
-    while (p->count < kept)
-        link_entry(p, p->count++);
-    return before - kept;
+    return forget_rest(p, kept);
 }
 
 int64_t producers_first_unstable(const struct producers *p)

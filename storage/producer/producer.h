@@ -5,8 +5,10 @@
  * batches of each producer, so that a retry is recognised, a gap refused and an old epoch fenced;
  * and its snapshot file.
  * Owner: the plog's owner. Memory: malloc, grown only when a producer id is seen for the first
- * time, up to producer_ids_max entries. Failure: KERR_* from producers_check; ERR_FULL at the
- * limit.
+ * time, up to producer_ids_max entries; at the limit about a sixteenth of them, of those that wrote
+ * nothing for longest, is forgotten as if it had expired (tens of milliseconds, once in so many new
+ * ids; Kafka has no limit). Who has a transaction open stays. Failure: KERR_* from producers_check;
+ * ERR_FULL if all have one.
  */
 #ifndef STORAGE_PRODUCER_PRODUCER_H
 #define STORAGE_PRODUCER_PRODUCER_H
@@ -67,7 +69,10 @@ const struct producer_batch *producers_duplicate(const struct producers *p,
 /* 0, or KERR_INVALID_PRODUCER_EPOCH, KERR_OUT_OF_ORDER_SEQUENCE_NUMBER, KERR_INVALID_TXN_STATE. */
 int16_t producers_check(const struct producers *p, const struct producer_append *a);
 
-/* Makes sure that producers_update of this id cannot fail. ERR_FULL, ERR_NO_MEMORY. */
+/*
+ * Makes sure that producers_update of this id cannot fail; others may be forgotten for it, and what was
+ * found before is not valid any more. ERR_FULL, ERR_NO_MEMORY.
+ */
 int producers_reserve(struct producers *p, int64_t id);
 
 /* Enters a batch that was appended (or is replayed). The id was reserved. */

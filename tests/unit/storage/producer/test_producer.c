@@ -220,24 +220,67 @@ static void test_snapshot_format(void)
     producers_free(&p);
 }
 
+/* At the limit the most silent are forgotten for new ones; who has a transaction open never is. */
 static void test_limit(void)
 {
     struct producers p;
+    struct rng rng;
+    enum { open_every = 100 };
+    uint64_t turn = 2 * rng_u64((rng_seed(&rng, unit_seed()), &rng)) + 1;
     producers_init(&p, 1);
     next_offset = 0;
     for (int64_t id = 0; id < producer_ids_max; id++) {
         struct producer_append a = batch(id * 977, 0, 0, 1);
+        a.max_timestamp_ms = (int64_t)((uint64_t)id * turn % producer_ids_max); /* each once */
+        a.transactional = id % open_every == 0;
         if (producers_reserve(&p, a.producer_id) != 0)
             break;
         producers_update(&p, &a);
     }
     CU_ASSERT_EQUAL(p.count, producer_ids_max);
-    CU_ASSERT_EQUAL(producers_reserve(&p, -5), ERR_FULL);
     CU_ASSERT_EQUAL(producers_reserve(&p, 977), 0); /* one that is known */
-    CU_ASSERT_PTR_NOT_NULL(producers_find(&p, 977 * 1000));
+    CU_ASSERT_EQUAL(p.count, producer_ids_max);
+    struct producer_append a = batch(1, 0, 0, 1);
+    CU_ASSERT_EQUAL_FATAL(producers_reserve(&p, a.producer_id), 0);
+    producers_update(&p, &a);
+    CU_ASSERT(p.count >= producer_ids_max / 16 * 15 && p.count < producer_ids_max);
+    uint32_t wrong = 0, found = 0;
+    for (int64_t id = 0; id < producer_ids_max; id++) {
+        int64_t time = (int64_t)((uint64_t)id * turn % producer_ids_max);
+        const struct producer *e = producers_find(&p, id * 977);
+        found += e != NULL;
+        if (e ? e->last_timestamp_ms != time : id % open_every == 0 || time > producer_ids_max / 4)
+            wrong++;
+    }
+    CU_ASSERT_EQUAL(wrong, 0);
+    CU_ASSERT_EQUAL(found + 1, p.count);
+    CU_ASSERT_PTR_NOT_NULL(producers_find(&p, 1));
+    producers_free(&p);
+}
+
+static void test_limit_of_transactions(void)
+{
+    struct producers p;
+    producers_init(&p, 1);
+    next_offset = 0;
+    for (int64_t id = 0; id < producer_ids_max; id++) {
+        struct producer_append a = batch(id, 0, 0, 1);
+        a.transactional = id != 300; /* all of one time */
+        CU_ASSERT_EQUAL_FATAL(producers_reserve(&p, id), 0);
+        producers_update(&p, &a);
+    }
+    CU_ASSERT_EQUAL(producers_reserve(&p, producer_ids_max), 0);
+    CU_ASSERT_PTR_NULL(producers_find(&p, 300));
+    struct producer_append a = batch(producer_ids_max, 0, 0, 1);
+    a.transactional = true;
+    producers_update(&p, &a);
+    CU_ASSERT_EQUAL(producers_reserve(&p, -5), ERR_FULL);
+    CU_ASSERT_EQUAL(producers_reserve(&p, 977), 0);
+    CU_ASSERT_EQUAL(p.count, producer_ids_max);
     producers_free(&p);
 }
 
 UNIT_MAIN("producer", UNIT_CASE(test_sequences), UNIT_CASE(test_epochs), UNIT_CASE(test_wrap),
           UNIT_CASE(test_duplicates), UNIT_CASE(test_transactions), UNIT_CASE(test_expiry),
-          UNIT_CASE(test_snapshot), UNIT_CASE(test_snapshot_format), UNIT_CASE(test_limit))
+          UNIT_CASE(test_snapshot), UNIT_CASE(test_snapshot_format), UNIT_CASE(test_limit),
+          UNIT_CASE(test_limit_of_transactions))
