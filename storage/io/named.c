@@ -41,26 +41,49 @@ bool named_name_ok(const char *name)
     return n > 0 && n <= fs_named_name_bytes_max;
 }
 
-/* Writable hugetlbfs mounts come first, /dev/shm last; returns how many places there are. */
-static uint32_t places_find(struct place *out, uint32_t max)
+/* 1: memory can be there, 0: it cannot; or an error: that nobody can tell now. */
+static int place_huge(const struct mntent *m, struct place *out)
+{
+    struct statfs st;
+    if (strcmp(m->mnt_type, "hugetlbfs") != 0 || strlen(m->mnt_dir) >= sizeof(out->dir))
+        return 0;
+    if (access(m->mnt_dir, R_OK | W_OK | X_OK) < 0 || statfs(m->mnt_dir, &st) < 0) {
+        int err = err_from_errno(errno);
+        return err == ERR_PERMISSION || err == ERR_NOT_FOUND ? 0 : err;
+    }
+    out->page = (uint64_t)st.f_bsize;
+    out->kind = FS_NAMED_HUGE;
+    strcpy(out->dir, m->mnt_dir);
+    return 1;
+}
+
+/*
+ * Writable hugetlbfs mounts come first, /dev/shm last; *count: how many places there are. After an error
+ * there may be more: what is not in these may be there all the same.
+ */
+static int places_find(struct place *out, uint32_t max, uint32_t *count)
 {
     uint32_t n = 0;
+    int err = 0;
+    const struct mntent *m;
     FILE *mounts = setmntent("/proc/self/mounts", "r");
-    struct mntent *m;
+    if (mounts == NULL && errno != ENOENT)
+        err = err_from_errno(errno);
     while (mounts && n + 1 < max && (m = getmntent(mounts))) {
-        struct statfs st;
-        if (strcmp(m->mnt_type, "hugetlbfs") != 0 || strlen(m->mnt_dir) >= sizeof(out->dir) ||
-            access(m->mnt_dir, R_OK | W_OK | X_OK) < 0 || statfs(m->mnt_dir, &st) < 0)
-            continue;
-        out[n].page = (uint64_t)st.f_bsize;
-        out[n].kind = FS_NAMED_HUGE;
-        strcpy(out[n++].dir, m->mnt_dir);
+        int found = place_huge(m, &out[n]);
+        if (found < 0)
+            err = found;
+        else
+            n += (uint32_t)found;
     }
+    if (mounts && ferror(mounts))
+        err = ERR_IO;
     if (mounts)
         endmntent(mounts);
     out[n] = (struct place){.page = named_page_bytes, .kind = FS_NAMED_SHM};
     strcpy(out[n++].dir, shm_dir);
-    return n;
+    *count = n;
+    return err;
 }
 
 static int place_path(const struct place *place, const char *name, char out[io_path_bytes_max])
@@ -149,8 +172,11 @@ int named_map(struct fs *fs, const char *name, uint64_t bytes, struct fs_named *
     char path[io_path_bytes_max];
     if (!named_name_ok(name))
         return ERR_INVALID;
-    uint32_t n = places_find(places, sizeof(places) / sizeof(places[0]));
-    int err = ERR_NOT_FOUND;
+    uint32_t n;
+    int err = places_find(places, sizeof(places) / sizeof(places[0]), &n);
+    if (err)
+        return err;
+    err = ERR_NOT_FOUND;
     for (int make = 0; make <= (bytes > 0); make++) { /* first what is there, wherever it is */
         for (uint32_t i = 0; i < n; i++) {
             err = place_path(&places[i], name, path);
@@ -194,7 +220,8 @@ static bool file_info(const struct place *place, const char *file, struct fs_nam
 void named_list(named_list_fn *fn, void *ctx)
 {
     struct place places[4];
-    uint32_t n = places_find(places, sizeof(places) / sizeof(places[0]));
+    uint32_t n;
+    places_find(places, sizeof(places) / sizeof(places[0]), &n);
     for (uint32_t i = 0; i < n; i++) {
         struct fs_named_info info;
         const struct dirent *e;
@@ -213,8 +240,10 @@ int named_remove(struct fs *fs, const char *name)
     char path[io_path_bytes_max];
     if (!named_name_ok(name))
         return ERR_INVALID;
-    uint32_t n = places_find(places, sizeof(places) / sizeof(places[0]));
-    int result = ERR_NOT_FOUND;
+    uint32_t n;
+    int result = places_find(places, sizeof(places) / sizeof(places[0]), &n);
+    if (result == 0)
+        result = ERR_NOT_FOUND;
     for (uint32_t i = 0; i < n; i++) {
         int err = place_path(&places[i], name, path);
         if (err == 0 && unlink(path) < 0)

@@ -1,4 +1,5 @@
 /* The real file system: every op of the table, and its errors. */
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -183,5 +184,52 @@ static void test_named_memory(void)
     CU_ASSERT_EQUAL(fs->ops->map_named(fs, name, 0, &m), ERR_NOT_FOUND); /* nothing is left */
 }
 
+static struct {
+    int err;          /* errno of setmntent */
+    const char *path; /* instead of the kernel's table */
+} mounts;
+
+FILE *__real_setmntent(const char *path, const char *how);
+FILE *__wrap_setmntent(const char *path, const char *how);
+FILE *__wrap_setmntent(const char *path, const char *how)
+{
+    errno = mounts.err;
+    return mounts.err ? NULL : __real_setmntent(mounts.path ? mounts.path : path, how);
+}
+
+/* Where it may be cannot be looked at: that must not pass for memory that is not there. */
+static void test_named_memory_cannot_be_found(void)
+{
+    struct fs *fs = fs_real();
+    struct fs_named m;
+    char name[64], line[256];
+    snprintf(name, sizeof(name), "test-%d_y", (int)getpid());
+    mounts.err = EMFILE;
+    CU_ASSERT_EQUAL(fs->ops->map_named(fs, name, 0, &m), ERR_FULL);
+    CU_ASSERT_EQUAL(fs->ops->map_named(fs, name, 4096, &m), ERR_FULL);
+    CU_ASSERT_EQUAL(fs->ops->remove_named(fs, name), ERR_FULL);
+    mounts.err = ENOMEM;
+    CU_ASSERT_EQUAL(fs->ops->map_named(fs, name, 0, &m), ERR_NO_MEMORY);
+    mounts.err = ENOENT; /* no /proc */
+    CU_ASSERT_EQUAL(fs->ops->map_named(fs, name, 0, &m), ERR_NOT_FOUND);
+    mounts.err = 0;
+    make_dir();
+    mounts.path = in_dir("mounts");
+    for (int gone = 0; gone < 2; gone++) { /* a mount that is broken; one that is gone meanwhile */
+        FILE *f = fopen(mounts.path, "w");
+        CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+        snprintf(line, sizeof(line), "none %s hugetlbfs rw 0 0\n",
+                 in_dir(gone ? "none" : "mounts/under"));
+        fputs(line, f);
+        fclose(f);
+        int err = fs->ops->map_named(fs, name, 0, &m);
+        CU_ASSERT(gone ? err == ERR_NOT_FOUND : err != ERR_NOT_FOUND && err != 0);
+    }
+    unlink(mounts.path);
+    mounts.path = NULL;
+    rmdir(dir);
+}
+
 UNIT_MAIN("io/fs", UNIT_CASE(test_files), UNIT_CASE(test_directories), UNIT_CASE(test_lock),
-          UNIT_CASE(test_permission), UNIT_CASE(test_named_memory))
+          UNIT_CASE(test_permission), UNIT_CASE(test_named_memory),
+          UNIT_CASE(test_named_memory_cannot_be_found))
