@@ -32,6 +32,17 @@ void forward_orphan(struct request *r)
     agent_call(r->k->self, r->k->o.control, &r->forward.cancel);
 }
 
+/* As much of it as is kept, in whole characters: it heads member ids, which clients decode as UTF-8. */
+static uint32_t client_id_bytes(struct str id)
+{
+    if (id.len <= client_id_bytes_max)
+        return id.len;
+    uint32_t n = client_id_bytes_max;
+    while (n > client_id_bytes_max - 3 && ((uint8_t)id.p[n] & 0xc0) == 0x80)
+        n--;
+    return n;
+}
+
 static void forward_fill(struct conn *c, struct request *r, const struct proto_request_header *h)
 {
     struct forward *f = &r->forward;
@@ -40,8 +51,7 @@ static void forward_fill(struct conn *c, struct request *r, const struct proto_r
     f->correlation_id = h->correlation_id;
     f->client_id_len = -1;
     if (h->client_id.p != NULL) {
-        uint32_t n =
-            h->client_id.len < client_id_bytes_max ? h->client_id.len : client_id_bytes_max;
+        uint32_t n = client_id_bytes(h->client_id);
         memcpy(f->client_id, h->client_id.p, n);
         f->client_id_len = (int32_t)n;
     }

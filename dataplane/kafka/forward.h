@@ -19,7 +19,7 @@
 #include "core/chain.h"
 #include "core/mailbox.h"
 
-#define client_id_bytes_max 256 /* kept for logs and quotas; a longer one is cut */
+#define client_id_bytes_max 256 /* kept; a longer one is cut, between characters */
 
 struct forward {
     struct call call; /* run: the function that control gave in kafka_options.forward_run */

@@ -59,6 +59,30 @@ static void cut_at_every_byte(void)
     down();
 }
 
+/* A client id is cut between characters, whatever their length. */
+static void long_client_ids(void)
+{
+    static const char *const chars[] = {"a", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
+    for (uint32_t bytes = 1; bytes <= 4; bytes++)
+        for (uint32_t lead = 0; lead < 4; lead++) {
+            char id[client_id_bytes_max + 16];
+            uint32_t n = lead, fits = lead;
+            memset(id, 'a', lead);
+            for (; n < client_id_bytes_max + 4; n += bytes) {
+                memcpy(id + n, chars[bytes - 1], bytes);
+                fits += n + bytes <= client_id_bytes_max ? bytes : 0;
+            }
+            up(NULL);
+            struct wire w = wire_request(&rig, 3, 9, 1, (struct str){id, n}, NULL, NULL);
+            client_send(&client, w.p, w.n);
+            rig_settle(&rig);
+            CU_ASSERT_EQUAL(rig.forwarded, 1);
+            CU_ASSERT_EQUAL(strlen(rig.last_client), fits);
+            wire_free(&w);
+            down();
+        }
+}
+
 static void byte_by_byte(enum sim_delivery delivery, bool fragments)
 {
     struct rig_options o = {.sim = {.delivery = delivery, .fragments = fragments}};
@@ -563,10 +587,10 @@ static void stage_clocks(void)
     down();
 }
 
-RIG_MAIN("dataplane/kafka/conn", UNIT_CASE(cut_at_every_byte), UNIT_CASE(delivered_in_pieces),
-         UNIT_CASE(forwards_answered_backwards), UNIT_CASE(closed_in_the_middle),
-         UNIT_CASE(ended_behind_requests), UNIT_CASE(reserve_is_shared), UNIT_CASE(one_at_a_time),
-         UNIT_CASE(control_closes), UNIT_CASE(conn_gone_while_forwarded), UNIT_CASE(slow_reader),
-         UNIT_CASE(slots_run_out), UNIT_CASE(slots_of_waiting_fetches), UNIT_CASE(parts_run_out),
-         UNIT_CASE(mbufs_run_out), UNIT_CASE(idle_conns), UNIT_CASE(drains),
-         UNIT_CASE(stage_clocks))
+RIG_MAIN("dataplane/kafka/conn", UNIT_CASE(cut_at_every_byte), UNIT_CASE(long_client_ids),
+         UNIT_CASE(delivered_in_pieces), UNIT_CASE(forwards_answered_backwards),
+         UNIT_CASE(closed_in_the_middle), UNIT_CASE(ended_behind_requests),
+         UNIT_CASE(reserve_is_shared), UNIT_CASE(one_at_a_time), UNIT_CASE(control_closes),
+         UNIT_CASE(conn_gone_while_forwarded), UNIT_CASE(slow_reader), UNIT_CASE(slots_run_out),
+         UNIT_CASE(slots_of_waiting_fetches), UNIT_CASE(parts_run_out), UNIT_CASE(mbufs_run_out),
+         UNIT_CASE(idle_conns), UNIT_CASE(drains), UNIT_CASE(stage_clocks))
