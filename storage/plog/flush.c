@@ -1,4 +1,6 @@
 /* flush.messages and flush.ms, which add to PLOG_OS: the medium has what was written until then. */
+#include <stdatomic.h>
+
 #include "base/check.h"
 #include "base/clock.h"
 #include "storage/plog/plog_internal.h"
@@ -12,6 +14,17 @@ static void flush_end(struct plog *p, int err)
         p->flushed = p->flush_target;
     p->flushing = NULL; /* until here nobody may take the plog away */
     plog_detach_try(p);
+}
+
+static void mark_run(struct job *job)
+{
+    flush_mark_set(job->plog);
+}
+
+static void mark_done(struct job *job)
+{
+    struct plog *p = job->plog;
+    flush_end(p, atomic_load_explicit(&p->flush_err, memory_order_relaxed));
 }
 
 static void name_run(struct job *job)
@@ -31,10 +44,14 @@ static void name_done(struct job *job)
 static void flush_done(struct io_req *req, int64_t result)
 {
     struct plog *p = (struct plog *)((char *)req - offsetof(struct plog, flush));
-    if (result >= 0 && !p->flushing->name_kept && !p->failed)
+    if (result < 0) {
+        atomic_store_explicit(&p->flush_err, (int)result, memory_order_relaxed);
+        job_start(p, NULL, &p->flush_job, mark_run, mark_done);
+    } else if (!p->flushing->name_kept && !p->failed) {
         job_start(p, NULL, &p->flush_job, name_run, name_done);
-    else
-        flush_end(p, result < 0 ? (int)result : 0);
+    } else {
+        flush_end(p, 0);
+    }
 }
 
 static void flush_start(struct plog *p)

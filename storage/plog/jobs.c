@@ -128,8 +128,10 @@ void segment_create(struct segment *s)
 static int log_sync(struct plog *p, struct segment *s)
 {
     int err = p->fs->ops->sync(p->fs, s->file);
-    if (err)
+    if (err) {
         atomic_store_explicit(&p->flush_err, err, memory_order_release);
+        flush_mark_set(p);
+    }
     return err;
 }
 

@@ -487,6 +487,7 @@ int plog_open(struct plog **out, const struct plog_open *o, char *why, size_t wh
         err = list_files(&l);
     if (err == 0)
         err = load_epochs(&l);
+    l.flush_failed = err == 0 && flush_mark_found(p);
     if (err == 0)
         err = loader_recover(&l);
     if (err == 0)
@@ -502,6 +503,8 @@ int plog_open(struct plog **out, const struct plog_open *o, char *why, size_t wh
         plog_free(p);
         return err;
     }
+    if (l.flush_failed)
+        flush_mark_clear(p);
     set_marks(p);
     *out = p;
     return 0;
@@ -537,6 +540,14 @@ static int save_snapshot(struct plog *p)
     return err;
 }
 
+static int flush_last(struct plog *p, struct segment *s)
+{
+    int err = p->fs->ops->sync(p->fs, s->file);
+    if (err)
+        flush_mark_set(p);
+    return err;
+}
+
 static int save_all(struct plog *p)
 {
     int err = 0;
@@ -547,7 +558,7 @@ static int save_all(struct plog *p)
         segment_end_times(s);
         err = segment_cut(s);
         if (err == 0)
-            err = p->fs->ops->sync(p->fs, s->file);
+            err = flush_last(p, s);
         if (err == 0)
             err = segment_write_indexes(s);
     }

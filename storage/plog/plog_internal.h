@@ -3,7 +3,7 @@
  *
  * Which file does what: plog.c life and marks; append.c a batch in; ack.c answers out; write.c bytes to
  * disk; group.c which go through a journal; flush.c flush.messages and flush.ms; space.c what a full
- * disk refuses. read.c ranges out, read_op.c those that wait; span.c bytes at hand; stream.c bytes from
+ * disk refuses; flush_mark.c a flush that failed. read.c ranges out, read_op.c those that wait; span.c bytes at hand; stream.c bytes from
  * the disk; lookup.c by timestamp. segment.c one segment and its files; jobs.c what the worker does for
  * a segment; roll.c new segments; retain.c old ones, age.c how old. load.c opening and closing;
  * recover.c what a crash left; replay.c producers at open; scan.c batches of a file at open; before that
@@ -189,6 +189,12 @@ bool space_refuses(const struct plog *p, bool from_client);
 /* --- flush.c --- */
 void plog_flush_check(struct plog *p);
 void plog_flush_timer(struct wheel_timer *timer, int64_t now_ns);
+
+/* --- flush_mark.c: blocking --- */
+void flush_mark_set(const struct plog *p);
+/* True also if that cannot be told. */
+bool flush_mark_found(const struct plog *p);
+void flush_mark_clear(const struct plog *p);
 
 /* --- lookup.c: begins or ends the look-ups that waited for writes. --- */
 void plog_lookups_go(struct plog *p);

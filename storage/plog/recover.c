@@ -273,6 +273,35 @@ static int was_acked(const struct loader *l, bool scan, bool last, bool room)
     return scan && l->open->durability == PLOG_OS ? 0 : bytes_behind(l);
 }
 
+/* The page cache has what a flush failed to bring to the medium: as if it were written only now. */
+static int write_again(struct loader *l, struct segment *s, int64_t good)
+{
+    struct fs *fs = l->plog->fs;
+    for (int64_t at = 0; at < good; at += scan_buffer_bytes) {
+        size_t n = good - at < (int64_t)scan_buffer_bytes ? (size_t)(good - at) : scan_buffer_bytes;
+        int64_t got = fs->ops->pread(fs, s->file, l->buffer, n, at);
+        if (got != (int64_t)n)
+            return got < 0 ? (int)got : ERR_IO;
+        int err = fs->ops->pwrite(fs, s->file, l->buffer, n, at);
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+/* What is there now is on the medium, also what looks written and is not. */
+static int make_durable(struct loader *l, struct segment *s, int64_t good)
+{
+    struct fs *fs = l->plog->fs;
+    int err = l->flush_failed && l->open->durability == PLOG_OS ? write_again(l, s, good) : 0;
+    if (err)
+        return err;
+    err = fs->ops->sync(fs, s->file);
+    if (err)
+        flush_mark_set(l->plog);
+    return err;
+}
+
 /*
  * Makes indexes anew, cuts what is torn, makes it durable. scan: a crash may have torn it. *cut: bytes
  * that went.
@@ -316,7 +345,7 @@ static int rebuild(struct loader *l, struct segment *s, int64_t file_size, bool 
     if (err == 0)
         err = fs->ops->truncate(fs, s->file, good);
     if (err == 0)
-        err = fs->ops->sync(fs, s->file);
+        err = make_durable(l, s, good);
     return err ? scan_fail(l, s, err, "cutting") : 0;
 }
 

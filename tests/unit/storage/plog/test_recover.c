@@ -369,6 +369,63 @@ static void test_reads_fail_at_open(void)
     log_set_level(LOG_LEVEL_INFO);
 }
 
+static void append_one(int i)
+{
+    struct rig_op op;
+    struct rig_record record = {i, "key", "value", 2500, 0};
+    struct rig_batch_spec spec = rig_spec();
+    struct rig_batch b = rig_batch_make(&spec, &record, 1);
+    rig_append(&r, p, &b, &op);
+    rig_batch_free(&b);
+}
+
+/* Every record below the end is what was appended there; returns the end. */
+static int64_t end_of_whole(void)
+{
+    struct plog_marks m;
+    struct rig_read read;
+    plog_marks(p, &m);
+    for (int64_t offset = 0; offset < m.end; offset++) {
+        CU_ASSERT_EQUAL(rig_read(&r, p, offset, 1, true, &read), 0);
+        CU_ASSERT(read.size > 2500 && bytes_get_i64(read.bytes) == offset);
+        rig_read_free(&read);
+    }
+    return m.end;
+}
+
+/*
+ * A flush fails; the process dies and the next one finds everything, in the page cache. It says what is
+ * flushed, and then the power goes: that must be there, though no later flush fails.
+ */
+static void test_flush_that_failed(void)
+{
+    for (uint32_t round = 0; round < 20; round++) {
+        struct plog_marks m;
+        up(PLOG_OS);
+        p = rig_open(&r, true, NULL);
+        io_sim_fail(&r.sim, SIM_SYNC, 1, ERR_IO);
+        for (int i = 12; i < 24; i++)
+            append_one(i);
+        plog_marks(p, &m);
+        CU_ASSERT(m.failed && m.high_watermark >= 12);
+        r.sim.fault_count = 0;
+        rig_crash(&r, p, SIM_PROCESS_DEATH);
+        p = rig_open(&r, false, NULL);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+        CU_ASSERT(end_of_whole() >= m.high_watermark);
+        int64_t point = plog_recovery_point(p);
+        CU_ASSERT(point >= 12);
+        CU_ASSERT_EQUAL(size_of(dir "flush-failed"), ERR_NOT_FOUND);
+        rig_crash(&r, p, SIM_POWER_CUT);
+        CU_ASSERT_EQUAL_FATAL(rig_try_open(&r, "topic", false, point, -1, &p), 0);
+        CU_ASSERT_EQUAL(plog_close(p), 0);
+        p = rig_open(&r, true, NULL);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+        CU_ASSERT(end_of_whole() >= point);
+        down();
+    }
+}
+
 static void test_other_topic_id(void)
 {
     up(PLOG_FSYNC);
@@ -546,4 +603,4 @@ UNIT_MAIN("plog/recover", UNIT_CASE(test_missing_indexes), UNIT_CASE(test_corrup
           UNIT_CASE(test_log_start_behind_the_end),
           UNIT_CASE(test_log_start_behind_the_durable_end), UNIT_CASE(test_leader_epochs),
           UNIT_CASE(test_crash_during_recovery), UNIT_CASE(test_reads_fail_at_open),
-          UNIT_CASE(test_many_segments))
+          UNIT_CASE(test_flush_that_failed), UNIT_CASE(test_many_segments))
