@@ -299,9 +299,19 @@ static bool conn_may_start(const struct conn *c)
     return !c->closing && !c->doomed && !c->slow && c->wait == CONN_WAITS_NOT && !c->k->draining;
 }
 
+/* A member of a group that waits for the others: for minutes, in a place that others may need. */
+static bool waits_for_others(const struct request *r)
+{
+    return !r->done && (r->api_key == API_JoinGroup || r->api_key == API_SyncGroup);
+}
+
 /* The peer has ended: nothing waits for more than is there. `stands`: a request stands in rx. */
 static void conn_finish(struct conn *c, bool stands)
 {
+    if (c->head != NULL && waits_for_others(c->head)) {
+        conn_close(c, false);
+        return;
+    }
     for (struct request *r = c->head, *next; r != NULL; r = next) {
         next = r->next;
         if (!r->done && r->api_key == API_Fetch)
