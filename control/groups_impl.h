@@ -32,7 +32,7 @@ struct group_partition {
     uint32_t rewrite_left; /* its batches that are not durable yet */
     uint64_t rewrite_number;
     bool rewriting;
-    /* of the running load */
+    /* of the running load, or the last one */
     uint64_t records;
     uint32_t corrupt;
     bool cut; /* the log was not read to its end: what is behind that is nowhere else */

@@ -31,6 +31,14 @@ void flush_mark_set(const struct plog *p)
                   err_text(err));
 }
 
+int flush_or_mark(const struct plog *p, struct io_file *file)
+{
+    int err = p->fs->ops->sync(p->fs, file);
+    if (err)
+        flush_mark_set(p);
+    return err;
+}
+
 bool flush_mark_found(const struct plog *p)
 {
     char path[io_path_bytes_max];

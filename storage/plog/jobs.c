@@ -127,11 +127,9 @@ void segment_create(struct segment *s)
 /* On the worker. The shard must know of an error before it believes anything it reads or flushes. */
 static int log_sync(struct plog *p, struct segment *s)
 {
-    int err = p->fs->ops->sync(p->fs, s->file);
-    if (err) {
+    int err = flush_or_mark(p, s->file);
+    if (err)
         atomic_store_explicit(&p->flush_err, err, memory_order_release);
-        flush_mark_set(p);
-    }
     return err;
 }
 

@@ -540,14 +540,6 @@ static int save_snapshot(struct plog *p)
     return err;
 }
 
-static int flush_last(struct plog *p, struct segment *s)
-{
-    int err = p->fs->ops->sync(p->fs, s->file);
-    if (err)
-        flush_mark_set(p);
-    return err;
-}
-
 static int save_all(struct plog *p)
 {
     int err = 0;
@@ -558,7 +550,7 @@ static int save_all(struct plog *p)
         segment_end_times(s);
         err = segment_cut(s);
         if (err == 0)
-            err = flush_last(p, s);
+            err = flush_or_mark(p, s->file);
         if (err == 0)
             err = segment_write_indexes(s);
     }

@@ -2,12 +2,12 @@
  * plog_internal: a partition's log from inside, shared by the files of this folder.
  *
  * Which file does what: plog.c life and marks; append.c a batch in; ack.c answers out; write.c bytes to
- * disk; group.c which go through a journal; flush.c flush.messages and flush.ms; space.c what a full
- * disk refuses; flush_mark.c a flush that failed. read.c ranges out, read_op.c those that wait; span.c bytes at hand; stream.c bytes from
- * the disk; lookup.c by timestamp. segment.c one segment and its files; jobs.c what the worker does for
- * a segment; roll.c new segments; retain.c old ones, age.c how old. load.c opening and closing;
- * recover.c what a crash left; replay.c producers at open; scan.c batches of a file at open; before that
- * restore.c writes back what tail.c (named memory) and journal_replay.c find.
+ * disk; group.c which go through a journal; flush.c flush.messages and flush.ms, flush_mark.c flushes
+ * that failed; space.c what a full disk refuses. read.c ranges out, read_op.c those that wait; span.c
+ * bytes at hand; stream.c bytes from the disk; lookup.c by timestamp. segment.c one segment and its
+ * files; jobs.c what the worker does for a segment; roll.c new segments; retain.c old ones, age.c how
+ * old. load.c opening and closing; recover.c what a crash left; replay.c producers at open; scan.c
+ * batches of a file at open; before that restore.c writes back what tail.c (named memory) and journal_replay.c find.
  */
 #ifndef STORAGE_PLOG_PLOG_INTERNAL_H
 #define STORAGE_PLOG_PLOG_INTERNAL_H
@@ -191,6 +191,8 @@ void plog_flush_check(struct plog *p);
 void plog_flush_timer(struct wheel_timer *timer, int64_t now_ns);
 
 /* --- flush_mark.c: blocking --- */
+/* Syncs one of the log's segments; what fails is marked. */
+int flush_or_mark(const struct plog *p, struct io_file *file);
 void flush_mark_set(const struct plog *p);
 /* True also if that cannot be told. */
 bool flush_mark_found(const struct plog *p);

@@ -292,14 +292,8 @@ static int write_again(struct loader *l, struct segment *s, int64_t good)
 /* What is there now is on the medium, also what looks written and is not. */
 static int make_durable(struct loader *l, struct segment *s, int64_t good)
 {
-    struct fs *fs = l->plog->fs;
     int err = l->flush_failed && l->open->durability == PLOG_OS ? write_again(l, s, good) : 0;
-    if (err)
-        return err;
-    err = fs->ops->sync(fs, s->file);
-    if (err)
-        flush_mark_set(l->plog);
-    return err;
+    return err ? err : flush_or_mark(l->plog, s->file);
 }
 
 /*
