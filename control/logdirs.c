@@ -15,7 +15,7 @@
 
 const char *log_dir_checkpoint_name(enum log_dir_checkpoint which)
 {
-    static const char *const names[] = {CHECKPOINT_RECOVERY_POINT, CHECKPOINT_LOG_START,
+    static const char *const names[] = {CHECKPOINT_LOG_START, CHECKPOINT_RECOVERY_POINT,
                                         CHECKPOINT_REPLICATION};
     return names[which];
 }

@@ -30,9 +30,10 @@
 #include "storage/io/io.h"
 #include "storage/plog/checkpoint.h"
 
+/* In the order in which they are written: plog_recovery_point asks for it. */
 enum log_dir_checkpoint {
-    LOG_DIR_RECOVERY_POINT, /* recovery-point-offset-checkpoint */
     LOG_DIR_LOG_START,      /* log-start-offset-checkpoint */
+    LOG_DIR_RECOVERY_POINT, /* recovery-point-offset-checkpoint */
     LOG_DIR_HIGH_WATERMARK, /* replication-offset-checkpoint */
     LOG_DIR_CHECKPOINT_COUNT,
 };

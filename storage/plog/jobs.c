@@ -284,6 +284,8 @@ static void seal_done(struct job *job)
         plog_fail(p, job->err, "sealing a segment");
         return;
     }
+    if (p->failed) /* perhaps at the seal before: plog_recovery_point looks for no other behind this one */
+        return;
     s->sealed = s->name_kept = true;
     names_kept(p);
     if (s->next > p->flushed)

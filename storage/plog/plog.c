@@ -252,9 +252,5 @@ int64_t plog_recovery_point(const struct plog *p)
         if (s->base < point)
             point = s->base;
     }
-    /* a deleted one that was never sealed is found again if its files are, and the log start is not */
-    for (const struct segment *s = p->doomed; s; s = s->next_doomed)
-        if (!s->sealed && s->base < point)
-            point = s->base;
     return point;
 }

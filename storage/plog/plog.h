@@ -293,6 +293,7 @@ uint32_t plog_producers(const struct plog *p, struct plog_producer *out, uint32_
 /* For checkpoints and logs; valid while the plog lives. */
 const char *plog_name(const struct plog *p); /* "topic-3" */
 const char *plog_log_dir(const struct plog *p);
+/* Below it no look is needed after a crash; write the log start first: deleted files may come back. */
 int64_t plog_recovery_point(const struct plog *p);
 
 #endif

@@ -20,7 +20,14 @@ int journals_begin(struct world *w)
         return journal_remove_all(&w->disk.fs, sim_dir);
     const char *dirs[] = {sim_dir};
     struct journal_replay_options o = {
-        .fs = &w->disk.fs, .log_dir = sim_dir, .id = dir_id, .dirs = dirs, .dir_count = 1};
+        .fs = &w->disk.fs,
+        .log_dir = sim_dir,
+        .id = dir_id,
+        .dirs = dirs,
+        .dir_count = 1,
+        .missing = world_missing,
+        .ctx = w,
+    };
     int err = journal_replay(&o, &report, why, sizeof(why));
     if (err) {
         sim_trace(w, "the journals are not taken: %s", why);

@@ -21,6 +21,7 @@
 #include "storage/io/sim.h"
 #include "storage/plant.h"
 #include "storage/plog/plog.h"
+#include "storage/plog/restore.h"
 #include "storage/plog/space.h"
 
 #define sim_dir           "/data"
@@ -190,6 +191,8 @@ void world_up(struct world *w, const struct sim_options *o);
 void world_down(struct world *w);
 /* Reads checkpoints and marks, opens every partition, compares with the model; until one stands. */
 void world_start(struct world *w);
+/* What a start does with records that are kept elsewhere and have no place; ctx: the world. */
+enum restore_missing world_missing(void *ctx, const struct uuid *topic_id, int32_t partition);
 /* A clean stop, if the disk lets it be one; then every file is looked at. */
 void world_stop(struct world *w);
 /* The process dies, or the power (unless the disk did so by itself). */

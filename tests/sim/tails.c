@@ -5,17 +5,6 @@
 
 static const struct uuid dir_id = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}};
 
-static enum restore_missing missing(void *ctx, const struct uuid *topic_id, int32_t partition)
-{
-    struct world *w = ctx;
-    for (uint32_t i = 0; i < w->o.topics; i++) {
-        const struct sim_topic *t = &w->topics[i];
-        MUST(w, t->state != TOPIC_LIVE || !uuid_eq(&t->id, topic_id) || w->clean,
-             "named memory holds batches of partition %d that has no directory", partition);
-    }
-    return RESTORE_DROP;
-}
-
 static int tails_replay(struct world *w, const struct region *left, uint32_t n)
 {
     const char *dirs[] = {sim_dir};
@@ -27,7 +16,7 @@ static int tails_replay(struct world *w, const struct region *left, uint32_t n)
         .region_count = n,
         .dirs = dirs,
         .dir_count = w->clean ? 0 : 1,
-        .missing = missing,
+        .missing = world_missing,
         .ctx = w,
     };
     int err = tail_replay(&o, &report, why, sizeof(why));

@@ -397,8 +397,8 @@ static void note_all(struct world *w, bool stopping, struct found *out)
 static int found_write(struct world *w, const struct found *f)
 {
     struct fs *fs = &w->disk.fs;
-    int err = checkpoint_write(fs, sim_dir, CHECKPOINT_RECOVERY_POINT, &f->recovery);
-    return err ? err : checkpoint_write(fs, sim_dir, CHECKPOINT_LOG_START, &f->start);
+    int err = checkpoint_write(fs, sim_dir, CHECKPOINT_LOG_START, &f->start);
+    return err ? err : checkpoint_write(fs, sim_dir, CHECKPOINT_RECOVERY_POINT, &f->recovery);
 }
 
 static void found_free(struct found *f)
@@ -442,6 +442,23 @@ static int start_marks(struct world *w, struct found *found)
     if (!err)
         err = plog_sweep(fs, sim_dir);
     return err;
+}
+
+/* As the broker answers: what lives keeps its records, also while its directory cannot say its name. */
+enum restore_missing world_missing(void *ctx, const struct uuid *topic_id, int32_t partition)
+{
+    struct world *w = ctx;
+    for (const struct sim_topic *t = w->topics; t < w->topics + w->o.topics; t++) {
+        char path[io_path_bytes_max];
+        struct fs_stat st;
+        if (w->clean || t->state != TOPIC_LIVE || !uuid_eq(&t->id, topic_id))
+            continue;
+        snprintf(path, sizeof(path), "%s/%s-%d", sim_dir, topic_name(w, t), partition);
+        MUST(w, w->disk.fs.ops->stat(&w->disk.fs, path, &st) != ERR_NOT_FOUND,
+             "acknowledged records of %s, whose directory is not there", path);
+        return RESTORE_KEEP;
+    }
+    return RESTORE_DROP;
 }
 
 static int start_once(struct world *w)

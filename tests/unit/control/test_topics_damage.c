@@ -12,6 +12,7 @@
 #include "base/kerr.h"
 #include "base/log.h"
 #include "control/internal_log.h"
+#include "storage/plog/checkpoint.h"
 #include "tests/unit/control/rig.h"
 
 #define part_count 4
@@ -614,6 +615,34 @@ static void want_is_no_end(void)
     }
 }
 
+static int64_t recovery_point(void)
+{
+    struct checkpoint c = {0};
+    CU_ASSERT_EQUAL_FATAL(
+        checkpoint_read(&w.rig.sim.fs, "/data/b", "recovery-point-offset-checkpoint", &c), 0);
+    int64_t point = checkpoint_find(&c, STR("t"), w.bad);
+    checkpoint_free(&c);
+    return point;
+}
+
+/* Else the files of a segment that was deleted unsealed may be back, and are not looked at. */
+static void a_recovery_point_waits_for_the_log_start(void)
+{
+    up();
+    rig_sleep(&w.rig, 70000);
+    int64_t before = recovery_point();
+    CU_ASSERT_EQUAL(append(w.bad, 10), 0);
+    fault(FAULT_OPEN, ERR_NO_SPACE, "/data/b/log-start-offset-checkpoint");
+    rig_sleep(&w.rig, 70000);
+    CU_ASSERT(w.hits > 0);
+    CU_ASSERT_EQUAL(recovery_point(), before);
+    w.err = 0;
+    rig_sleep(&w.rig, 70000);
+    CU_ASSERT_EQUAL(recovery_point(), before + 1);
+    CU_ASSERT_TRUE(rig_stop(&w.rig));
+    down();
+}
+
 static void configured(struct topic_op *op)
 {
     CU_ASSERT_EQUAL_FATAL(op->error, 0);
@@ -664,4 +693,5 @@ UNIT_MAIN("control/topics/damage", UNIT_CASE(damaged_metadata_keeps_a_partition_
           UNIT_CASE(unreadable_files_are_the_partitions),
           UNIT_CASE(directories_that_fail_are_the_log_dirs), UNIT_CASE(a_log_start_behind_the_end),
           UNIT_CASE(a_disk_that_is_gone_is_noticed), UNIT_CASE(want_is_no_end),
+          UNIT_CASE(a_recovery_point_waits_for_the_log_start),
           UNIT_CASE(a_write_that_is_refused_is_the_log_dirs))

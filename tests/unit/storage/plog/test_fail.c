@@ -299,6 +299,15 @@ static void test_failed_flush_of_room(void)
     rig_down(&r);
 }
 
+static void worker_goes(void)
+{
+    agent_flush(&r.agent);
+    agent_enter(&r.worker.agent);
+    while (worker_step(&r.worker, 16) > 0)
+        ;
+    agent_enter(&r.agent);
+}
+
 /* The flush of a full segment fails at the worker; what is read before the shard hears of it. */
 static void test_read_after_failed_seal(void)
 {
@@ -325,11 +334,7 @@ static void test_read_after_failed_seal(void)
     CU_ASSERT_EQUAL(rig_append_start(&r, p, &b, &op), 0);
     rig_batch_free(&b);
     io_sim_fail(&r.sim, SIM_SYNC, 1, ERR_IO);
-    agent_flush(&r.agent);
-    agent_enter(&r.worker.agent);
-    while (worker_step(&r.worker, 16) > 0)
-        ;
-    agent_enter(&r.agent);
+    worker_goes();
     CU_ASSERT_EQUAL(r.sim.fault_count, 0);
     rig_disk(&r);
     CU_ASSERT_TRUE(read.done);
@@ -340,7 +345,38 @@ static void test_read_after_failed_seal(void)
     rig_down(&r);
 }
 
-UNIT_MAIN("plog/fail", UNIT_CASE(test_every_write), UNIT_CASE(test_failed_flush_of_room),
-          UNIT_CASE(test_read_after_failed_seal), UNIT_CASE(test_every_worker_op),
-          UNIT_CASE(test_full_disk), UNIT_CASE(test_failed_read),
+/* Two full segments wait for the worker; the flush of the first one fails, that of the second does not. */
+static void test_seal_behind_failed_seal(void)
+{
+    struct rig_op ops[3];
+    struct rig_batch_spec spec = rig_spec();
+    const struct rig_record record = {.value = "v", .value_bytes = 600};
+    rig_up(&r, unit_seed(), 32, PLOG_OS);
+    r.config.segment_bytes = 1000;
+    p = rig_open(&r, true, NULL);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+    for (int i = 0; i < 3; i++) {
+        struct rig_batch b = rig_batch_make(&spec, &record, 1);
+        CU_ASSERT_EQUAL(rig_append_start(&r, p, &b, &ops[i]), 0);
+        rig_batch_free(&b);
+        worker_goes(); /* the next file */
+        agent_receive(&r.agent, 64);
+    }
+    do {
+        plog_env_run(&r.env, r.now_ns, 64);
+    } while (io_sim_step(&r.sim));
+    CU_ASSERT_TRUE(ops[1].done);
+    io_sim_fail(&r.sim, SIM_SYNC, 1, ERR_IO);
+    rig_settle(&r);
+    CU_ASSERT_EQUAL(r.sim.fault_count, 0);
+    CU_ASSERT_TRUE(r.sim.ops[SIM_SYNC] >= 2);
+    CU_ASSERT_EQUAL(r.last_disk_error, ERR_IO);
+    CU_ASSERT_EQUAL(plog_recovery_point(p), 0);
+    rig_crash(&r, p, SIM_PROCESS_DEATH);
+    rig_down(&r);
+}
+
+UNIT_MAIN("plog/fail", UNIT_CASE(test_seal_behind_failed_seal), UNIT_CASE(test_every_write),
+          UNIT_CASE(test_failed_flush_of_room), UNIT_CASE(test_read_after_failed_seal),
+          UNIT_CASE(test_every_worker_op), UNIT_CASE(test_full_disk), UNIT_CASE(test_failed_read),
           UNIT_CASE(test_waiters_fire_on_failure), UNIT_CASE(test_torn_tails))
