@@ -51,7 +51,7 @@ struct control {
     struct rte_mempool *reply_pool, *reply_ref_pool; /* control's own mbufs */
     struct wheel wheel;
     int64_t now_ns, wall_ms; /* of this step */
-    struct log_limit close_limit;
+    struct log_limit close_limit, auto_create_limit;
     uint64_t requests_in_work;
     uint32_t auto_creates; /* topics being created on first mention (api/metadata.c) */
     bool stopping;

@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+#include "base/log.h"
+
 API_ENCODER(metadata_response)
 
 /* Topics being created because somebody named them; more wait for a client's next try. */
@@ -21,16 +23,40 @@ struct auto_create {
     char name[topic_name_bytes_max + 1];
 };
 
+/* The answer is UNKNOWN_TOPIC_OR_PARTITION all the same: only the log tells why no topic appears. */
+static void not_created(struct control *c, struct str name, const char *why, const char *of)
+{
+    uint64_t suppressed = 0;
+    if (log_limit_pass(&c->auto_create_limit, c->now_ns, &suppressed))
+        log_warn("metadata",
+                 "topic '%.*s' is not created on first mention: %s%s (%llu lines suppressed)",
+                 STR_ARG(name), why, of, (unsigned long long)suppressed);
+}
+
 static void auto_created(struct topic_op *op)
 {
     struct auto_create *a = op->ctx;
+    if (op->error)
+        not_created(a->control, op->name, op->message ? op->message : kerr_text(op->error), "");
     a->control->auto_creates--;
     free(a);
 }
 
+/* What CreateTopics would refuse. */
+static bool refused(struct control *c, struct str name)
+{
+    const struct image_topic *other = topic_name_collision(&c->image, name);
+    bool replicas = config_int(c->config, CONFIG_DEFAULT_REPLICATION_FACTOR) > 1;
+    if (other)
+        not_created(c, name, "it collides with existing topic ", other->name);
+    else if (replicas)
+        not_created(c, name, "default.replication.factor is above 1, the number of brokers", "");
+    return other || replicas;
+}
+
 static void auto_create(struct control *c, struct str name)
 {
-    if (c->auto_creates >= auto_create_running_max)
+    if (c->auto_creates >= auto_create_running_max || refused(c, name))
         return;
     struct auto_create *a = calloc(1, sizeof(*a));
     if (!a)

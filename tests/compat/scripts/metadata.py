@@ -62,6 +62,14 @@ def metadata_auto_create(s):
     s.wait("longest name there", lambda: s.quiet("Metadata", 12, named(LONG_OK))["topics"][0][
         "partitions"])
     s.ask("longest name afterwards", "Metadata", 12, named(LONG_OK))
+    s.create("meta-auto.dot", 1)
+    s.ask("colliding name", "Metadata", 12, {"topics": [{"name": "meta-auto_dot"}],
+                                             "allowAutoTopicCreation": True})
+    s.ask("asked later", "Metadata", 12, {"topics": [{"name": "meta-auto-later"}],
+                                          "allowAutoTopicCreation": True})
+    s.wait("asked later there", lambda: s.quiet("Metadata", 12, named("meta-auto-later"))[
+        "topics"][0]["partitions"])
+    s.ask("colliding name afterwards", "Metadata", 12, named("meta-auto_dot"))
 
 
 def metadata_by_id(s):

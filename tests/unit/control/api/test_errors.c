@@ -342,6 +342,52 @@ static void metadata(void)
     ask_down(&ask);
 }
 
+static struct config *replicated(void)
+{
+    static const char *const overrides[] = {"default.replication.factor=2"};
+    struct config_sources from = {.overrides = overrides, .override_count = 1};
+    struct config_errors errs;
+    struct config *config;
+    config_errors_init(&errs);
+    CU_ASSERT_EQUAL_FATAL(config_load(&config, &from, &errs), 0);
+    config_errors_free(&errs);
+    return config;
+}
+
+/* What CreateTopics refuses is not created by asking for it. */
+static void auto_creation_refused(void)
+{
+    up();
+    struct config *own = ask.rig.control.config, *other = replicated();
+    struct metadata_request_topic t[] = {{UUID_ZERO, STR("made.here")}};
+    struct metadata_request q;
+    struct metadata_response r;
+    metadata_request_init(&q);
+    q.topics = t;
+    q.n_topics = 1;
+    q.allow_auto_topic_creation = true;
+    ASK(&ask, metadata, API_Metadata, 9, &q, &r);
+    rig_settle(&ask.rig);
+    CU_ASSERT_PTR_NOT_NULL(rig_topic(&ask.rig, "made.here"));
+    t[0].name = STR("made_here");
+    ASK(&ask, metadata, API_Metadata, 9, &q, &r);
+    CU_ASSERT_EQUAL(r.topics[0].error_code, KERR_UNKNOWN_TOPIC_OR_PARTITION);
+    rig_settle(&ask.rig);
+    CU_ASSERT_PTR_NULL(rig_topic(&ask.rig, "made_here"));
+    t[0].name = STR("other");
+    ask.rig.control.config = other;
+    ASK(&ask, metadata, API_Metadata, 9, &q, &r);
+    CU_ASSERT_EQUAL(r.topics[0].error_code, KERR_UNKNOWN_TOPIC_OR_PARTITION);
+    rig_settle(&ask.rig);
+    CU_ASSERT_PTR_NULL(rig_topic(&ask.rig, "other"));
+    ask.rig.control.config = own;
+    ASK(&ask, metadata, API_Metadata, 9, &q, &r);
+    rig_settle(&ask.rig);
+    CU_ASSERT_PTR_NOT_NULL(rig_topic(&ask.rig, "other"));
+    config_free(other);
+    ask_down(&ask);
+}
+
 static void epochs(void)
 {
     up();
@@ -420,4 +466,5 @@ static void the_others(void)
 
 UNIT_MAIN("control/api/errors", UNIT_CASE(create_topics), UNIT_CASE(delete_topics),
           UNIT_CASE(create_partitions), UNIT_CASE(delete_records), UNIT_CASE(configs),
-          UNIT_CASE(group_configs), UNIT_CASE(metadata), UNIT_CASE(epochs), UNIT_CASE(the_others))
+          UNIT_CASE(group_configs), UNIT_CASE(metadata), UNIT_CASE(auto_creation_refused),
+          UNIT_CASE(epochs), UNIT_CASE(the_others))
