@@ -214,8 +214,9 @@ def rounds(o, runs, failed):
         for name in runs:
             try:
                 r = Turn(o, name).run()
-                print(f"round {i + 1} {name}: {shown(value(r, ROWS[name][4]), ROWS[name][4])}", flush=True)
+                figure = shown(value(r, ROWS[name][4]), ROWS[name][4])
                 runs[name].append(r)
+                print(f"round {i + 1} {name}: {figure}", flush=True)
             except (RuntimeError, OSError, LookupError) as e:
                 failed.append(f"round {i + 1} {name}: {command.text(e)}")
                 print(f"round {i + 1} {name}: FAILED: {command.text(e)}", flush=True)
