@@ -76,7 +76,8 @@ class Bypassed(brokers.Sluice):
         if not super()._is_ready(begin):
             return False
         if not self.up:
-            for command in (["addr", "add", f"{self.net}.1/24", "dev", self.interface],
+            # it may have the address: the device of a broker that was killed just now, which the new one found
+            for command in (["addr", "replace", f"{self.net}.1/24", "dev", self.interface],
                             ["link", "set", self.interface, "up"]):
                 subprocess.run(["ip", *command], check=True)
             self.up = True
