@@ -243,7 +243,8 @@ static int topics_make(struct broker *b, char *why, size_t why_size)
                                .logdirs = b->logdirs,
                                .fs = b->seams.fs,
                                .node_id = broker_node_id(b),
-                               .recover_os = b->recover_os};
+                               .recover_os = b->recover_os,
+                               .rewrite = b->recover_os && broker_durability(b) == PLOG_FSYNC};
     for (uint32_t i = 0; i < b->shard_count; i++)
         o.shards[i] = (struct topics_shard){&b->shards[i].shard.agent, &b->shards[i].view,
                                             &b->shards[i].plogs};

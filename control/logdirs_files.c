@@ -8,6 +8,7 @@
 
 #define kafka_dir_name_bytes_max     255 /* Kafka keeps directory names within this */
 #define partition_metadata_bytes_max 1024
+#define metadata_name                "partition.metadata"
 
 static int dir_path(char *out, size_t size, const char *log_dir, const char *name)
 {
@@ -51,11 +52,16 @@ struct removal {
 static int removal_name(void *ctx, const char *name, bool is_dir)
 {
     struct removal *r = ctx;
+    if (strcmp(name, metadata_name) == 0)
+        return 0;
     r->found = !is_dir && dir_path(r->first, sizeof(r->first), r->dir, name) == 0;
     return r->found;
 }
 
-/* One file at a time: the listing is not changed while it runs. */
+/*
+ * One file at a time: the listing is not changed while it runs. What says whose it was goes last, so
+ * that who dies in between leaves what the next start can tell, or an empty directory.
+ */
 int logdir_remove(struct fs *fs, const char *log_dir, const char *name)
 {
     char path[io_path_bytes_max];
@@ -69,6 +75,13 @@ int logdir_remove(struct fs *fs, const char *log_dir, const char *name)
         if (!err && r.found)
             err = fs->ops->unlink(fs, r.first);
     } while (!err && r.found);
+    if (!err) {
+        err = dir_path(r.first, sizeof(r.first), path, metadata_name);
+        if (!err)
+            err = fs->ops->unlink(fs, r.first);
+        if (err == ERR_NOT_FOUND)
+            err = 0;
+    }
     if (!err)
         err = fs->ops->rmdir(fs, path);
     return err ? err : fs->ops->sync_dir(fs, log_dir);
@@ -85,8 +98,7 @@ int logdir_topic_id(struct fs *fs, const char *log_dir, const char *name, struct
 {
     char path[io_path_bytes_max], *text;
     size_t n;
-    if (snprintf(path, sizeof(path), "%s/%s/partition.metadata", log_dir, name) >=
-        (int)sizeof(path))
+    if (snprintf(path, sizeof(path), "%s/%s/" metadata_name, log_dir, name) >= (int)sizeof(path))
         return ERR_TOO_LARGE;
     int err = file_load(fs, path, partition_metadata_bytes_max, &text, &n);
     if (err)

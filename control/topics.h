@@ -82,6 +82,7 @@ struct topics_options {
     struct fs *fs;
     int32_t node_id;
     bool recover_os; /* what is found was written under sluice.durability=os, not closed cleanly */
+    bool rewrite;    /* recover_os, and this run promises the medium */
 };
 
 /* c->store and c->image are there. ERR_NO_MEMORY. */

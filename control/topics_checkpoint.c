@@ -44,7 +44,7 @@ struct checkpoint_pass {
     bool *online;   /* copy for the worker, by log dir */
     int *dir_error; /* by log dir */
     struct topic_work *forget;
-    void (*then)(struct topics *t);
+    void (*then)(struct topics *t); /* of the last pass, at a stop */
 };
 
 /* ---- entries ---- */
@@ -141,9 +141,9 @@ static void pass_free(struct checkpoint_pass *pass)
 }
 
 /*
- * A full disk leaves the old files: a later recovery scans more, nothing is lost. False: a dir in
- * use still has its old files. (A dir that failed is read again at a start only, and that ends with
- * a pass.)
+ * A full disk leaves the old files: a later recovery scans more, nothing is lost; so the last ones of
+ * a stop must be there, or it was not clean. False: a dir in use still has its old files. (A dir that
+ * failed is read again at a start only, and that ends with a pass.)
  */
 static bool pass_errors(struct checkpoint_pass *pass)
 {
@@ -156,6 +156,7 @@ static bool pass_errors(struct checkpoint_pass *pass)
         if (dir < t->o.logdirs->data_count)
             log_warn("logdirs", "%s: checkpoints cannot be written: %s",
                      t->o.logdirs->dirs[dir].path, err_text(err));
+        t->dirty_close[dir] |= pass->then != NULL;
         if (topics_dir_error(err))
             topics_dir_failed(t, dir, err);
         else

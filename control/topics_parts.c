@@ -200,6 +200,7 @@ static void slot_open_start(struct part_slot *slot)
             known ? logdirs_offset(dirs, p->log_dir, LOG_DIR_LOG_START, name, slot->partition) : -1,
         .wall_ms = t->control->wall_ms,
         .durability = t->o.recover_os ? PLOG_OS : PLOG_FSYNC,
+        .rewrite = t->o.rewrite,
     };
     topic_plog_config(w, &slot->open.config);
     slot->call.run = slot_open_run;

@@ -89,7 +89,14 @@ static struct image_topic *deleting_topic(struct topics *t, const char *dir, con
 static void put_aside(struct scan *s, const char *name, const char *why)
 {
     const char *dir = s->t->o.logdirs->dirs[s->dir].path;
-    int err = logdir_put_aside(s->t->o.fs, dir, name);
+    struct fs *fs = s->t->o.fs;
+    char path[io_path_bytes_max];
+    if (snprintf(path, sizeof(path), "%s/%s", dir, name) < (int)sizeof(path) &&
+        fs->ops->rmdir(fs, path) == 0) { /* as a removal leaves it that was cut off at its end */
+        log_info("topics", "%s was empty (%s): removed", path, why);
+        return;
+    }
+    int err = logdir_put_aside(fs, dir, name);
     if (err)
         log_error("topics", "%s/%s is a stray (%s) and cannot be renamed: %s", dir, name, why,
                   err_text(err));

@@ -22,6 +22,7 @@
     X(STALE_CACHE, "recovery believes what is cached after a failed flush")                        \
     X(UNSYNCED_NAME, "a new segment's name is not on the medium when it is written to")            \
     X(HOLE_IN_FRONT, "old segments are deleted in any order")                                      \
+    X(DELETED_MORE, "retention takes a segment that it must leave")                                \
     X(EARLY_POINT, "the recovery point is ahead of what is flushed")                               \
     X(WRITES_OUT_OF_ORDER, "a write is taken for done while an earlier one is under way")          \
     X(UNMARKED, "an append is acked without its mark in named memory")                             \

@@ -195,6 +195,11 @@ enum journal_begin journal_begin(struct journal *j)
     return JOURNAL_BEGUN;
 }
 
+int journal_error(const struct journal *j)
+{
+    return j->err;
+}
+
 uint32_t journal_piece_max(const struct journal *j)
 {
     return j->commit_blocks * journal_block_bytes - journal_data_at(1);

@@ -69,10 +69,12 @@ void plog_fail_alone(struct plog *p, int err, const char *what)
 
 void plog_fail(struct plog *p, int err, const char *what)
 {
-    bool before = p->failed;
     plog_fail_alone(p, err, what);
     /* damage in its own files is the partition's alone: the disk does what it is told */
-    if (!before && p->env->disk_error && err != ERR_CORRUPT && !plog_err_is_want(err))
+    if (p->disk_failed || err == ERR_CORRUPT || plog_err_is_want(err))
+        return;
+    p->disk_failed = true;
+    if (p->env->disk_error)
         p->env->disk_error(p->env, p, err);
 }
 

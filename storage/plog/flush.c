@@ -10,9 +10,10 @@ static void flush_end(struct plog *p, int err)
     segment_unpin(p->flushing);
     if (err)
         plog_fail(p, err, "flushing");
-    else if (p->flush_target > p->flushed)
+    else if (!p->failed && p->flush_target > p->flushed)
         p->flushed = p->flush_target;
-    p->flushing = NULL; /* until here nobody may take the plog away */
+    p->flushing = NULL;  /* until here nobody may take the plog away */
+    plog_flush_check(p); /* for what was written meanwhile */
     plog_detach_try(p);
 }
 
@@ -47,11 +48,22 @@ static void flush_done(struct io_req *req, int64_t result)
     if (result < 0) {
         atomic_store_explicit(&p->flush_err, (int)result, memory_order_relaxed);
         job_start(p, NULL, &p->flush_job, mark_run, mark_done);
+        plog_fail(p, (int)result,
+                  "flushing"); /* at once: a seal may be under way, and must not count */
     } else if (!p->flushing->name_kept && !p->failed) {
         job_start(p, NULL, &p->flush_job, name_run, name_done);
     } else {
         flush_end(p, 0);
     }
+}
+
+/* Earlier segments are flushed by their seal; seal_done comes back here. */
+static bool waits_for_seal(const struct plog *p, const struct segment *s)
+{
+    uint32_t i = p->segment_count;
+    while (i > 0 && p->segments[i - 1]->base >= s->base)
+        i--;
+    return i > 0 && !p->segments[i - 1]->sealed;
 }
 
 static void flush_start(struct plog *p)
@@ -67,13 +79,11 @@ static void flush_start(struct plog *p)
         plog_drain(p);
         return;
     }
+    if (waits_for_seal(p, s))
+        return;
     p->flush_total = 0;
     p->flushing = s;
     s->pins++;
-    /* earlier segments are flushed by their seal, or not yet: then the mark stays before them */
-    for (uint32_t i = p->segment_count; i-- > 0;)
-        if (p->segments[i]->base < s->base && !p->segments[i]->sealed)
-            p->flush_target = p->flushed;
     p->flush = (struct io_req){.op = IO_FLUSH, .file = s->file, .done = flush_done};
     io_submit(p->env->io, &p->flush);
 }
@@ -91,7 +101,7 @@ static void flush_arm(struct plog *p)
 
 void plog_flush_check(struct plog *p)
 {
-    if (p->env->durability != PLOG_OS)
+    if (p->env->durability != PLOG_OS || p->failed || p->state != PLOG_ATTACHED)
         return;
     flush_arm(p);
     if (p->flush_total ? p->written_total >= p->flush_total

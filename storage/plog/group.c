@@ -26,7 +26,7 @@ struct group {
     struct journal *journal;
     struct plog *waiting, **waiting_tail; /* for a commit, in order */
     uint64_t drained_to;                  /* logs with older commits have been told to write */
-    bool stuck_told;
+    bool stuck_told, lost_told;
     uint64_t life;
     struct job job;
     struct group *next;
@@ -154,7 +154,10 @@ static void on_moved(struct journal_log *log)
 
 static void on_failed(struct journal_log *log, int err)
 {
-    plog_fail(plog_of(log), err, "writing the journal");
+    struct plog *p = plog_of(log);
+    if (!p->failed)
+        p->group->lost_told = true;
+    plog_fail(p, err, "writing the journal");
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -327,6 +330,15 @@ static void stuck_say(struct group *g)
              g->log_dir, g->env->self->index, stats.left);
 }
 
+/* A commit that held nothing of a log that still works told nobody. */
+static void journal_lost(struct group *g)
+{
+    int err = journal_error(g->journal);
+    g->state = GROUP_NONE;
+    if (!g->lost_told && g->env->disk_error && !plog_err_is_want(err))
+        g->env->disk_error(g->env, g->waiting, err);
+}
+
 static uint32_t commits_begin(struct group *g)
 {
     uint32_t taken = 0;
@@ -340,7 +352,7 @@ static uint32_t commits_begin(struct group *g)
         case JOURNAL_BUSY:
             return taken;
         case JOURNAL_FAILED:
-            g->state = GROUP_NONE;
+            journal_lost(g);
             return taken + all_direct(g);
         case JOURNAL_FULL:
             stuck_say(g);

@@ -127,9 +127,11 @@ void segment_create(struct segment *s)
 /* On the worker. The shard must know of an error before it believes anything it reads or flushes. */
 static int log_sync(struct plog *p, struct segment *s)
 {
-    int err = flush_or_mark(p, s->file);
-    if (err)
+    int err = p->fs->ops->sync(p->fs, s->file);
+    if (err) {
         atomic_store_explicit(&p->flush_err, err, memory_order_release);
+        flush_mark_set(p);
+    }
     return err;
 }
 
@@ -290,6 +292,7 @@ static void seal_done(struct job *job)
     names_kept(p);
     if (s->next > p->flushed)
         p->flushed = s->next;
+    plog_flush_check(p); /* a flush of the next segment waits for this */
     if (!s->doomed) {
         list_open(s);
         close_unused(p->env->shard);

@@ -487,7 +487,8 @@ int plog_open(struct plog **out, const struct plog_open *o, char *why, size_t wh
         err = list_files(&l);
     if (err == 0)
         err = load_epochs(&l);
-    l.flush_failed = err == 0 && flush_mark_found(p);
+    bool marked = err == 0 && flush_mark_found(p);
+    l.rewrite = o->durability == PLOG_OS && (o->rewrite || marked);
     if (err == 0)
         err = loader_recover(&l);
     if (err == 0)
@@ -503,7 +504,7 @@ int plog_open(struct plog **out, const struct plog_open *o, char *why, size_t wh
         plog_free(p);
         return err;
     }
-    if (l.flush_failed)
+    if (marked)
         flush_mark_clear(p);
     set_marks(p);
     *out = p;
@@ -568,7 +569,10 @@ int plog_close(struct plog *p)
     CHECK(p->state == PLOG_OPENED || p->state == PLOG_DETACHED);
     if (!p->failed) /* else there may be no other file that says where the log ends */
         unlink_doomed(p);
-    int err = !p->failed ? save_all(p) : p->failure == ERR_CORRUPT ? ERR_CORRUPT : ERR_IO;
+    int err = !p->failed                     ? save_all(p)
+              : p->disk_failed               ? ERR_IO
+              : plog_err_is_want(p->failure) ? p->failure
+                                             : ERR_CORRUPT; /* the log dir stays */
     plog_free(p);
     return err;
 }

@@ -14,8 +14,8 @@ struct loader {
     uint32_t at;        /* index of the segment that is being loaded */
     int64_t *snapshots; /* offsets of the .snapshot files found */
     uint32_t snapshot_count, snapshot_room;
-    uint8_t *buffer;   /* scan_bytes */
-    bool flush_failed; /* of an earlier process (flush_mark.c) */
+    uint8_t *buffer; /* scan_bytes */
+    bool rewrite;    /* what looks written may be nowhere on the medium (flush_mark.c) */
 };
 int loader_fail(struct loader *l, int err, const char *file, const char *what);
 /*

@@ -170,6 +170,7 @@ static void lookup_done(struct job *job)
     struct plog_time_lookup *l = k->l;
     int16_t error = 0;
     segment_unpin(k->s);
+    plog_fail_flush(p);
     if (plog_err_is_want(job->err)) {
         plog_want_tell(p, job->err, "looking up a timestamp");
         error = KERR_OFFSET_NOT_AVAILABLE; /* clients ask again */

@@ -118,6 +118,7 @@ struct plog_open {
     int64_t log_start;      /* from the checkpoint; -1 unknown */
     int64_t wall_ms;
     enum plog_durability durability; /* what was promised when the log was written */
+    bool rewrite; /* PLOG_OS, but now the medium is promised: what is kept is written once more */
 };
 
 /*

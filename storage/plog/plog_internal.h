@@ -37,6 +37,7 @@ struct plog {
     enum plog_state state;
     bool failed;
     int failure;           /* why, while failed */
+    bool disk_failed;      /* not the partition alone */
     _Atomic int flush_err; /* of a flush at the worker: what it covered may read as zeros now */
 
     int64_t log_start, stable, high_watermark, end;

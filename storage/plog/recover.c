@@ -273,6 +273,12 @@ static int was_acked(const struct loader *l, bool scan, bool last, bool room)
     return scan && l->open->durability == PLOG_OS ? 0 : bytes_behind(l);
 }
 
+/* What is in it was deleted; retention removes it when the log is open. */
+static bool below_start(const struct loader *l)
+{
+    return l->at + 1 < l->base_count && l->bases[l->at + 1] <= l->open->log_start;
+}
+
 /* The page cache has what a flush failed to bring to the medium: as if it were written only now. */
 static int write_again(struct loader *l, struct segment *s, int64_t good)
 {
@@ -292,7 +298,7 @@ static int write_again(struct loader *l, struct segment *s, int64_t good)
 /* What is there now is on the medium, also what looks written and is not. */
 static int make_durable(struct loader *l, struct segment *s, int64_t good)
 {
-    int err = l->flush_failed && l->open->durability == PLOG_OS ? write_again(l, s, good) : 0;
+    int err = l->rewrite ? write_again(l, s, good) : 0;
     return err ? err : flush_or_mark(l->plog, s->file);
 }
 
@@ -321,7 +327,7 @@ static int rebuild(struct loader *l, struct segment *s, int64_t file_size, bool 
     int room = good < file_size ? is_room(l, s, good) : 1;
     if (room < 0)
         return loader_own(scan_fail(l, s, room, "looking behind"));
-    *cut = goes_on(l, s) && room ? 0 : file_size - good;
+    *cut = (goes_on(l, s) && room) || below_start(l) ? 0 : file_size - good;
     int acked = *cut > 0 ? was_acked(l, scan, last, room) : 0;
     if (acked)
         return acked < 0 ? loader_own(scan_fail(l, s, acked, "looking behind"))
@@ -462,7 +468,7 @@ static int load_one(struct loader *l, uint32_t i, bool scan, int64_t *cut)
     s->written = s->submitted = s->size;
     if (err || *cut > 0)
         return err;
-    int behind = scan && s->next < l->bases[i + 1] ? bytes_behind(l) : 1;
+    int behind = scan && s->next < l->bases[i + 1] && !below_start(l) ? bytes_behind(l) : 1;
     if (behind < 0)
         return loader_own(scan_fail(l, s, behind, "looking behind"));
     if (behind == 0) {

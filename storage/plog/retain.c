@@ -161,6 +161,8 @@ void plog_retention(struct plog *p)
         segment_age_look(unsure);
     if (n == 0)
         return;
+    if (PLANT(DELETED_MORE) && n + 1 < p->segment_count && wholly_visible(p, p->segments[n]))
+        n++;
     /* the active segment goes too: a new one takes its place first */
     if (n == p->segment_count && plog_roll(p) != 0)
         n--;

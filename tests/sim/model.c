@@ -126,13 +126,26 @@ void model_clear(struct sim_part *p)
     for (uint32_t i = 0; i < sim_flows_max; i++)
         flow_clear(&p->flows[i]);
     forget_from(p, 0);
-    p->end = p->acked = p->seen = p->flushed = p->deleted = p->start_at = 0;
+    p->end = p->acked = p->seen = p->flushed = p->deleted = p->start_at = p->asked = 0;
+}
+
+/* Retention took what is before the log start: by age, or with as much left as it must leave. */
+static void retention_may(struct world *w, const struct sim_part *p, int64_t log_start)
+{
+    int64_t left = 0;
+    for (uint32_t i = p->count; i-- > 0 && p->log[i]->base >= log_start;)
+        left += p->log[i]->size;
+    MUST(w, w->o.retention_ms >= 0 || (w->o.retention_bytes >= 0 && left >= w->o.retention_bytes),
+         "log start %" PRId64 ", asked was %" PRId64 "; %" PRId64 " bytes are left", log_start,
+         p->asked, left);
 }
 
 void model_marks(struct world *w, struct sim_part *p)
 {
     struct plog_marks m;
     plog_marks(p->plog, &m);
+    if (m.log_start > p->start_at && m.log_start > p->asked)
+        retention_may(w, p, m.log_start);
     if (m.log_start > p->start_at)
         p->start_at = m.log_start;
     if (m.failed)
@@ -318,6 +331,14 @@ static void follow_lossy(struct world *w, struct sim_part *p, const struct plog_
     p->deleted = m->log_start;
 }
 
+void model_front(struct world *w, const struct sim_part *p)
+{
+    struct plog_marks m;
+    plog_marks(p->plog, &m);
+    MUST(w, m.log_start <= p->start_at,
+         "log start %" PRId64 ", nobody asked for more than %" PRId64, m.log_start, p->start_at);
+}
+
 void model_read_all(struct world *w, struct sim_part *p)
 {
     struct plog_marks m;
@@ -353,8 +374,6 @@ void model_recovered(struct world *w, struct sim_part *p)
         MUST(w, m.log_start >= p->deleted, "deleted up to %" PRId64 ", back at %" PRId64,
              p->deleted, m.log_start);
     }
-    MUST(w, m.log_start <= p->start_at,
-         "log start %" PRId64 ", nobody asked for more than %" PRId64, m.log_start, p->start_at);
     MUST(w, m.end <= p->end, "the log ends at %" PRId64 ", accepted was %" PRId64, m.end, p->end);
     if (w->lossy)
         follow_lossy(w, p, &m);

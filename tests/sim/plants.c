@@ -26,6 +26,7 @@ const struct sim_plant sim_plants[] = {
     {P(STALE_CACHE), FSYNC, .power = true, .faults = true, .write_faults = true, .buffered = true},
     {P(UNSYNCED_NAME), FSYNC, .power = true, .from = 900},
     {P(HOLE_IN_FRONT), FSYNC, .power = true, .faults = true, .retention = true},
+    {P(DELETED_MORE), FSYNC, .retention = true},
     {P(EARLY_POINT), FSYNC, .power = true},
     {P(WRITES_OUT_OF_ORDER), FSYNC, .power = true},
     {P(UNMARKED), OS, .named = true},

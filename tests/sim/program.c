@@ -96,10 +96,25 @@ static void check_waiters(struct world *w)
     }
 }
 
+/* flush.messages holds when nothing is under way; where it was altered, from the next append on. */
+static void check_flushed(struct world *w, const struct sim_topic *t, const struct sim_part *p)
+{
+    struct plog_marks m;
+    if (p->plog == NULL || w->broken || w->o.durability != PLOG_OS || w->o.named ||
+        t->config.flush_messages != w->o.flush_messages)
+        return;
+    plog_marks(p->plog, &m);
+    int64_t flushed = plog_recovery_point(p->plog);
+    MUST(w, m.high_watermark - flushed < t->config.flush_messages,
+         "flushed up to %" PRId64 ", there is %" PRId64 ", not more than %" PRId64 " may wait",
+         flushed, m.high_watermark, t->config.flush_messages);
+}
+
 static void do_settle(struct world *w, struct sim_topic *t, struct sim_part *p)
 {
     world_settle(w);
     check_waiters(w);
+    check_flushed(w, t, p);
 }
 
 static void do_sleep(struct world *w, struct sim_topic *t, struct sim_part *p)
@@ -389,6 +404,15 @@ static void step_run(struct world *w, const struct sim_step *s)
     }
 }
 
+static void restart_broken(struct world *w)
+{
+    world_settle(w); /* an error of before may still be on its way */
+    if (!w->broken)
+        return;
+    world_crash(w, SIM_PROCESS_DEATH);
+    world_start(w);
+}
+
 /* With a disk that works again everything is answered and everything is there. */
 static void heal(struct world *w)
 {
@@ -396,11 +420,7 @@ static void heal(struct world *w)
     w->disk.die_at = 0;
     w->disk.bytes_limit = 0;
     level_set(w, PLOG_SPACE_AMPLE);
-    world_settle(w); /* an error of before may still be on its way */
-    if (w->broken) {
-        world_crash(w, SIM_PROCESS_DEATH);
-        world_start(w);
-    }
+    restart_broken(w);
     for (uint32_t i = 0; i < w->o.topics * w->o.parts; i++) {
         struct sim_topic *t = &w->topics[i / w->o.parts];
         struct sim_part *p = &t->parts[i % w->o.parts];
@@ -417,6 +437,7 @@ static void heal(struct world *w)
         check_waiters(w);
         model_read_all(w, p);
     }
+    restart_broken(w); /* a journal that failed before is noticed when it is wanted */
 }
 
 void program_run(struct world *w, const struct sim_step *steps, const bool *skip, uint32_t n)

@@ -88,8 +88,9 @@ struct sim_part {
     int64_t acked;    /* offsets below were acked */
     int64_t seen;     /* offsets below were shown to readers */
     int64_t flushed;  /* offsets below were on the medium when the last crash came (os) */
-    int64_t deleted;  /* log start that was promised by DeleteRecords */
+    int64_t deleted;  /* log start that DeleteRecords made and a checkpoint has */
     int64_t start_at; /* the largest log start seen or asked for */
+    int64_t asked;    /* the largest that DeleteRecords asked for */
     struct sim_flow flows[sim_flows_max];
     int64_t cursors[sim_cursors_max]; /* where each goes on; -1: it reads now */
     struct plog_waiter waiter;
@@ -247,6 +248,8 @@ void batch_release(struct sim_batch *b);
 void model_accept(struct world *w, struct sim_part *p, struct sim_batch *b, int32_t epoch);
 /* The marks of an open partition are plausible now. */
 void model_marks(struct world *w, struct sim_part *p);
+/* Just opened: nothing is gone at its front that nobody asked to delete. */
+void model_front(struct world *w, const struct sim_part *p);
 /* After a start: what the log holds now, read whole, against what was promised. */
 void model_recovered(struct world *w, struct sim_part *p);
 /* Reads the whole log and compares. */

@@ -443,10 +443,11 @@ void traffic_delete_records(struct world *w, struct sim_part *p)
     MUST(w, err == 0, "deleting records up to %" PRId64 ": error %d", to, err);
     MUST(w, low == (to < 0 ? m.high_watermark : to), "deleted up to %" PRId64 " for %" PRId64, low,
          to);
-    if (low > p->start_at)
-        p->start_at = low;
+    if (low > p->asked)
+        p->asked = low;
     sim_trace(w, "records before %" PRId64 " deleted", low);
-    if (world_checkpoint(w) && !w->disk.dead && low > p->deleted) /* before the answer */
+    /* until the log start is written a crash may bring them back, as in Kafka */
+    if (rng_below(&w->rng, 2) && world_checkpoint(w) && !w->disk.dead && low > p->deleted)
         p->deleted = low;
 }
 

@@ -476,7 +476,7 @@ static int start_once(struct world *w)
             continue;
         err = part_open(w, t, (uint32_t)(p - t->parts), &found);
         if (!err && t->state == TOPIC_LIVE)
-            model_marks(w, p);
+            model_front(w, p);
     }
     found_free(&found);
     return err;
@@ -542,6 +542,7 @@ void world_stop(struct world *w)
     {
         if (p->plog == NULL)
             continue;
+        model_marks(w, p); /* retention may have come meanwhile */
         int err = plog_close(p->plog);
         MUST(w, err == 0 || w->disk.dead || w->o.faults || w->o.space, "closing fails: %s",
              err_name(err));

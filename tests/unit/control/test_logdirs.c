@@ -364,7 +364,31 @@ static void directories_can_be_put_aside_and_removed(void)
     io_sim_free(&b.sim);
 }
 
-UNIT_MAIN("control/logdirs", UNIT_CASE(directories_are_made_and_locked),
+/* Cut off anywhere it leaves a directory that says whose it is, or one without files. */
+static void a_removal_keeps_the_identity_to_the_end(void)
+{
+    for (uint64_t nth = 1; nth <= 4; nth++) {
+        struct box b;
+        struct uuid id;
+        box_up(&b);
+        struct fs *fs = &b.sim.fs;
+        CU_ASSERT_EQUAL_FATAL(dirs_open(&b, &b.dirs, 1), 0);
+        CU_ASSERT_EQUAL(fs->ops->mkdir(fs, "/data/a/t-1"), 0);
+        put_text(&b, "/data/a/t-1/x", "1");
+        put_text(&b, "/data/a/t-1/partition.metadata",
+                 "version: 0\ntopic_id: 6mPI5dWpTkmC4KuN2MsizA");
+        put_text(&b, "/data/a/t-1/y", "1");
+        io_sim_fail(&b.sim, SIM_UNLINK, nth, ERR_IO);
+        CU_ASSERT_EQUAL(logdir_remove(fs, "/data/a", "t-1"), ERR_IO);
+        CU_ASSERT_EQUAL(logdir_topic_id(fs, "/data/a", "t-1", &id), nth < 4 ? 0 : ERR_NOT_FOUND);
+        CU_ASSERT_EQUAL(fs->ops->rmdir(fs, "/data/a/t-1"), nth < 4 ? ERR_EXISTS : 0);
+        logdirs_close(b.dirs);
+        io_sim_free(&b.sim);
+    }
+}
+
+UNIT_MAIN("control/logdirs", UNIT_CASE(a_removal_keeps_the_identity_to_the_end),
+          UNIT_CASE(directories_are_made_and_locked),
           UNIT_CASE(identities_are_written_once_and_checked), UNIT_CASE(two_clusters_are_refused),
           UNIT_CASE(the_clean_mark_does_not_come_back),
           UNIT_CASE(meta_properties_hide_until_the_clean_stop),

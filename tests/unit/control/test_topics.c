@@ -425,11 +425,13 @@ static void strangers_are_put_aside(void)
     make_partition_dir(&r, "/data/b/t-7");                             /* no such partition */
     make_partition_dir(&r, home == 0 ? "/data/b/t-0" : "/data/a/t-0"); /* twice */
     make_partition_dir(&r, "/data/a/gone-0.0123-delete");
+    CU_ASSERT_EQUAL(r.sim.fs.ops->mkdir(&r.sim.fs, "/data/a/empty-0"), 0);
     make_partition_dir(&r, "/data/a/lost+found");
     CU_ASSERT_EQUAL_FATAL(rig_start(&r), 0);
     CU_ASSERT_FALSE(rig_has(&r, "/data/a/unknown-0"));
     CU_ASSERT_EQUAL(rig_count(&r, "/data/a", "unknown-0."), 1);
     CU_ASSERT_EQUAL(rig_count(&r, "/data/b", "t-7."), 1);
+    CU_ASSERT_FALSE(rig_has(&r, "/data/a/empty-0"));
     CU_ASSERT_EQUAL(rig_count(&r, "/data/a", "-stray") + rig_count(&r, "/data/b", "-stray"), 3);
     CU_ASSERT_EQUAL(rig_count(&r, "/data/a", "-delete"), 0);
     CU_ASSERT_TRUE(rig_has(&r, "/data/a/lost+found"));

@@ -285,6 +285,7 @@ int rig_try_open(struct rig *r, const char *topic, bool clean, int64_t recovery_
         .log_start = log_start,
         .wall_ms = r->wall_ms,
         .durability = r->env.durability,
+        .rewrite = r->rewrite,
     };
     int err = plog_open(out, &o, why, sizeof(why));
     if (err)

@@ -35,6 +35,7 @@ struct rig {
     struct plog_env env;
     struct rng rng;
     int64_t now_ns, wall_ms;
+    bool rewrite; /* of the logs that are opened next */
     uint32_t disk_errors;
     int last_disk_error;
     struct rte_mempool *pool; /* of the mbufs that carry batches */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "storage/plog/plog_internal.h"
 #include "tests/unit/storage/plog/rig.h"
 
 static struct rig r;
@@ -166,7 +167,7 @@ static void test_failed_read(void)
     rig_read_free(&read);
     CU_ASSERT_EQUAL(r.disk_errors, 0);
     rig_detach(&r, p);
-    CU_ASSERT_EQUAL(plog_close(p), ERR_IO);
+    CU_ASSERT_EQUAL(plog_close(p), ERR_CORRUPT); /* its log dir stays */
     rig_down(&r);
 }
 
@@ -345,6 +346,14 @@ static void test_read_after_failed_seal(void)
     rig_down(&r);
 }
 
+/* Writes begin, and one request of the disk ends. */
+static void disk_goes(void)
+{
+    plog_env_run(&r.env, r.now_ns, 64);
+    if (!io_sim_step(&r.sim) && r.failing)
+        io_fail_run(&r.fail);
+}
+
 /* Two full segments wait for the worker; the flush of the first one fails, that of the second does not. */
 static void test_seal_behind_failed_seal(void)
 {
@@ -362,10 +371,9 @@ static void test_seal_behind_failed_seal(void)
         worker_goes(); /* the next file */
         agent_receive(&r.agent, 64);
     }
-    do {
-        plog_env_run(&r.env, r.now_ns, 64);
-    } while (io_sim_step(&r.sim));
-    CU_ASSERT_TRUE(ops[1].done);
+    while (!ops[1].done)
+        disk_goes();
+    disk_goes();
     io_sim_fail(&r.sim, SIM_SYNC, 1, ERR_IO);
     rig_settle(&r);
     CU_ASSERT_EQUAL(r.sim.fault_count, 0);
@@ -376,7 +384,59 @@ static void test_seal_behind_failed_seal(void)
     rig_down(&r);
 }
 
-UNIT_MAIN("plog/fail", UNIT_CASE(test_seal_behind_failed_seal), UNIT_CASE(test_every_write),
-          UNIT_CASE(test_failed_flush_of_room), UNIT_CASE(test_read_after_failed_seal),
-          UNIT_CASE(test_every_worker_op), UNIT_CASE(test_full_disk), UNIT_CASE(test_failed_read),
+/* The flush of a segment fails while its seal waits for the worker: the kernel tells of an error once. */
+static void test_seal_behind_failed_flush(void)
+{
+    struct rig_op ops[2];
+    struct rig_batch_spec spec = rig_spec();
+    const struct rig_record record = {.value = "v", .value_bytes = 600};
+    rig_up(&r, unit_seed(), 32, PLOG_OS);
+    r.config.segment_bytes = 1000;
+    r.config.flush_messages = 1;
+    p = rig_open(&r, true, NULL);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+    struct rig_batch b = rig_batch_make(&spec, &record, 1);
+    CU_ASSERT_EQUAL(rig_append_start(&r, p, &b, &ops[0]), 0);
+    plog_env_run(&r.env, r.now_ns, 64);
+    CU_ASSERT_TRUE(io_sim_step(&r.sim));                      /* written; a flush is under way */
+    CU_ASSERT_EQUAL(rig_append_start(&r, p, &b, &ops[1]), 0); /* rolls */
+    rig_batch_free(&b);
+    io_sim_fail(&r.sim, SIM_FLUSH, 1, ERR_IO);
+    rig_disk(&r);
+    CU_ASSERT_EQUAL(r.sim.fault_count, 0);
+    rig_settle(&r);
+    CU_ASSERT_EQUAL(r.last_disk_error, ERR_IO);
+    CU_ASSERT_EQUAL(plog_recovery_point(p), 0);
+    rig_crash(&r, p, SIM_PROCESS_DEATH);
+    rig_down(&r);
+}
+
+/* A partition that failed alone has its log dir's disk fail under it: that is told. */
+static void test_disk_fails_behind_a_read(void)
+{
+    struct rig_op op;
+    rig_up(&r, unit_seed(), 32, PLOG_FSYNC);
+    p = rig_open(&r, true, NULL);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+    io_sim_fail(&r.sim, SIM_WRITE, 1, ERR_IO);
+    struct rig_batch_spec spec = rig_spec();
+    struct rig_batch b = rig_batch_random(&r, &spec, 1, 10);
+    CU_ASSERT_EQUAL(rig_append_start(&r, p, &b, &op), 0);
+    rig_batch_free(&b);
+    plog_env_run(&r.env, r.now_ns, 64);
+    plog_fail_alone(p, ERR_CORRUPT, "reading");
+    CU_ASSERT_EQUAL(r.disk_errors, 0);
+    rig_settle(&r);
+    CU_ASSERT_EQUAL(r.sim.fault_count, 0);
+    CU_ASSERT_EQUAL(r.disk_errors, 1);
+    rig_detach(&r, p);
+    CU_ASSERT_EQUAL(plog_close(p), ERR_IO);
+    rig_down(&r);
+}
+
+UNIT_MAIN("plog/fail", UNIT_CASE(test_seal_behind_failed_flush),
+          UNIT_CASE(test_disk_fails_behind_a_read), UNIT_CASE(test_seal_behind_failed_seal),
+          UNIT_CASE(test_every_write), UNIT_CASE(test_failed_flush_of_room),
+          UNIT_CASE(test_read_after_failed_seal), UNIT_CASE(test_every_worker_op),
+          UNIT_CASE(test_full_disk), UNIT_CASE(test_failed_read),
           UNIT_CASE(test_waiters_fire_on_failure), UNIT_CASE(test_torn_tails))

@@ -104,10 +104,11 @@ static bool fault_at(enum sim_op op, uint64_t nth, int err)
     uint32_t bad = 0;
     for (uint32_t i = 0; i < rig_parts; i++)
         bad += failed(i);
-    CU_ASSERT_EQUAL(r.disk_errors, bad); /* each says so once */
+    /* each says so once; or their journal, where its failed write held nothing of theirs */
+    CU_ASSERT(r.disk_errors == bad || (bad == 0 && r.disk_errors == 1 && op == SIM_WRITE));
     if (!reached || (op == SIM_ALLOCATE && err == ERR_NO_SPACE))
         CU_ASSERT_EQUAL(bad, 0); /* no room to make ahead is no failure */
-    if (bad)
+    if (r.disk_errors)
         CU_ASSERT_EQUAL(r.last_disk_error, err);
     /* those that did not fail go on, until their log dir is taken down */
     int64_t before[rig_parts];

@@ -481,6 +481,29 @@ static void test_flush_settings(void)
     down();
 }
 
+/* What is written while a flush is under way has its own. */
+static void test_flush_during_a_flush(void)
+{
+    for (uint64_t seed = 0; seed < 30; seed++) {
+        struct rig_op ops[20];
+        rig_up(&r, unit_seed() + seed, 32, PLOG_OS);
+        r.config.flush_messages = 1;
+        r.config.segment_bytes = seed % 2 ? 1000 : 1 << 20;
+        p = rig_open(&r, true, NULL);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+        struct rig_batch b = make(1, 50);
+        for (int i = 0; i < 20; i++) {
+            CU_ASSERT_EQUAL(rig_append_start(&r, p, &b, &ops[i]), 0);
+            for (uint64_t n = rng_below(&r.rng, 4); n > 0; n--)
+                rig_step(&r);
+        }
+        rig_batch_free(&b);
+        rig_settle(&r);
+        CU_ASSERT_EQUAL(plog_recovery_point(p), 20);
+        down();
+    }
+}
+
 /*
  * A flush of a new segment's file says nothing of its name. Usually the seal of the segment before syncs the
  * directory; here that one was deleted, and the worker is busy.
@@ -547,4 +570,5 @@ UNIT_MAIN("plog/life", UNIT_CASE(test_detach), UNIT_CASE(test_detach_while_a_seg
           UNIT_CASE(test_large_batch_from_disk), UNIT_CASE(test_offsets_out_of_range),
           UNIT_CASE(test_lent_outlives_the_plog), UNIT_CASE(test_roll_by_time),
           UNIT_CASE(test_roll_by_a_wrong_time), UNIT_CASE(test_flush_settings),
-          UNIT_CASE(test_flush_keeps_the_name), UNIT_CASE(test_group_commit))
+          UNIT_CASE(test_flush_during_a_flush), UNIT_CASE(test_flush_keeps_the_name),
+          UNIT_CASE(test_group_commit))

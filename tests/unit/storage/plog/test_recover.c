@@ -397,19 +397,26 @@ static int64_t end_of_whole(void)
  * A flush fails; the process dies and the next one finds everything, in the page cache. It says what is
  * flushed, and then the power goes: that must be there, though no later flush fails.
  */
-static void test_flush_that_failed(void)
+static void flush_that_failed(bool marked)
 {
-    for (uint32_t round = 0; round < 20; round++) {
+    uint32_t marks = 0;
+    for (uint32_t round = 0; round < 40; round++) {
         struct plog_marks m;
         up(PLOG_OS);
+        r.sim.no_direct =
+            true; /* the page cache keeps what a flush could not bring to the medium */
         p = rig_open(&r, true, NULL);
-        io_sim_fail(&r.sim, SIM_SYNC, 1, ERR_IO);
+        io_sim_fail(&r.sim, SIM_SYNC, 1 + round % 10, ERR_IO);
         for (int i = 12; i < 24; i++)
             append_one(i);
         plog_marks(p, &m);
         CU_ASSERT(m.failed && m.high_watermark >= 12);
         r.sim.fault_count = 0;
         rig_crash(&r, p, SIM_PROCESS_DEATH);
+        marks += size_of(dir "flush-failed") == 0;
+        if (!marked)
+            r.fs->ops->unlink(r.fs, dir "flush-failed");
+        r.rewrite = !marked;
         p = rig_open(&r, false, NULL);
         CU_ASSERT_PTR_NOT_NULL_FATAL(p);
         CU_ASSERT(end_of_whole() >= m.high_watermark);
@@ -422,6 +429,42 @@ static void test_flush_that_failed(void)
         p = rig_open(&r, true, NULL);
         CU_ASSERT_PTR_NOT_NULL_FATAL(p);
         CU_ASSERT(end_of_whole() >= point);
+        down();
+    }
+    CU_ASSERT(marks > 4); /* the other times it was an index or a snapshot */
+}
+
+static void test_flush_that_failed(void)
+{
+    flush_that_failed(true);
+}
+
+/* From `os` to `fsync`: what is found is promised anew, whatever happened to it before. */
+static void test_rewrite(void)
+{
+    flush_that_failed(false);
+}
+
+/*
+ * A power cut took the bytes of a segment that was deleted, and the deletion too: nobody misses them, and
+ * the log goes on.
+ */
+static void test_bad_segment_below_the_start(void)
+{
+    for (int k = 0; k < 4; k++) {
+        struct plog_marks m;
+        up(k % 2 ? PLOG_OS : PLOG_FSYNC);
+        change_byte(dir "00000000000000000000.log", 100);
+        CU_ASSERT_EQUAL(r.fs->ops->unlink(r.fs, dir "00000000000000000000.index"), 0);
+        CU_ASSERT_EQUAL_FATAL(rig_try_open(&r, "topic", false, k / 2 ? 12 : 0, 3, &p), 0);
+        plog_attach(p, &r.env);
+        plog_marks(p, &m);
+        CU_ASSERT(m.log_start == 3 && m.end == 12);
+        plog_retention(p);
+        rig_settle(&r);
+        CU_ASSERT_EQUAL(size_of(dir "00000000000000000000.log"), ERR_NOT_FOUND);
+        CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+        expect(true, 3, 12);
         down();
     }
 }
@@ -603,4 +646,5 @@ UNIT_MAIN("plog/recover", UNIT_CASE(test_missing_indexes), UNIT_CASE(test_corrup
           UNIT_CASE(test_log_start_behind_the_end),
           UNIT_CASE(test_log_start_behind_the_durable_end), UNIT_CASE(test_leader_epochs),
           UNIT_CASE(test_crash_during_recovery), UNIT_CASE(test_reads_fail_at_open),
-          UNIT_CASE(test_flush_that_failed), UNIT_CASE(test_many_segments))
+          UNIT_CASE(test_flush_that_failed), UNIT_CASE(test_rewrite),
+          UNIT_CASE(test_bad_segment_below_the_start), UNIT_CASE(test_many_segments))

@@ -351,7 +351,7 @@ static void test_errors(void)
     CU_ASSERT_TRUE(m.failed);
     CU_ASSERT_EQUAL(r.disk_errors, 0); /* its log dir goes on */
     rig_detach(&r, p);
-    CU_ASSERT_EQUAL(plog_close(p), ERR_IO);
+    CU_ASSERT_EQUAL(plog_close(p), ERR_CORRUPT);
     rig_down(&r);
 }
 
