@@ -513,18 +513,22 @@ int plog_open(struct plog **out, const struct plog_open *o, char *why, size_t wh
 
 /* --- close ------------------------------------------------------------------------------------ */
 
-static void unlink_doomed(struct plog *p)
+/* The oldest first, and none behind one that stays: there must be no hole in front of what is left. */
+static int unlink_doomed(struct plog *p)
 {
     struct loader l = {.plog = p};
     static const char *const renamed[] = {".log.deleted", ".index.deleted", ".timeindex.deleted",
                                           ".txnindex.deleted", ".snapshot.deleted"};
     char path[io_path_bytes_max];
     for (struct segment *s = p->doomed; s; s = s->next_doomed) {
-        loader_delete_segment(&l, s->base);
+        int err = loader_delete_segment(&l, s->base);
+        if (err)
+            return err;
         for (uint32_t i = 0; i < sizeof(renamed) / sizeof(renamed[0]); i++)
             if (segment_path(p, s->base, renamed[i], path) == 0)
                 p->fs->ops->unlink(p->fs, path);
     }
+    return 0;
 }
 
 static int save_snapshot(struct plog *p)
@@ -562,17 +566,24 @@ static int save_all(struct plog *p)
     return err ? err : p->fs->ops->sync_dir(p->fs, p->dir);
 }
 
+/* Of a failed log; its files stay: there may be no other that says where the log ends. */
+static int close_error(const struct plog *p)
+{
+    if (p->disk_failed)
+        return ERR_IO;
+    return plog_err_is_want(p->failure) ? p->failure : ERR_CORRUPT; /* the log dir stays */
+}
+
 int plog_close(struct plog *p)
 {
     if (p == NULL)
         return 0;
     CHECK(p->state == PLOG_OPENED || p->state == PLOG_DETACHED);
-    if (!p->failed) /* else there may be no other file that says where the log ends */
-        unlink_doomed(p);
-    int err = !p->failed                     ? save_all(p)
-              : p->disk_failed               ? ERR_IO
-              : plog_err_is_want(p->failure) ? p->failure
-                                             : ERR_CORRUPT; /* the log dir stays */
+    int err = close_error(p);
+    if (!p->failed) {
+        int kept = unlink_doomed(p), saved = save_all(p);
+        err = kept ? kept : saved;
+    }
     plog_free(p);
     return err;
 }

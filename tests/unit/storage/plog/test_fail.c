@@ -1,4 +1,5 @@
 /* Disks that fail: each write of the log made to fail in turn, full disks, torn tails. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -434,9 +435,51 @@ static void test_disk_fails_behind_a_read(void)
     rig_down(&r);
 }
 
-UNIT_MAIN("plog/fail", UNIT_CASE(test_seal_behind_failed_flush),
-          UNIT_CASE(test_disk_fails_behind_a_read), UNIT_CASE(test_seal_behind_failed_seal),
-          UNIT_CASE(test_every_write), UNIT_CASE(test_failed_flush_of_room),
-          UNIT_CASE(test_read_after_failed_seal), UNIT_CASE(test_every_worker_op),
-          UNIT_CASE(test_full_disk), UNIT_CASE(test_failed_read),
+/* A close that cannot remove a segment leaves those behind it, too. */
+static void test_failed_unlink_at_close(void)
+{
+    for (uint64_t nth = 1; nth <= 40; nth++) {
+        char path[64];
+        struct fs_stat st;
+        bool before = false, reached;
+        rig_up(&r, unit_seed(), 32, PLOG_FSYNC);
+        r.config.segment_bytes = 4000;
+        p = rig_open(&r, true, NULL);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+        struct rig_batch_spec spec = rig_spec();
+        const struct rig_record record = {.value = "v", .value_bytes = 3000};
+        for (int i = 0; i < 5; i++) {
+            struct rig_op op;
+            struct rig_batch b = rig_batch_make(&spec, &record, 1);
+            CU_ASSERT_EQUAL(rig_append(&r, p, &b, &op), 0);
+            rig_batch_free(&b);
+        }
+        rig_settle(&r);
+        r.config.retention_bytes = 1;
+        plog_configure(p, &r.config);
+        plog_retention(p);
+        rig_detach(&r, p);
+        io_sim_fail(&r.sim, SIM_UNLINK, nth, ERR_IO);
+        int err = plog_close(p);
+        reached = r.sim.fault_count == 0;
+        r.sim.fault_count = 0;
+        for (int i = 0; i < 5; i++) {
+            snprintf(path, sizeof(path), rig_dir "/topic-0/%020d.log", i);
+            bool there = r.fs->ops->stat(r.fs, path, &st) == 0;
+            CU_ASSERT(there || !before);
+            CU_ASSERT(!there || i == 4 || (reached && err == ERR_IO));
+            before |= there;
+        }
+        p = rig_open(&r, err == 0, NULL);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+        CU_ASSERT_EQUAL(rig_close(&r, p), 0);
+        rig_down(&r);
+    }
+}
+
+UNIT_MAIN("plog/fail", UNIT_CASE(test_failed_unlink_at_close),
+          UNIT_CASE(test_seal_behind_failed_flush), UNIT_CASE(test_disk_fails_behind_a_read),
+          UNIT_CASE(test_seal_behind_failed_seal), UNIT_CASE(test_every_write),
+          UNIT_CASE(test_failed_flush_of_room), UNIT_CASE(test_read_after_failed_seal),
+          UNIT_CASE(test_every_worker_op), UNIT_CASE(test_full_disk), UNIT_CASE(test_failed_read),
           UNIT_CASE(test_waiters_fire_on_failure), UNIT_CASE(test_torn_tails))
