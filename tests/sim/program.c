@@ -96,12 +96,11 @@ static void check_waiters(struct world *w)
     }
 }
 
-/* flush.messages holds when nothing is under way; where it was altered, from the next append on. */
+/* flush.messages holds when nothing is under way; one that was altered from the next append on. */
 static void check_flushed(struct world *w, const struct sim_topic *t, const struct sim_part *p)
 {
     struct plog_marks m;
-    if (p->plog == NULL || w->broken || w->o.durability != PLOG_OS || w->o.named ||
-        t->config.flush_messages != w->o.flush_messages)
+    if (p->plog == NULL || w->broken || w->o.durability != PLOG_OS || w->o.named || t->altered)
         return;
     plog_marks(p->plog, &m);
     int64_t flushed = plog_recovery_point(p->plog);
@@ -257,6 +256,7 @@ static void do_alter(struct world *w, struct sim_topic *t, struct sim_part *p)
               "segments of %" PRId64 ", batches of %" PRId64 ", index every %" PRId64
               ", flush after %" PRId64,
               c->segment_bytes, c->max_message_bytes, c->index_interval_bytes, c->flush_messages);
+    t->altered = true;
     topic_configure(w, t);
 }
 

@@ -102,6 +102,7 @@ enum sim_topic_state { TOPIC_ABSENT, TOPIC_LIVE, TOPIC_REMOVING };
 struct sim_topic {
     enum sim_topic_state state;
     struct plog_config config;
+    bool altered;        /* the configuration, since it was created */
     uint32_t batch_most; /* bytes of its largest batch */
     struct uuid id;
     uint32_t incarnation;

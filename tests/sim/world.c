@@ -297,6 +297,7 @@ void topic_create(struct world *w, struct sim_topic *t)
 {
     t->state = TOPIC_LIVE;
     t->config = first_config(w);
+    t->altered = false;
     t->batch_most = 0;
     t->leader_epoch = 0;
     t->incarnation++;
