@@ -543,7 +543,8 @@ void world_stop(struct world *w)
     {
         if (p->plog == NULL)
             continue;
-        model_marks(w, p); /* retention may have come meanwhile */
+        if (t->state == TOPIC_LIVE)
+            model_marks(w, p); /* retention may have come meanwhile */
         int err = plog_close(p->plog);
         MUST(w, err == 0 || w->disk.dead || w->o.faults || w->o.space, "closing fails: %s",
              err_name(err));
@@ -577,7 +578,8 @@ void world_crash(struct world *w, enum sim_crash how)
     {
         if (p->plog == NULL)
             continue;
-        model_marks(w, p);
+        if (t->state == TOPIC_LIVE) /* what is being removed may begin anywhere */
+            model_marks(w, p);
         p->flushed = plog_recovery_point(p->plog);
     }
     if (!w->disk.dead)
