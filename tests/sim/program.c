@@ -100,7 +100,8 @@ static void check_waiters(struct world *w)
 static void check_flushed(struct world *w, const struct sim_topic *t, const struct sim_part *p)
 {
     struct plog_marks m;
-    if (p->plog == NULL || w->broken || w->o.durability != PLOG_OS || w->o.named || t->altered)
+    if (p->plog == NULL || w->broken || w->disk.dead || w->o.durability != PLOG_OS || w->o.named ||
+        t->altered)
         return;
     plog_marks(p->plog, &m);
     int64_t flushed = plog_recovery_point(p->plog);
