@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <rte_mbuf.h>
@@ -15,6 +16,7 @@
 #define log_memory_bytes (64 * MIB)
 #define log_bytes_max    (192 * MIB) /* then it is made anew */
 #define turns_max        100000
+#define detaches_max     1000 /* looks whether the log has let go */
 
 static void on_disk_error(struct plog_env *env, struct plog *plog, int err)
 {
@@ -39,10 +41,14 @@ bool rig_turn(struct rig *r)
     return busy;
 }
 
+/* The disk may be busy with others: who has turned in vain for long leaves it the processor. */
 static void settle(struct rig *r)
 {
-    for (uint32_t i = 0; i < turns_max && (rig_turn(r) || r->waiting || r->io.in_flight); i++)
-        ;
+    const struct timespec pause = {.tv_nsec = 100000};
+    uint32_t turns = 0;
+    while (turns < turns_max && (rig_turn(r) || r->waiting || r->io.in_flight))
+        if (++turns > turns_max / 2)
+            nanosleep(&pause, NULL);
 }
 
 /* ---- the log ---- */
@@ -94,9 +100,12 @@ static void remove_log(struct rig *r)
 {
     struct detaching d = {.d = {.done = on_detached}};
     plog_detach(r->plog, &d.d);
-    for (uint32_t i = 0; i < turns_max && !d.done; i++)
+    for (uint32_t i = 0; i < detaches_max && !d.done; i++) {
         rig_turn(r);
-    settle(r);
+        settle(r);
+    }
+    if (!d.done)
+        abort();
     plog_remove(r->plog);
     r->plog = NULL;
 }
