@@ -579,8 +579,10 @@ int plog_close(struct plog *p)
     if (p == NULL)
         return 0;
     CHECK(p->state == PLOG_OPENED || p->state == PLOG_DETACHED);
-    int err = close_error(p);
-    if (!p->failed) {
+    int err;
+    if (p->failed) {
+        err = close_error(p);
+    } else {
         int kept = unlink_doomed(p), saved = save_all(p);
         err = kept ? kept : saved;
     }

@@ -24,7 +24,7 @@
  *      the journal alone has.
  * Durability: PLOG_FSYNC: on the medium, in the segment or the journal. PLOG_OS: handed to the operating
  * system, or stored where the log memory has a name: survives the death of the process.
- * Failure: a failing disk moves the plog to FAILED and is reported through env->disk_error, once;
+ * Failure: a failing disk moves the plog to FAILED and is told to env->disk_error, once;
  * damage in its files (ERR_CORRUPT), or bytes that cannot be read, move it to FAILED alone. A damaged
  * index only costs time. Where memory or file descriptors are short, reads are empty, look-ups are
  * answered OFFSET_NOT_AVAILABLE, and both are asked again.
@@ -131,7 +131,7 @@ struct plog_open {
  */
 int plog_open(struct plog **out, const struct plog_open *o, char *why, size_t why_size);
 
-/* After plog_detach: cuts files to size, writes indexes and producers, syncs, closes, frees. */
+/* After plog_detach: cuts to size, writes indexes and producers, syncs, frees. ERR_CORRUPT: failed alone. */
 int plog_close(struct plog *p);
 
 /* After plog_detach: renames the directory to "<name>.<uuid>-delete", removes it, closes, frees. */

@@ -89,7 +89,7 @@ struct sim_part {
     int64_t seen;     /* offsets below were shown to readers */
     int64_t flushed;  /* offsets below were on the medium when the last crash came (os) */
     int64_t deleted;  /* log start that DeleteRecords made and a checkpoint has */
-    int64_t start_at; /* the largest log start seen or asked for */
+    int64_t start_at; /* the largest log start seen */
     int64_t asked;    /* the largest that DeleteRecords asked for */
     struct sim_flow flows[sim_flows_max];
     int64_t cursors[sim_cursors_max]; /* where each goes on; -1: it reads now */

@@ -355,23 +355,30 @@ static void disk_goes(void)
         io_fail_run(&r.fail);
 }
 
-/* Two full segments wait for the worker; the flush of the first one fails, that of the second does not. */
-static void test_seal_behind_failed_seal(void)
+/* A log whose segments hold one batch each, and such a batch. */
+static struct rig_batch up_small(int64_t flush_messages)
 {
-    struct rig_op ops[3];
     struct rig_batch_spec spec = rig_spec();
     const struct rig_record record = {.value = "v", .value_bytes = 600};
     rig_up(&r, unit_seed(), 32, PLOG_OS);
     r.config.segment_bytes = 1000;
+    r.config.flush_messages = flush_messages;
     p = rig_open(&r, true, NULL);
     CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+    return rig_batch_make(&spec, &record, 1);
+}
+
+/* Two full segments wait for the worker; the flush of the first one fails, that of the second does not. */
+static void test_seal_behind_failed_seal(void)
+{
+    struct rig_op ops[3];
+    struct rig_batch b = up_small(INT64_MAX);
     for (int i = 0; i < 3; i++) {
-        struct rig_batch b = rig_batch_make(&spec, &record, 1);
         CU_ASSERT_EQUAL(rig_append_start(&r, p, &b, &ops[i]), 0);
-        rig_batch_free(&b);
         worker_goes(); /* the next file */
         agent_receive(&r.agent, 64);
     }
+    rig_batch_free(&b);
     while (!ops[1].done)
         disk_goes();
     disk_goes();
@@ -389,14 +396,7 @@ static void test_seal_behind_failed_seal(void)
 static void test_seal_behind_failed_flush(void)
 {
     struct rig_op ops[2];
-    struct rig_batch_spec spec = rig_spec();
-    const struct rig_record record = {.value = "v", .value_bytes = 600};
-    rig_up(&r, unit_seed(), 32, PLOG_OS);
-    r.config.segment_bytes = 1000;
-    r.config.flush_messages = 1;
-    p = rig_open(&r, true, NULL);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
-    struct rig_batch b = rig_batch_make(&spec, &record, 1);
+    struct rig_batch b = up_small(1);
     CU_ASSERT_EQUAL(rig_append_start(&r, p, &b, &ops[0]), 0);
     plog_env_run(&r.env, r.now_ns, 64);
     CU_ASSERT_TRUE(io_sim_step(&r.sim));                      /* written; a flush is under way */

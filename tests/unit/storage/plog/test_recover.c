@@ -403,8 +403,7 @@ static void flush_that_failed(bool marked)
     for (uint32_t round = 0; round < 40; round++) {
         struct plog_marks m;
         up(PLOG_OS);
-        r.sim.no_direct =
-            true; /* the page cache keeps what a flush could not bring to the medium */
+        r.sim.no_direct = true; /* the page cache keeps what is not on the medium */
         p = rig_open(&r, true, NULL);
         io_sim_fail(&r.sim, SIM_SYNC, 1 + round % 10, ERR_IO);
         for (int i = 12; i < 24; i++)
