@@ -1,15 +1,13 @@
 #include "base/bytes.h"
 
 /* LEB128 with at most `max` bytes; the last byte may carry only `last_bits` bits. */
-static int get_uvarint(const uint8_t *p, size_t n, size_t max, unsigned last_bits, uint64_t *out)
+static int get_uvarint(const uint8_t *p, size_t n, size_t max, uint64_t *out)
 {
     uint64_t v = 0;
     for (size_t i = 0; i < max; i++) {
         if (i == n)
             return ERR_NEED_MORE;
         uint8_t b = p[i];
-        if (i == max - 1 && (b >> last_bits) != 0)
-            return ERR_MALFORMED;
         v |= (uint64_t)(b & 0x7f) << (7 * i);
         if (b < 0x80) {
             *out = v;
@@ -22,7 +20,7 @@ static int get_uvarint(const uint8_t *p, size_t n, size_t max, unsigned last_bit
 int bytes_get_uvarint32(const uint8_t *p, size_t n, uint32_t *out)
 {
     uint64_t v;
-    int r = get_uvarint(p, n, VARINT32_BYTES_MAX, 4, &v);
+    int r = get_uvarint(p, n, VARINT32_BYTES_MAX, &v);
     if (r > 0)
         *out = (uint32_t)v;
     return r;
@@ -30,7 +28,7 @@ int bytes_get_uvarint32(const uint8_t *p, size_t n, uint32_t *out)
 
 int bytes_get_uvarint64(const uint8_t *p, size_t n, uint64_t *out)
 {
-    return get_uvarint(p, n, VARINT64_BYTES_MAX, 1, out);
+    return get_uvarint(p, n, VARINT64_BYTES_MAX, out);
 }
 
 int bytes_get_varint32(const uint8_t *p, size_t n, int32_t *out)

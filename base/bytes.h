@@ -74,7 +74,8 @@ static inline void bytes_put_u64(void *p, uint64_t v)
 /*
  * Unsigned LEB128 (the protocol's UNSIGNED_VARINT). Reads at most n bytes of p.
  * Returns the bytes consumed (1..5 or 1..10), ERR_NEED_MORE if n bytes do not end the number, or
- * ERR_MALFORMED if it is longer than allowed; *out untouched on error.
+ * ERR_MALFORMED if it is longer than allowed; *out untouched on error. Bits of the last byte that a
+ * number of this width has no room for are dropped, as Kafka's ByteUtils does.
  */
 int bytes_get_uvarint32(const uint8_t *p, size_t n, uint32_t *out);
 int bytes_get_uvarint64(const uint8_t *p, size_t n, uint64_t *out);

@@ -52,16 +52,36 @@ static void varints_round_trip_and_cut(void)
 
 static void too_long(void)
 {
-    uint8_t b[11] = {0xff, 0xff, 0xff, 0xff, 0x10};
-    uint32_t u32 = 7;
-    CU_ASSERT(bytes_get_uvarint32(b, 5, &u32) == ERR_MALFORMED && u32 == 7);
-    uint64_t u64 = 7;
+    uint8_t b[11];
     memset(b, 0xff, sizeof(b));
+    uint32_t u32 = 7;
     CU_ASSERT(bytes_get_uvarint32(b, 11, &u32) == ERR_MALFORMED && u32 == 7);
-    CU_ASSERT(bytes_get_uvarint64(b, 11, &u64) == ERR_MALFORMED && u64 == 7);
-    b[9] = 0x02;
+    uint64_t u64 = 7;
     CU_ASSERT(bytes_get_uvarint64(b, 11, &u64) == ERR_MALFORMED && u64 == 7);
 }
 
+/* What Kafka 4.3.1's ByteUtils makes of the same bytes. */
+static void excess_bits_are_dropped(void)
+{
+    uint8_t b[11];
+    memset(b, 0xff, sizeof(b));
+    uint32_t u32 = 7;
+    int32_t s32 = 7;
+    b[4] = 0x10;
+    CU_ASSERT(bytes_get_uvarint32(b, 5, &u32) == 5 && u32 == 268435455);
+    CU_ASSERT(bytes_get_varint32(b, 5, &s32) == 5 && s32 == -134217728);
+    b[4] = 0x7f;
+    CU_ASSERT(bytes_get_uvarint32(b, 11, &u32) == 5 && u32 == UINT32_MAX);
+    b[4] = 0xff;
+    int64_t s64 = 7;
+    static const uint8_t last[] = {0x01, 0x7f, 0x02, 0x42};
+    static const int64_t want[] = {INT64_MIN, INT64_MIN, INT64_MIN / 2, INT64_MIN / 2};
+    for (int i = 0; i < 4; i++) {
+        b[9] = last[i];
+        CU_ASSERT(bytes_get_varint64(b, 11, &s64) == 10 && s64 == want[i]);
+    }
+}
+
 UNIT_MAIN("bytes", UNIT_CASE(big_endian), UNIT_CASE(known_varints),
-          UNIT_CASE(varints_round_trip_and_cut), UNIT_CASE(too_long))
+          UNIT_CASE(varints_round_trip_and_cut), UNIT_CASE(too_long),
+          UNIT_CASE(excess_bits_are_dropped))
