@@ -49,22 +49,30 @@ static int append_now(struct internal_append *a)
 
 static void lane_run(struct cache_waiter *w);
 
+static uint32_t append_chunks(const struct internal_append *a)
+{
+    return a->bytes / tail_chunk_bytes + 2;
+}
+
 static void lane_wait(struct internal_lane *lane)
 {
     struct internal_append *a = lane->head;
-    uint32_t chunks = a->bytes / tail_chunk_bytes + 2, half = cache_size(a->cache) / 2;
+    uint32_t chunks = append_chunks(a), half = cache_size(a->cache) / 2;
     lane->waiter.ready = lane_run;
     lane->waiter.chunks = chunks < half ? chunks : half;
     cache_wait(a->cache, &lane->waiter);
 }
 
-/* True if the log took or refused it; false: no log memory. The append may be gone afterwards. */
+/* True if the log took or refused it; false: no log memory now. The append may be gone afterwards. */
 static bool lane_try(struct internal_append *a)
 {
     int err = append_now(a);
-    if (err == ERR_FULL)
+    bool hopeless = err == ERR_FULL && cache_hopeless(a->cache, append_chunks(a));
+    if (err == ERR_FULL && !hopeless)
         return false;
-    if (err < 0)
+    if (hopeless)
+        answer(a, KERR_KAFKA_STORAGE_ERROR);
+    else if (err < 0)
         answer(a, KERR_UNKNOWN_SERVER_ERROR);
     return true;
 }

@@ -135,18 +135,36 @@ static void park(struct kafka *k, struct part *p)
     k->parked_tail = p;
 }
 
+/* What an append of so many bytes takes at most. */
+static uint32_t append_chunks(const struct part *p)
+{
+    return p->produce.rec_len / tail_chunk_bytes + 2;
+}
+
 static void await_log_memory(struct kafka *k)
 {
-    uint32_t chunks = k->parked_head->produce.rec_len / tail_chunk_bytes + 2;
+    uint32_t chunks = append_chunks(k->parked_head);
     k->park_waiter.chunks = chunks < k->park_chunks ? chunks : k->park_chunks;
     cache_wait(k->o.cache, &k->park_waiter);
 }
 
-/* True if the log took or refused it; false: no log memory. */
+/* Partitions that failed hold the log memory until the next start (sluice.durability=os). */
+static void answer_hopeless(struct part *p)
+{
+    answer_blank(p, KERR_KAFKA_STORAGE_ERROR);
+    p->produce.append.error_message = "log memory is held by partitions that failed";
+    append_done(&p->produce.append);
+}
+
+/* True if the log took or refused it; false: no log memory now. */
 static bool try_append(struct part *p)
 {
     struct plog_append *a = &p->produce.append;
     int rc = plog_append(p->partition->plog, a);
+    if (rc == ERR_FULL && cache_hopeless(p->owner->o.cache, append_chunks(p))) {
+        answer_hopeless(p);
+        return true;
+    }
     if (rc == ERR_FULL)
         return false;
     if (rc < 0) {

@@ -196,6 +196,16 @@ uint32_t cache_size(const struct cache *c)
     return c->chunk_count;
 }
 
+uint32_t cache_kept(const struct cache *c)
+{
+    return c->kept_count;
+}
+
+bool cache_hopeless(const struct cache *c, uint32_t n)
+{
+    return c->kept_count > 0 && n > c->chunk_count - c->kept_count;
+}
+
 static void evict_oldest(struct cache *c)
 {
     struct chunk *chunk = c->lru;
@@ -437,6 +447,13 @@ uint32_t cache_wanted(const struct cache *c)
     return c->waiters ? c->waiters->chunks : 0;
 }
 
+/* The first waiter has its answer: what it wants is there, or never will be. */
+static bool first_is_due(const struct cache *c)
+{
+    uint32_t n = c->waiters->chunks;
+    return cache_available(c) >= n || cache_hopeless(c, n);
+}
+
 /*
  * Only those that wait now: one that waits again from inside `ready` has its turn in the next run.
  */
@@ -448,7 +465,7 @@ uint32_t cache_run(void *ctx, int64_t now_ns, uint32_t budget)
     if (c->waiters)
         last =
             (struct cache_waiter *)((char *)c->waiters_tail - offsetof(struct cache_waiter, next));
-    while (c->waiters && done < budget && cache_available(c) >= c->waiters->chunks) {
+    while (c->waiters && done < budget && first_is_due(c)) {
         struct cache_waiter *w = c->waiters;
         cache_wait_cancel(c, w);
         done++;

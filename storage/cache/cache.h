@@ -8,7 +8,8 @@
  * 16-bit count stays under 60,000) and comes back to this shard by message when the last mbuf is
  * freed elsewhere.
  * Memory: fixed at start; nothing is allocated later. Failure: ERR_FULL when all chunks hold bytes
- * that are not written yet or are being sent; a cache_waiter is told when one came back.
+ * that are not written yet or are being sent; a cache_waiter is told when one came back, or when so
+ * many are kept for the next start that it would wait for ever (cache_hopeless).
  * With a region (cache_use_region) the memory outlives the process, and each chunk has a mark there
  * that says what it holds while that is not in a file.
  */
@@ -124,13 +125,17 @@ void cache_unhold(struct cache *c, struct holder *holder, uint32_t n);
 uint32_t cache_available(const struct cache *c);
 uint32_t cache_dirty(const struct cache *c); /* of them with bytes that are on no disk */
 uint32_t cache_size(const struct cache *c);
+/* Chunks that stay as they are until the next start (chunk_keep). */
+uint32_t cache_kept(const struct cache *c);
+/* True if so many chunks can never be taken at once, whatever else comes back: too many are kept. */
+bool cache_hopeless(const struct cache *c, uint32_t n);
 
 struct cache_waiter {
     void (*ready)(struct cache_waiter *w);
     struct cache_waiter *next, **prev; /* prev == NULL: not waiting */
     uint32_t chunks;                   /* wanted */
 };
-/* FIFO; ready is called from cache_run when that many chunks can be taken. */
+/* FIFO; ready is called from cache_run when that many chunks can be taken, or never will be. */
 void cache_wait(struct cache *c, struct cache_waiter *w);
 void cache_wait_cancel(struct cache *c, struct cache_waiter *w);
 /* Chunks that the first waiter wants; 0: there is none, or it wants none. */

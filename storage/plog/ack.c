@@ -40,8 +40,16 @@ static void answer(struct plog_append *a, int16_t error)
  */
 static void drop_chunks(struct plog *p)
 {
+    struct cache *cache = p->env->cache;
+    uint32_t before = cache_kept(cache);
     for (uint32_t i = 0; i < p->segment_count; i++)
-        segment_drop_chunks(p->segments[i], p->env->cache, plog_store_acks(p));
+        segment_drop_chunks(p->segments[i], cache, plog_store_acks(p));
+    if (cache_kept(cache) > before)
+        log_warn("storage",
+                 "%s/%s: acknowledged records stay in log memory until the next start writes them; "
+                 "%u KiB of the shard's %u KiB are held so",
+                 p->log_dir, p->name, cache_kept(cache) * (tail_chunk_bytes / 1024),
+                 cache_size(cache) * (tail_chunk_bytes / 1024));
 }
 
 void plog_fail_alone(struct plog *p, int err, const char *what)

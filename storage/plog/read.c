@@ -120,7 +120,11 @@ static void op_starve(struct read_op *op, uint32_t to, uint32_t chunks)
     }
     /* nothing is held while it waits, so that no two wait for each other */
     stream_restart(st, op->segment, op->position, st->cache);
-    read_op_wait(op, st->cache, (to - st->base + tail_chunk_bytes - 1) / tail_chunk_bytes);
+    chunks = (to - st->base + tail_chunk_bytes - 1) / tail_chunk_bytes;
+    if (cache_hopeless(st->cache, chunks))
+        read_op_answer(op, KERR_KAFKA_STORAGE_ERROR); /* failed partitions hold the memory */
+    else
+        read_op_wait(op, st->cache, chunks);
 }
 
 /* Makes sure that the bytes up to `to` are at hand. */

@@ -368,6 +368,46 @@ static void no_log_memory(void)
     down();
 }
 
+/*
+ * Partitions that failed hold log memory until the next start: an append that it is too little for
+ * is told so, also one that waited before, and one that fits goes on.
+ */
+static void log_memory_is_kept(void)
+{
+    up(NULL);
+    struct rig_shard *s = &rig.shards[0];
+    struct chunk *taken = NULL;
+    struct produce_response r;
+    uint32_t chunks = cache_size(s->cache);
+    CU_ASSERT_EQUAL_FATAL(cache_take(s->cache, chunks, &taken), 0);
+    rig_log(topic, 0)->no_memory = true;
+    send_produce(9, 1, 0, 1);
+    send_produce(9, 2, 1, 1); /* behind it in the line */
+    CU_ASSERT_EQUAL(client_take(&client), -1);
+    for (uint32_t i = 0; i < chunks; i++) {
+        if (i == chunks - 1) /* two could come back until now, as many as it may take */
+            CU_ASSERT_EQUAL(client_take(&client), -1);
+        struct chunk *next = taken->next;
+        chunk_keep(s->cache, taken);
+        taken = next;
+        cache_run(s->cache, rig.clock.mono, 100);
+        if (i < chunks - 2)
+            rig_settle(&rig);
+    }
+    rig_settle(&rig);
+    CU_ASSERT_FATAL(client_take_produce(&client, 9, 1, &r));
+    struct produce_response_partition *p = &r.responses[0].partition_responses[0];
+    CU_ASSERT_EQUAL(p->error_code, KERR_KAFKA_STORAGE_ERROR);
+    CU_ASSERT_EQUAL(p->base_offset, -1);
+    CU_ASSERT(p->error_message.len > 0);
+    CU_ASSERT_FATAL(client_take_produce(&client, 9, 2, &r));
+    CU_ASSERT_EQUAL(r.responses[0].partition_responses[0].error_code, 0);
+    send_produce(9, 3, 0, 1); /* and who comes later */
+    CU_ASSERT_FATAL(client_take_produce(&client, 9, 3, &r));
+    CU_ASSERT_EQUAL(r.responses[0].partition_responses[0].error_code, KERR_KAFKA_STORAGE_ERROR);
+    down();
+}
+
 static void conn_gone_before_the_answer(void)
 {
     up(NULL);
@@ -412,4 +452,5 @@ RIG_MAIN("dataplane/kafka/produce", UNIT_CASE(every_version), UNIT_CASE(batch_is
          UNIT_CASE(unknown_and_unfit), UNIT_CASE(errors_of_the_log), UNIT_CASE(many_in_one),
          UNIT_CASE(null_records), UNIT_CASE(pipelined), UNIT_CASE(inflight_is_bounded),
          UNIT_CASE(without_acks), UNIT_CASE(acks_0_error_from_the_log), UNIT_CASE(no_log_memory),
-         UNIT_CASE(conn_gone_before_the_answer), UNIT_CASE(topic_is_held_while_in_use))
+         UNIT_CASE(log_memory_is_kept), UNIT_CASE(conn_gone_before_the_answer),
+         UNIT_CASE(topic_is_held_while_in_use))

@@ -54,9 +54,9 @@ static void down(void)
 {
     struct cache_stats stats;
     cache_stats(cache, &stats);
-    CU_ASSERT_EQUAL(stats.free, stats.chunks);
+    CU_ASSERT_EQUAL(stats.free + stats.kept, stats.chunks);
     CU_ASSERT_EQUAL(stats.lent, 0);
-    CU_ASSERT_EQUAL(stats.dirty, 0);
+    CU_ASSERT_EQUAL(stats.dirty, stats.kept);
     cache_free(cache);
     agent_fini(&self);
     mem_fini(&mem);
@@ -266,6 +266,43 @@ static void test_waiters_are_served_in_order(void)
 
 static struct agent other;
 
+static void on_told(struct cache_waiter *w)
+{
+    struct chunk *none;
+    ((struct waiting *)w)->order = ++wait_order;
+    CU_ASSERT_EQUAL(cache_take(cache, w->chunks, &none), ERR_FULL);
+}
+
+/* What is kept comes back at the next start alone: who needs it is told, others go on. */
+static void test_kept_is_no_hope(void)
+{
+    struct chunk *a, *rest;
+    up();
+    wait_order = 0;
+    CU_ASSERT_EQUAL(cache_take(cache, 3, &a), 0);
+    CU_ASSERT_EQUAL(cache_take(cache, chunk_count - 3, &rest), 0);
+    struct waiting big = {.waiter = {.ready = on_told, .chunks = chunk_count - 2}};
+    struct waiting fits = {.waiter = {.ready = on_ready, .chunks = chunk_count - 3}};
+    cache_wait(cache, &big.waiter);
+    cache_wait(cache, &fits.waiter);
+    CU_ASSERT_FALSE(cache_hopeless(cache, chunk_count + 1)); /* nothing is kept */
+    for (int i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(cache_run(cache, 0, 8), 0);
+        struct chunk *next = a->next;
+        chunk_keep(cache, a);
+        a = next;
+    }
+    CU_ASSERT_EQUAL(cache_kept(cache), 3);
+    CU_ASSERT(cache_hopeless(cache, chunk_count - 2) && !cache_hopeless(cache, chunk_count - 3));
+    CU_ASSERT_EQUAL(cache_run(cache, 0, 8), 1);
+    CU_ASSERT(big.order == 1 && fits.order == 0);
+    drop_list(rest);
+    CU_ASSERT_EQUAL(cache_run(cache, 0, 8), 1);
+    CU_ASSERT_EQUAL(fits.order, 2);
+    drop_list(fits.got);
+    down();
+}
+
 static void *free_elsewhere(void *arg)
 {
     agent_enter(&other);
@@ -350,4 +387,5 @@ static void test_conservation(void)
 UNIT_MAIN("cache", UNIT_CASE(test_all_or_none), UNIT_CASE(test_oldest_clean_is_evicted),
           UNIT_CASE(test_lent_is_not_evicted), UNIT_CASE(test_long_range),
           UNIT_CASE(test_no_mbufs_changes_nothing), UNIT_CASE(test_waiters_are_served_in_order),
-          UNIT_CASE(test_comes_home_by_message), UNIT_CASE(test_conservation))
+          UNIT_CASE(test_kept_is_no_hope), UNIT_CASE(test_comes_home_by_message),
+          UNIT_CASE(test_conservation))
