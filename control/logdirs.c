@@ -64,7 +64,10 @@ static int dir_lock(struct logdirs *l, struct log_dir *dir, char *why, size_t wh
     snprintf(path, sizeof(path), "%s/" lock_name, dir->path);
     int err = l->fs->ops->lock(l->fs, path, &dir->lock);
     if (err == ERR_BUSY)
-        snprintf(why, why_size, "%s is already locked by another process", path);
+        snprintf(why, why_size,
+                 "%s is already locked, by another process or because log.dirs names this "
+                 "directory twice",
+                 path);
     else if (err)
         snprintf(why, why_size, "%s cannot be locked: %s", path, err_text(err));
     return err;

@@ -90,6 +90,11 @@ static int fail_truncate(struct fs *fs, struct io_file *file, int64_t size)
     PASS(FAIL_TRUNCATE, truncate(fs, file, size));
 }
 
+static int fail_settle(struct fs *fs, struct io_file *file)
+{
+    PASS(FAIL_TRUNCATE, settle(fs, file));
+}
+
 static int fail_allocate(struct fs *fs, struct io_file *file, int64_t size)
 {
     PASS(FAIL_ALLOCATE, allocate(fs, file, size));
@@ -169,6 +174,7 @@ static const struct fs_ops fail_fs_ops = {
     .pread = fail_pread,
     .pwrite = fail_pwrite,
     .truncate = fail_truncate,
+    .settle = fail_settle,
     .allocate = fail_allocate,
     .sync = fail_sync,
     .drop_cache = fail_drop_cache,

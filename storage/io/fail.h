@@ -23,7 +23,7 @@ enum fail_op {
     FAIL_STAT, /* also size */
     FAIL_PREAD,
     FAIL_PWRITE,
-    FAIL_TRUNCATE,
+    FAIL_TRUNCATE, /* also settle */
     FAIL_ALLOCATE,
     FAIL_SYNC, /* also drop_cache */
     FAIL_SYNC_DIR,

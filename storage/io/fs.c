@@ -118,6 +118,15 @@ static int real_truncate(struct fs *fs, struct io_file *file, int64_t size)
     return r < 0 ? err_from_errno(errno) : 0;
 }
 
+static int real_settle(struct fs *fs, struct io_file *file)
+{
+    int64_t size;
+    int err = real_size(fs, file, &size);
+    if (err == 0)
+        err = real_truncate(fs, file, size + 1);
+    return err ? err : real_truncate(fs, file, size);
+}
+
 static int real_allocate(struct fs *fs, struct io_file *file, int64_t size)
 {
     int r;
@@ -216,7 +225,7 @@ static int real_lock(struct fs *fs, const char *path, struct io_file **out)
     if (fd < 0)
         return err_from_errno(errno);
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl(fd, F_SETLK, &lock) < 0) {
+    if (fcntl(fd, F_OFD_SETLK, &lock) < 0) {
         int err = errno == EACCES || errno == EAGAIN ? ERR_BUSY : err_from_errno(errno);
         close(fd);
         return err;
@@ -232,6 +241,7 @@ static const struct fs_ops real_ops = {
     .pread = real_pread,
     .pwrite = real_pwrite,
     .truncate = real_truncate,
+    .settle = real_settle,
     .allocate = real_allocate,
     .sync = real_sync,
     .drop_cache = real_drop_cache,

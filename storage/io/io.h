@@ -75,6 +75,12 @@ struct fs_ops {
     int (*pwrite)(struct fs *fs, struct io_file *file, const void *buf, size_t n,
                   int64_t off); /* all or error */
     int (*truncate)(struct fs *fs, struct io_file *file, int64_t size);
+    /*
+     * Waits for direct writes to the file that a process which died has under way: none of them
+     * comes after it. By making the file a byte longer and cutting that off (a shrink alone waits,
+     * ext4_setattr); killed between them it leaves a zero behind the end.
+     */
+    int (*settle)(struct fs *fs, struct io_file *file);
     int (*allocate)(struct fs *fs, struct io_file *file,
                     int64_t size);                    /* blocks and size; ERR_NO_SPACE */
     int (*sync)(struct fs *fs, struct io_file *file); /* data and metadata of the file */
@@ -92,7 +98,7 @@ struct fs_ops {
     int (*list)(struct fs *fs, const char *path, fs_list_fn *fn, void *ctx); /* without . and .. */
     int (*space)(struct fs *fs, const char *path, uint64_t *total, uint64_t *available); /* bytes */
     int (*lock)(struct fs *fs, const char *path,
-                struct io_file **out); /* fcntl write lock; ERR_BUSY */
+                struct io_file **out); /* fcntl write lock, of the handle; ERR_BUSY */
     /*
      * Maps the memory of that name, with the size that it has; makes it of `bytes` if it is not
      * there (bytes 0: ERR_NOT_FOUND). All of its pages are there afterwards. ERR_NO_SPACE,

@@ -10,6 +10,7 @@
 #include "storage/io/file.h"
 
 #define direct_unit_bytes 512
+#define part_bytes_max    (1U << 30) /* of one request: whole blocks of any device */
 
 #ifndef RWF_DSYNC
 #define RWF_DSYNC 0x00000002
@@ -47,7 +48,7 @@ static void request_queue(struct io_req *req)
         /* the rest of one element; the elements after it follow in a request of their own */
         uint8_t *p = (uint8_t *)req->iov[i].iov_base + skip;
         uint64_t n = req->iov[i].iov_len - skip;
-        unsigned part = n > INT_MAX / 2 ? INT_MAX / 2 : (unsigned)n;
+        unsigned part = n > part_bytes_max ? part_bytes_max : (unsigned)n;
         if (req->op == IO_READ)
             io_uring_prep_read(sqe, req->file->fd, p, part, at);
         else

@@ -116,13 +116,13 @@ static int load(struct one *x)
     int err = fs->ops->open(fs, x->path, IO_OPEN_READ | IO_OPEN_WRITE, &file);
     if (err)
         return fail(x, err, "opening the journal");
-    err = fs->ops->drop_cache(fs, file); /* what the medium has, not what looks written */
+    err = fs->ops->settle(fs, file);
+    if (err == 0)
+        err = fs->ops->drop_cache(fs, file); /* what the medium has, not what looks written */
     if (err == 0)
         err = fs->ops->size(fs, file, &size);
-    if (err == 0 && size > (int64_t)journal_blocks_max * journal_block_bytes)
+    if (err == 0 && size >= ((int64_t)journal_blocks_max + 1) * journal_block_bytes)
         err = ERR_TOO_LARGE;
-    if (err == 0) /* waits for what the process that died has under way: it must not come later */
-        err = fs->ops->truncate(fs, file, size);
     x->image = err ? NULL : malloc((size_t)size + journal_head_bytes);
     if (err == 0 && x->image == NULL)
         err = ERR_NO_MEMORY;

@@ -74,10 +74,12 @@ static bool ends_with(const char *name, const char *suffix)
     return n >= m && strcmp(name + n - m, suffix) == 0;
 }
 
-/* Removes a directory with what is in it. */
+/* Removes a directory with what is in it; of a symbolic link the link alone, which unlink takes. */
 static int remove_tree(struct fs *fs, const char *dir)
 {
     struct names names;
+    if (fs->ops->unlink(fs, dir) == 0)
+        return 0;
     int err = names_list(fs, dir, &names);
     if (err)
         return err;

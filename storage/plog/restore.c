@@ -119,16 +119,11 @@ static int write_ranges(struct replay *r, struct io_file *file, const char *path
     return 0;
 }
 
-/*
- * The truncation to the size that the file has waits for writes of the dead process that the device
- * still has under way: they must not come after ours.
- */
 static int replay_file(struct replay *r, const char *dir, uint32_t from, uint32_t to)
 {
     struct fs *fs = r->o->fs;
     char path[io_path_bytes_max];
     struct io_file *file;
-    int64_t size;
     if (snprintf(path, sizeof(path), "%s/%020" PRId64 ".log", dir, r->ranges[from].place.base) >=
         (int)sizeof(path))
         return ERR_TOO_LARGE;
@@ -141,9 +136,7 @@ static int replay_file(struct replay *r, const char *dir, uint32_t from, uint32_
     }
     if (err)
         return fail(r, err, path, "opening the file for");
-    err = fs->ops->size(fs, file, &size);
-    if (err == 0)
-        err = fs->ops->truncate(fs, file, size);
+    err = fs->ops->settle(fs, file); /* writes of the dead process must not come after ours */
     if (err)
         fail(r, err, path, "preparing the file for");
     if (err == 0)

@@ -301,7 +301,7 @@ static void a_second_broker_is_refused(void)
     CU_ASSERT_NOT_EQUAL_FATAL(port, 0);
     run_begin(&second, DATA, NULL);
     CU_ASSERT_EQUAL(run_end(&second), 1);
-    CU_ASSERT_PTR_NOT_NULL(strstr(second.stderr_text, "already locked by another process"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(second.stderr_text, "already locked, by another process"));
     snprintf(arg, sizeof(arg), "listeners=PLAINTEXT://127.0.0.1:%u", port);
     snprintf(other, sizeof(other), "log.dirs=%s/other", dir);
     run_begin(&second, DATA, "--override", arg, "--override", other, NULL);

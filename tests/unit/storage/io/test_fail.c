@@ -88,6 +88,7 @@ static void test_blocking(void)
     CU_ASSERT_EQUAL(ops->size(fs, f, &size), 0);
     CU_ASSERT_EQUAL(size, 3);
     FAILS(FAIL_TRUNCATE, ERR_IO, truncate(fs, f, 1));
+    FAILS(FAIL_TRUNCATE, ERR_IO, settle(fs, f));
     FAILS(FAIL_ALLOCATE, ERR_NO_SPACE, allocate(fs, f, 100));
     FAILS(FAIL_SYNC, ERR_IO, sync(fs, f));
     FAILS(FAIL_SYNC, ERR_IO, drop_cache(fs, f));

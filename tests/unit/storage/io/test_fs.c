@@ -105,13 +105,37 @@ static void test_directories(void)
     CU_ASSERT_EQUAL(fs->ops->rmdir(fs, dir), 0);
 }
 
-/* fcntl locks are per process: the second one is tried in a child. */
+static void test_settle(void)
+{
+    struct fs *fs = fs_real();
+    struct io_file *f;
+    int64_t size = 0;
+    char buf[16];
+    make_dir();
+    CU_ASSERT_EQUAL_FATAL(
+        fs->ops->open(fs, in_dir("a"), IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE, &f), 0);
+    CU_ASSERT_EQUAL(fs->ops->pwrite(fs, f, "hello", 5, 0), 0);
+    CU_ASSERT_EQUAL(fs->ops->settle(fs, f), 0);
+    CU_ASSERT_EQUAL(fs->ops->size(fs, f, &size), 0);
+    CU_ASSERT_EQUAL(size, 5);
+    CU_ASSERT(fs->ops->pread(fs, f, buf, sizeof(buf), 0) == 5 && memcmp(buf, "hello", 5) == 0);
+    fs->ops->close(fs, f);
+    CU_ASSERT_EQUAL_FATAL(fs->ops->open(fs, in_dir("a"), IO_OPEN_READ, &f), 0);
+    CU_ASSERT(fs->ops->settle(fs, f) < 0); /* it cannot be written, so that nothing was told */
+    fs->ops->close(fs, f);
+    CU_ASSERT_EQUAL(fs->ops->unlink(fs, in_dir("a")), 0);
+    rmdir(dir);
+}
+
+/* Neither a child gets it nor this process once more, as when a log dir is named twice. */
 static void test_lock(void)
 {
     struct fs *fs = fs_real();
     struct io_file *f;
     make_dir();
     CU_ASSERT_EQUAL_FATAL(fs->ops->lock(fs, in_dir(".lock"), &f), 0);
+    struct io_file *again;
+    CU_ASSERT_EQUAL(fs->ops->lock(fs, in_dir("./.lock"), &again), ERR_BUSY);
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
@@ -230,6 +254,6 @@ static void test_named_memory_cannot_be_found(void)
     rmdir(dir);
 }
 
-UNIT_MAIN("io/fs", UNIT_CASE(test_files), UNIT_CASE(test_directories), UNIT_CASE(test_lock),
-          UNIT_CASE(test_permission), UNIT_CASE(test_named_memory),
+UNIT_MAIN("io/fs", UNIT_CASE(test_files), UNIT_CASE(test_directories), UNIT_CASE(test_settle),
+          UNIT_CASE(test_lock), UNIT_CASE(test_permission), UNIT_CASE(test_named_memory),
           UNIT_CASE(test_named_memory_cannot_be_found))

@@ -1,7 +1,11 @@
 /* Attach, detach, remove; log memory at its limit; reads that must wait; flush settings. */
 #include <malloc.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "storage/plog/plog_internal.h"
@@ -563,6 +567,36 @@ static void test_group_commit(void)
     down();
 }
 
+/* What a symbolic link in a log dir points to is not the log's. On the real file system. */
+static void test_links_are_removed_alone(void)
+{
+    static const char *const dirs[] = {"kept", "logs", "logs/t-0.1-delete"};
+    static const char *const links[] = {"logs/t-1.2-delete", "logs/t-0.1-delete/inner"};
+    char root[] = "/tmp/sluice_life_XXXXXX", path[128], target[128];
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(root));
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof(path), "%s/%s", root, dirs[i]);
+        CU_ASSERT_EQUAL_FATAL(mkdir(path, 0700), 0);
+    }
+    snprintf(target, sizeof(target), "%s/kept/file", root);
+    FILE *f = fopen(target, "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    fclose(f);
+    snprintf(target, sizeof(target), "%s/kept", root);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof(path), "%s/%s", root, links[i]);
+        CU_ASSERT_EQUAL_FATAL(symlink(target, path), 0);
+    }
+    snprintf(path, sizeof(path), "%s/logs", root);
+    CU_ASSERT_EQUAL(plog_sweep(fs_real(), path), 0);
+    CU_ASSERT_EQUAL(rmdir(path), 0); /* nothing is left in it */
+    snprintf(target, sizeof(target), "%s/kept/file", root);
+    CU_ASSERT_EQUAL(unlink(target), 0);
+    snprintf(target, sizeof(target), "%s/kept", root);
+    CU_ASSERT_EQUAL(rmdir(target), 0);
+    CU_ASSERT_EQUAL(rmdir(root), 0);
+}
+
 UNIT_MAIN("plog/life", UNIT_CASE(test_detach), UNIT_CASE(test_detach_while_a_segment_is_opened),
           UNIT_CASE(test_remove_and_create_again), UNIT_CASE(test_interrupted_remove),
           UNIT_CASE(test_long_names), UNIT_CASE(test_log_memory_is_full),
@@ -571,4 +605,4 @@ UNIT_MAIN("plog/life", UNIT_CASE(test_detach), UNIT_CASE(test_detach_while_a_seg
           UNIT_CASE(test_lent_outlives_the_plog), UNIT_CASE(test_roll_by_time),
           UNIT_CASE(test_roll_by_a_wrong_time), UNIT_CASE(test_flush_settings),
           UNIT_CASE(test_flush_during_a_flush), UNIT_CASE(test_flush_keeps_the_name),
-          UNIT_CASE(test_group_commit))
+          UNIT_CASE(test_group_commit), UNIT_CASE(test_links_are_removed_alone))
