@@ -52,7 +52,10 @@ static int file_load(struct meta_load *l, const char *name, struct loaded *out, 
     if (err == ERR_NOT_FOUND)
         return err;
     if (err == 0) {
-        err = read_whole(l->fs, file, out);
+        if (l->drop_cache)
+            err = l->fs->ops->drop_cache(l->fs, file);
+        if (err == 0)
+            err = read_whole(l->fs, file, out);
         l->fs->ops->close(l->fs, file);
     }
     if (err)

@@ -12,6 +12,7 @@
 #ifndef CONTROL_META_LOAD_H
 #define CONTROL_META_LOAD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,8 @@
 struct meta_load {
     struct fs *fs;
     const char *dir;
+    /* for who goes on writing: reads what the medium has, not what a failed flush left in memory */
+    bool drop_cache;
     /* offset: of the record in the log; of the snapshot's end for a record of the snapshot. An
      * error of its own stops the load and is returned. Strings are valid during the call. */
     int (*record)(void *ctx, enum meta_file file, int64_t offset, const struct meta_record *r);

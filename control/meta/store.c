@@ -118,7 +118,8 @@ static void due_set(struct meta_store *s, uint64_t snapshot_bytes)
 /* What stands on disk into the image; makes a first log where there is nothing. */
 static int store_load(struct meta_store *s, char *why, size_t why_size)
 {
-    struct meta_load l = {.fs = s->fs, .dir = s->dir, .record = open_record, .ctx = s};
+    struct meta_load l = {
+        .fs = s->fs, .dir = s->dir, .drop_cache = true, .record = open_record, .ctx = s};
     why[0] = '\0';
     int err = meta_load(&l, why, why_size);
     if (err && err != ERR_NOT_FOUND) {

@@ -50,17 +50,25 @@ static void store_down(struct disk *d)
     image_free(&d->image);
 }
 
-/* The step that takes the producer ids to n; two records, so that half a frame would show. */
-static int append_step(struct disk *d, int64_t n)
+/*
+ * The step that takes the producer ids to n; two records, so that half a frame would show. Its number
+ * has so many digits at least.
+ */
+static int append_wide(struct disk *d, int64_t n, int digits)
 {
-    char value[32];
-    snprintf(value, sizeof(value), "%lld", (long long)n);
+    char value[5000];
+    snprintf(value, sizeof(value), "%0*lld", digits, (long long)n);
     struct meta_config config = {STR("step"), str_from(value)};
     struct meta_record r[2] = {
         {.type = META_BROKER_CONFIGS, .configs = &config, .config_count = 1},
         {.type = META_PRODUCER_IDS, .value = n},
     };
     return meta_store_append(d->store, r, 2);
+}
+
+static int append_step(struct disk *d, int64_t n)
+{
+    return append_wide(d, n, 1);
 }
 
 /* The step an image is at; the two records of a step agree. */
@@ -312,6 +320,34 @@ static void a_failed_flush_is_final(void)
     io_sim_free(&d.sim);
 }
 
+/*
+ * A flush failed and the broker was started again: the frame looks written and is not, and no later
+ * flush fails for it. What is answered from then on survives a power cut.
+ */
+static void a_failed_flush_is_not_believed_later(void)
+{
+    for (uint64_t i = 0; i < 50; i++) {
+        struct disk d;
+        disk_up(&d, unit_seed() + i);
+        CU_ASSERT_EQUAL_FATAL(store_up(&d, 1 << 20), 0);
+        CU_ASSERT_EQUAL(append_step(&d, 1), 0);
+        io_sim_fail(&d.sim, SIM_SYNC, 1, ERR_IO);
+        CU_ASSERT_EQUAL(append_wide(&d, 2, 4000), ERR_IO); /* some sectors */
+        store_down(&d);
+        CU_ASSERT_EQUAL_FATAL(store_up(&d, 1 << 20), 0);
+        int64_t step = step_of(&d.image);
+        CU_ASSERT(step == 1 || step == 2);
+        CU_ASSERT_EQUAL(append_step(&d, step + 1), 0);
+        store_down(&d);
+        io_sim_crash(&d.sim, SIM_POWER_CUT);
+        io_sim_revive(&d.sim);
+        CU_ASSERT_EQUAL_FATAL(store_up(&d, 1 << 20), 0);
+        CU_ASSERT_EQUAL(step_of(&d.image), step + 1);
+        store_down(&d);
+        io_sim_free(&d.sim);
+    }
+}
+
 static void records_over_the_limits_change_nothing(void)
 {
     struct disk d;
@@ -329,4 +365,5 @@ UNIT_MAIN("control/meta/store", UNIT_CASE(a_new_directory_gets_a_log),
           UNIT_CASE(snapshots_replace_the_log), UNIT_CASE(no_crash_loses_an_answered_append),
           UNIT_CASE(damage_in_the_middle_is_refused), UNIT_CASE(damage_in_a_snapshot_is_refused),
           UNIT_CASE(a_newer_version_is_refused), UNIT_CASE(a_full_disk_changes_nothing),
-          UNIT_CASE(a_failed_flush_is_final), UNIT_CASE(records_over_the_limits_change_nothing))
+          UNIT_CASE(a_failed_flush_is_final), UNIT_CASE(a_failed_flush_is_not_believed_later),
+          UNIT_CASE(records_over_the_limits_change_nothing))
