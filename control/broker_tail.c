@@ -2,7 +2,8 @@
  * broker_tail: log memory with a name: what a broker that died left in it is put into the files, and
  * with sluice.durability=os the shards get such memory.
  *
- * Region 0 is made first and removed last: where it is missing there is none.
+ * Region 0 is made first and removed last. One that somebody removed by hand takes its own records
+ * along and no others.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,21 +40,17 @@ static bool try_again(int err, int *waited_ms)
 
 int broker_tail_open(struct broker *b, char *why, size_t why_size)
 {
-    uint32_t shards = 1;
-    for (uint32_t i = 0; i < shards && i < shard_count_max; i++) {
+    for (uint32_t i = 0; i < shard_count_max; i++) {
         struct region r;
         int err, waited_ms = 0;
         do {
             err = region_open(&r, b->seams.fs, tail_id(b), i, why, why_size);
         } while (try_again(err, &waited_ms));
-        if (err == ERR_NOT_FOUND && i > 0)
-            continue;
         if (err == ERR_NOT_FOUND)
-            return 0;
+            continue;
         if (err)
             return err;
         b->left[b->left_count++] = r;
-        shards = i == 0 ? r.shards : shards;
     }
     return 0;
 }
@@ -149,6 +146,14 @@ static void regions_drop(struct broker *b)
         region_remove(&b->regions[--b->region_count]);
 }
 
+/* Other programs look for the log dir from where they are. */
+static void sign(struct region *r, const char *log_dir)
+{
+    char *path = realpath(log_dir, NULL);
+    region_sign(r, path ? path : log_dir);
+    free(path);
+}
+
 static int regions_make(struct broker *b)
 {
     for (uint32_t i = 0; i < b->shard_count; i++) {
@@ -159,7 +164,7 @@ static int regions_make(struct broker *b)
         } while (try_again(err, &waited_ms));
         if (err)
             return err;
-        region_sign(&b->regions[i], b->logdirs->dirs[b->logdirs->metadata].path);
+        sign(&b->regions[i], b->logdirs->dirs[b->logdirs->metadata].path);
         b->region_count++;
     }
     return 0;

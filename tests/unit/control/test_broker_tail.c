@@ -290,6 +290,26 @@ static void regions_of_others_are_left_alone(void)
     world_down();
 }
 
+/* An operator gives up the records of shard 0: those of the others are not among them. */
+static void the_first_region_may_be_gone(void)
+{
+    char first[64], second[64], name[fs_named_name_bytes_max + 1];
+    world_up();
+    struct uuid meta = w.rig.logdirs->dirs[0].id, t = rig_topic(&w.rig, "t")->id;
+    int32_t a = partition_in(0), b = partition_in(1);
+    file_of(first, 0, a);
+    file_of(second, 1, b);
+    rig_crash(&w.rig, SIM_PROCESS_DEATH);
+    leave(&meta, 0, &t, a);
+    leave(&meta, 1, &t, b);
+    region_name(&meta, 0, name);
+    CU_ASSERT_EQUAL(w.rig.sim.fs.ops->remove_named(&w.rig.sim.fs, name), 0);
+    CU_ASSERT_EQUAL(tail_start(rig_dirs), 0);
+    CU_ASSERT_TRUE(!in_file(first) && in_file(second));
+    CU_ASSERT_FALSE(left(&meta, 1));
+    world_down();
+}
+
 static void os_config(struct broker *b)
 {
     static const char *const overrides[] = {"log.dirs=/data/a,/data/b", "node.id=1",
@@ -411,5 +431,6 @@ UNIT_MAIN("control/broker/tail", UNIT_CASE(what_was_left_is_written),
           UNIT_CASE(what_has_no_topic_is_dropped), UNIT_CASE(a_removed_partition_is_said),
           UNIT_CASE(damaged_metadata_keeps_the_records),
           UNIT_CASE(a_missing_log_dir_refuses_the_start),
-          UNIT_CASE(regions_of_others_are_left_alone), UNIT_CASE(os_mode_gives_each_shard_a_region),
-          UNIT_CASE(memory_that_may_go_is_said), UNIT_CASE(fsync_says_nothing_of_memory))
+          UNIT_CASE(regions_of_others_are_left_alone), UNIT_CASE(the_first_region_may_be_gone),
+          UNIT_CASE(os_mode_gives_each_shard_a_region), UNIT_CASE(memory_that_may_go_is_said),
+          UNIT_CASE(fsync_says_nothing_of_memory))
