@@ -200,6 +200,11 @@ int journal_error(const struct journal *j)
     return j->err;
 }
 
+bool journal_writing(const struct journal *j)
+{
+    return j->flight != NULL;
+}
+
 uint32_t journal_piece_max(const struct journal *j)
 {
     return j->commit_blocks * journal_block_bytes - journal_data_at(1);

@@ -58,7 +58,8 @@ void journal_free(struct journal *j);
 /* How a commit begins: JOURNAL_BUSY: when one ends; JOURNAL_FULL: when segments have been written. */
 enum journal_begin { JOURNAL_BEGUN, JOURNAL_BUSY, JOURNAL_FULL, JOURNAL_FAILED };
 enum journal_begin journal_begin(struct journal *j);
-int journal_error(const struct journal *j); /* 0, or what its first failed write said */
+int journal_error(const struct journal *j);    /* 0, or what its first failed write said */
+bool journal_writing(const struct journal *j); /* a commit is under way */
 /* A piece that ends at end_total of its log. False: it does not fit any more. */
 bool journal_add(struct journal *j, struct journal_log *log, const struct journal_frame *f,
                  uint64_t end_total);

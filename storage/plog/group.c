@@ -362,6 +362,14 @@ static uint32_t commits_begin(struct group *g)
     return taken;
 }
 
+bool group_writing(const struct plog_env *env)
+{
+    for (const struct group *g = env->shard->groups; g; g = g->next)
+        if (g->journal && journal_writing(g->journal))
+            return true;
+    return false;
+}
+
 uint32_t group_run(struct plog_env *env)
 {
     uint32_t taken = 0;

@@ -137,6 +137,21 @@ static int log_sync(struct plog *p, struct segment *s)
 
 /* --- room ahead of the writes ----------------------------------------------------------------- */
 
+#define room_share 32 /* of what the disk has left room takes at most such a part at a time */
+
+/* Many logs may ask between two looks of who watches the disk: together they must not fill it. */
+static int room_fits(struct plog *p, struct segment *s)
+{
+    int64_t size;
+    uint64_t total, available;
+    int err = p->fs->ops->size(p->fs, s->file, &size);
+    if (err == 0)
+        err = p->fs->ops->space(p->fs, p->dir, &total, &available);
+    if (err)
+        return err;
+    return s->room > size && (uint64_t)(s->room - size) > available / room_share ? ERR_NO_SPACE : 0;
+}
+
 /*
  * The file grows to s->room with its blocks, so that writes within find them and change no size.
  * What is behind the last batch reads as zeros, which recovery cuts.
@@ -145,7 +160,9 @@ static void room_run(struct job *job)
 {
     struct plog *p = job->plog;
     struct segment *s = job->segment;
-    job->err = p->fs->ops->allocate(p->fs, s->file, s->room);
+    job->err = room_fits(p, s);
+    if (job->err == 0)
+        job->err = p->fs->ops->allocate(p->fs, s->file, s->room);
     if (job->err == 0 && p->env->durability == PLOG_FSYNC)
         job->err = log_sync(p, s);
 }

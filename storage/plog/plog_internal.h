@@ -177,6 +177,7 @@ void group_detach(struct plog *p);
 void group_step(struct plog *p);
 /* Begins commits, and drains what makes the journal full. Returns how many logs it took. */
 uint32_t group_run(struct plog_env *env);
+bool group_writing(const struct plog_env *env); /* a commit of some log dir is under way */
 void group_fini(struct plog_env *env);
 /* True if appends may be acked by a journal: writes to the segment may wait. */
 bool group_acks(const struct plog *p);

@@ -242,12 +242,13 @@ static int bad_batch(struct loader *l, struct segment *s, int64_t at)
 }
 
 /*
- * With the promise of the medium no crash takes what the recovery point says is there; a journal has
- * been put back by now.
+ * With the promise of the medium no crash takes what the recovery point says is there, and nothing is
+ * gone after a clean stop; a journal has been put back by now. next: where the log ends.
  */
-static bool misses_flushed(const struct loader *l, const struct segment *s)
+static bool misses_flushed(const struct loader *l, int64_t next)
 {
-    return l->open->durability == PLOG_FSYNC && s->next < l->open->recovery_point;
+    bool holds = l->open->durability == PLOG_FSYNC || l->open->clean;
+    return holds && next < l->open->recovery_point;
 }
 
 static int flushed_is_gone(struct loader *l, struct segment *s, int64_t at)
@@ -315,10 +316,11 @@ static int rebuild(struct loader *l, struct segment *s, int64_t file_size, bool 
     s->max_timestamp = s->max_timestamp_offset = -1;
     s->age = AGE_KNOWN;
     s->first_timestamp = unknown_timestamp;
+    /* what a process that died has under way must not come after the look at what is there */
+    int err = scan ? fs->ops->settle(fs, s->file) : 0;
     /* after a failed flush an earlier process may have left what looks written and is not */
-    int err = l->open->durability == PLOG_FSYNC && !PLANT(STALE_CACHE)
-                  ? fs->ops->drop_cache(fs, s->file)
-                  : 0;
+    if (err == 0 && l->open->durability == PLOG_FSYNC && !PLANT(STALE_CACHE))
+        err = fs->ops->drop_cache(fs, s->file);
     if (err)
         return scan_fail(l, s, err, "syncing");
     err = scan_segment(l, s, file_size, last, &good);
@@ -332,7 +334,7 @@ static int rebuild(struct loader *l, struct segment *s, int64_t file_size, bool 
     if (acked)
         return acked < 0 ? loader_own(scan_fail(l, s, acked, "looking behind"))
                          : bad_batch(l, s, good);
-    if ((*cut > 0 || last) && misses_flushed(l, s))
+    if ((*cut > 0 || last) && misses_flushed(l, s->next))
         return flushed_is_gone(l, s, good);
     if (*cut > 0 && !room)
         log_warn("storage",
@@ -341,7 +343,6 @@ static int rebuild(struct loader *l, struct segment *s, int64_t file_size, bool 
                  l->plog->name, s->base, *cut, good);
     if (*cut > 0)
         err = drop_behind(l);
-    /* also where nothing is cut: it waits for what a process that died has under way */
     if (err == 0)
         err = fs->ops->truncate(fs, s->file, good);
     if (err == 0)
@@ -406,7 +407,7 @@ static int load_active(struct loader *l, struct segment *s, int64_t file_size, b
         if (err)
             return loader_own(scan_fail(l, s, err, "reading"));
         if (good == file_size)
-            return 0;
+            return misses_flushed(l, s->next) ? flushed_is_gone(l, s, good) : 0;
     }
     return rebuild(l, s, file_size, scan, true, cut);
 }
@@ -473,7 +474,7 @@ static int load_one(struct loader *l, uint32_t i, bool scan, int64_t *cut)
         return loader_own(scan_fail(l, s, behind, "looking behind"));
     if (behind == 0) {
         /* its last bytes never came to the disk, and the next segment holds nothing yet */
-        if (misses_flushed(l, s))
+        if (misses_flushed(l, s->next))
             return flushed_is_gone(l, s, s->size);
         *cut = l->bases[i + 1] - s->next;
         return drop_behind(l);
@@ -551,6 +552,18 @@ static int64_t first_offset(const struct loader *l)
     return known > 0 ? known : 0;
 }
 
+/* A new one; or the removal of its topic was cut short, or somebody took the files away. */
+static int without_segments(struct loader *l)
+{
+    int64_t first = first_offset(l);
+    if (first > 0 && misses_flushed(l, l->open->log_start))
+        log_error("storage",
+                  "%s: no segment is there; " CHECKPOINT_RECOVERY_POINT " says that all before "
+                  "offset %" PRId64 " was flushed: the log is empty and goes on there",
+                  l->plog->dir, l->open->recovery_point);
+    return new_active(l, first);
+}
+
 int loader_recover(struct loader *l)
 {
     struct plog *p = l->plog;
@@ -564,7 +577,7 @@ int loader_recover(struct loader *l)
             err = make_active(l, i);
     }
     if (err == 0 && p->segment_count == 0)
-        err = new_active(l, first_offset(l));
+        err = without_segments(l);
     if (err == 0)
         err = start_behind_end(l);
     if (err)

@@ -101,7 +101,8 @@ struct plog_shard {
     struct read_op *large; /* who reads a large batch */
     struct log_limit large_told, want_told;
     struct read_op *large_waiting, **large_tail;
-    int64_t wrote_ns;                         /* when the last write or commit began */
+    int64_t wrote_ns; /* when the last write ended, or commit began */
+    uint32_t writes_under_way;
     struct plog_read *waiting, *waiting_tail; /* for a read_op */
     bool serving;                             /* they are being served */
     struct segment *open, **open_tail;        /* sealed and open, longest unused first */

@@ -272,10 +272,12 @@ static void issue_block(struct plog_env *env, struct stream *st)
     queue_add(st); /* behind the others */
 }
 
-/* While writes are under way reads leave them room at the device. */
+/* While writes are under way, and a little longer, reads leave them room at the device. */
 static uint32_t reads_allowed(const struct plog_env *env)
 {
     int64_t since_ns = *env->now_ns - env->shard->wrote_ns;
+    if (env->shard->writes_under_way > 0 || group_writing(env))
+        return plog_busy_reads_max;
     return since_ns < plog_busy_ms * CLOCK_NS_PER_MS ? plog_busy_reads_max : plog_shard_reads_max;
 }
 

@@ -203,6 +203,8 @@ static void write_done(struct io_req *req, int64_t result)
     struct write_op *op = (struct write_op *)((char *)req - offsetof(struct write_op, req));
     struct plog *p = op->plog;
     op->done = true;
+    p->env->shard->writes_under_way--;
+    p->env->shard->wrote_ns = *p->env->now_ns;
     if (result < 0)
         plog_fail(p, (int)result, "writing");
     plog_fail_flush(p);
@@ -389,7 +391,7 @@ static bool write_next(struct plog *p)
     s->submitted = to;
     p->submitted_total += to - op->from;
     p->env->writes++;
-    p->env->shard->wrote_ns = *p->env->now_ns;
+    p->env->shard->writes_under_way++;
     io_submit(p->env->io, &op->req);
     for (uint32_t at = op->from; PLANT(UNMARKED_EARLY) && at < to; at += tail_chunk_bytes)
         chunk_clean(p->env->cache, s->chunks[at / tail_chunk_bytes]);

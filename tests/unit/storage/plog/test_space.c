@@ -120,5 +120,21 @@ static void test_no_room_ahead(void)
     }
 }
 
+/* Room takes a small part of what the disk has left; logs that ask at once do not fill it. */
+static void test_room_is_a_part_of_what_is_left(void)
+{
+    struct rig_op op;
+    for (int small = 0; small < 2; small++) {
+        up();
+        r.sim.bytes_limit = r.sim.bytes + (small ? 4 * MIB : 400 * MIB);
+        uint64_t made = r.sim.ops[SIM_ALLOCATE];
+        for (int i = 0; i < 30; i++)
+            CU_ASSERT_EQUAL(append(true, 10000, &op), 0);
+        CU_ASSERT_EQUAL(r.sim.ops[SIM_ALLOCATE] > made, small == 0);
+        down();
+    }
+}
+
 UNIT_MAIN("storage/plog/space", UNIT_CASE(test_levels), UNIT_CASE(test_other_dir),
-          UNIT_CASE(test_told_before), UNIT_CASE(test_no_room_ahead))
+          UNIT_CASE(test_told_before), UNIT_CASE(test_no_room_ahead),
+          UNIT_CASE(test_room_is_a_part_of_what_is_left))

@@ -227,6 +227,17 @@ static void test_turns(void)
     rig_settle(&r);
     for (int i = 0; i < readers; i++)
         chain_free(&reads[i].data);
+    /* the write takes longer than the while for which one counts that has ended */
+    CU_ASSERT_EQUAL(rig_append_start(&r, p, &b, &op), 0);
+    plog_env_run(&r.env, r.now_ns, 64);
+    CU_ASSERT_EQUAL(r.sim.in_flight, 1);
+    r.now_ns += 10 * plog_busy_ms * CLOCK_NS_PER_MS;
+    for (int i = 0; i < readers; i++)
+        start(&reads[i], 5 + i * 20, MIB, true);
+    CU_ASSERT_EQUAL(r.env.reads.under_way, plog_busy_reads_max);
+    rig_settle(&r);
+    for (int i = 0; i < readers; i++)
+        chain_free(&reads[i].data);
     rig_batch_free(&b);
     down();
 }
