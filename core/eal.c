@@ -19,8 +19,8 @@
 #include "base/limits.h"
 #include "base/log.h"
 
-#define eal_cpus_bytes_max 2048 /* text of the list of usable CPUs */
-#define interrupts_end_ms  2000 /* at most, until DPDK's interrupt thread stands still */
+#define eal_cpus_bytes_max 2048  /* text of the list of usable CPUs */
+#define interrupts_end_ms  30000 /* at most, until DPDK's interrupt thread stands still */
 
 /* --- EAL's log as lines of ours -------------------------------------------------------------- */
 

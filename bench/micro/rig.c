@@ -8,6 +8,7 @@
 
 #include <rte_mbuf.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/rng.h"
@@ -15,7 +16,8 @@
 
 #define log_memory_bytes (64 * MIB)
 #define log_bytes_max    (192 * MIB) /* then it is made anew */
-#define turns_max        100000
+#define turns_max        100000      /* then it sleeps between them */
+#define settle_s_max     120
 #define detaches_max     1000 /* looks whether the log has let go */
 
 static void on_disk_error(struct plog_env *env, struct plog *plog, int err)
@@ -45,10 +47,13 @@ bool rig_turn(struct rig *r)
 static void settle(struct rig *r)
 {
     const struct timespec pause = {.tv_nsec = 100000};
+    int64_t end = clock_mono_ns(clock_system()) + settle_s_max * CLOCK_NS_PER_S;
     uint32_t turns = 0;
-    while (turns < turns_max && (rig_turn(r) || r->waiting || r->io.in_flight))
-        if (++turns > turns_max / 2)
+    while (rig_turn(r) || r->waiting || r->io.in_flight) {
+        CHECK(clock_mono_ns(clock_system()) < end); /* what is under way refers to the rig */
+        if (++turns > turns_max)
             nanosleep(&pause, NULL);
+    }
 }
 
 /* ---- the log ---- */

@@ -159,7 +159,8 @@ static uint32_t wait_for(const struct exercise_options *o, struct exercise_end *
                          uint32_t *lane, int64_t wait_ns)
 {
     int64_t now = clock_mono_ns(o->clock), until = now + wait_ns;
-    for (; now < until; now = clock_mono_ns(o->clock)) {
+    for (bool last = false; !last; now = clock_mono_ns(o->clock)) {
+        last = now >= until; /* one look more: this thread may have stood still */
         exercise_pump(from, now);
         if (to != from)
             exercise_pump(to, now);

@@ -86,13 +86,17 @@ class Context:
         return make_text(size or (600_000 if self.quick else 4_000_000))
 
     def end_test(self, failed=False):
-        """After a failure nobody trusts the shared broker: the next test gets a new one."""
+        """After a failure nobody trusts the shared brokers: the next test gets new ones."""
         for broker in self._own:
             broker.destroy()
         self._own.clear()
         if self._broker is not None and (failed or not self._broker.running()):
             self._broker.destroy()
             self._broker = None
+        if self._pair is not None and failed:
+            for broker in self._pair:
+                broker.destroy()
+            self._pair = None
 
     def close(self):
         self.end_test()

@@ -343,7 +343,7 @@ class Two:
         for attempt in range(20):
             begin = time.monotonic()
             with self.broker.connect(60) as c:
-                new = small_load(c, "j", 4, attempt, 80)
+                new = small_load(c, "j", 4, attempt, max(16, 80 >> attempt // 4))  # less, on a slow disk
                 there = all(path.exists() for path in self.journals.values())
             for p, values in new.items():
                 self.values[p] += values

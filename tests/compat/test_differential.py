@@ -21,7 +21,7 @@ GROUPS = ["api_versions", "metadata", "topics", "configs", "produce", "idempoten
 MESSAGES = {"errorMessage", "batchIndexErrorMessage"}
 OWN_ID = re.compile(r"(?<=Member )[A-Za-z0-9_-]{22}\b")  # in texts: the broker's own choice
 SHOWN = 25
-_message_differences = []
+_messages_of_script = {}  # script that ran -> differences of messages
 _known_of_script = {}  # script that ran -> places of known differences
 
 
@@ -100,7 +100,7 @@ def run_differential(context, script):
         logs = one.result(), two.result()
     write_logs(script.__name__, *logs)
     found, messages, known = compare(script.__name__, *logs)
-    _message_differences.extend(messages)
+    _messages_of_script[script.__name__] = messages
     _known_of_script[script.__name__] = [place for place, _, _ in known]
     check(logs[0], "the script asked nothing")
     check(not found, report(found))
@@ -124,7 +124,8 @@ def test_differential_error_messages(context):
     """The texts of error messages in all the scripts that ran before."""
     if context.pair_unused():
         skip("no script ran before")
-    check(not _message_differences, report(_message_differences))
+    found = [m for messages in _messages_of_script.values() for m in messages]
+    check(not found, report(found))
 
 
 @needs("java", "sluice")

@@ -46,7 +46,7 @@ static void identity_remove(void)
 /* The line about our region, or "". */
 static const char *line(void)
 {
-    static char text[65536], *found;
+    static char text[1 << 20], *found;
     FILE *out = tmpfile();
     CU_ASSERT_PTR_NOT_NULL_FATAL(out);
     CU_ASSERT_EQUAL(log_memory_list(fs_real(), out), 0);

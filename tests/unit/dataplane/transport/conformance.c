@@ -286,8 +286,10 @@ void conformance_ended(const struct world_kind *kind)
         uint64_t n = i == 0 ? 0 : 1 + rng_below(&w->rng, 3000);
         WAIT(w, peer_sent, .p = &p, .n = n);
         peer_shutdown(&p);
+        if (n == 0) /* with nothing to deliver it is told at once */
+            WAIT(w, ended, .n = i + 1);
         world_steps(w, 20);
-        CU_ASSERT_EQUAL(a->ended, n == 0); /* with nothing to deliver it is told at once */
+        CU_ASSERT_EQUAL(a->ended, n == 0);
         app_want(w, a, 64 * KIB);
         WAIT(w, ended, .n = i + 1);
         CU_ASSERT(a->ended && a->got == n);
@@ -387,6 +389,7 @@ void conformance_ends_over_unwanted_bytes(const struct world_kind *kind)
     peer_shutdown(&p);
     app_want(w, a, 100); /* with 64 KiB allowed until now */
     for (uint64_t want = 100; want < 9000; want += 1000) {
+        WAIT(w, got, .a = a, .n = want);
         world_steps(w, 20);
         CU_ASSERT_PTR_NOT_NULL_FATAL(a->c);
         CU_ASSERT_EQUAL_FATAL(a->got, want);
