@@ -8,6 +8,8 @@ inside the kafka-clients jar are unpacked beside them at run time and are never 
     python3 kafka_dist.py topics --help        run one tool
 """
 import atexit
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from collections import namedtuple
 from pathlib import Path
@@ -93,10 +96,41 @@ def cache_dir():
     return cache
 
 
+_filling = 0  # how deep this process is in filling()
+
+
+@contextlib.contextmanager
+def filling():
+    """Held while something is put into the cache: one process at a time, however many ask. It may be nested."""
+    global _filling
+    with open(cache_dir() / ".lock", "w", encoding="ascii") as lock:
+        if _filling == 0:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        _filling += 1
+        try:
+            yield
+        finally:
+            _filling -= 1
+
+
+def fetch(command, **options):
+    """Runs what fetches over the network, up to five times: registries have bad moments. Its CompletedProcess."""
+    for pause in (20, 20, 20, 20, None):
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+        if done.returncode == 0 or pause is None:
+            return done
+        print(f"{command[0]} failed; it is tried again in {pause} s", file=sys.stderr, flush=True)
+        time.sleep(pause)
+
+
 def _maven(name, coordinates, target, transitive=True):
     """Copy the jars of (group, artifact, version) triples into `target`, all or nothing."""
-    if (target / ".complete").exists():
-        return
+    with filling():
+        if not (target / ".complete").exists():
+            _maven_fetch(name, coordinates, target, transitive)
+
+
+def _maven_fetch(name, coordinates, target, transitive):
     work = target.with_name(target.name + f".tmp{os.getpid()}")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -110,7 +144,7 @@ def _maven(name, coordinates, target, transitive=True):
                "-DincludeScope=runtime", f"-DoutputDirectory={work / 'libs'}"]
     if not transitive:
         command.append("-DexcludeTransitive=true")
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = fetch(command)
     if done.returncode != 0:
         shutil.rmtree(work, ignore_errors=True)
         raise RuntimeError(f"Maven could not fetch {name}:\n{done.stdout[-3000:]}")
@@ -128,10 +162,11 @@ def home():
         ("org.apache.logging.log4j", "log4j-slf4j-impl", LOG4J_VERSION),
         ("org.apache.logging.log4j", "log4j-1.2-api", LOG4J_VERSION),
     ], target)
-    for level in ("error", "warn"):
-        conf = target / f"log4j2-{level}.yaml"
-        if not conf.exists():
-            conf.write_text(LOG4J_QUIET.format(level=level))
+    with filling():
+        for level in ("error", "warn"):
+            conf = target / f"log4j2-{level}.yaml"
+            if not conf.exists():
+                conf.write_text(LOG4J_QUIET.format(level=level))
     return target
 
 
@@ -160,7 +195,9 @@ def run_older_tool(version, name, *args, stdin=None, timeout=300):
 
 
 def _unpack_messages(jar, out):
-    if not (out / ".complete").exists():
+    with filling():
+        if (out / ".complete").exists():
+            return out
         tmp = out.with_name(out.name + f".tmp{os.getpid()}")
         tmp.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(jar) as z:
@@ -194,7 +231,9 @@ def java_helpers():
     sources = sorted((HERE / "java").glob("*.java"))
     digest = hashlib.sha256(b"".join(s.read_bytes() for s in sources)).hexdigest()[:16]
     out = home() / f"helpers-{digest}"
-    if not out.exists():
+    with filling():
+        if out.exists():
+            return out
         tmp = out.with_name(f"{out.name}.tmp{os.getpid()}")
         done = subprocess.run(["javac", "-nowarn", "-d", tmp, "-cp", f"{home() / 'libs'}/*",
                                *sources], capture_output=True, text=True)

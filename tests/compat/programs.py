@@ -34,23 +34,21 @@ def digest(*files):
 def made(name, make):
     """The path `name` in the cache; make(folder) fills a folder beside it, which then gets the name."""
     target = kafka_dist.cache_dir() / name
-    if target.exists():
-        return target
-    work = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=kafka_dist.cache_dir()))
-    try:
-        make(work)
-        work.rename(target)
-    except OSError:
-        if not target.exists():  # else another run was quicker
-            raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with kafka_dist.filling():
+        if target.exists():
+            return target
+        work = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=kafka_dist.cache_dir()))
+        try:
+            make(work)
+            work.rename(target)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
     return target
 
 
-def run_in(folder, *command, timeout=1200):
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout)
-    check(done.returncode == 0, f"{' '.join(command)}: {done.stdout[-500:]}{done.stderr[-1500:]}")
+def fetch_in(folder, *command):
+    done = kafka_dist.fetch(command, cwd=folder, timeout=1200)
+    check(done.returncode == 0, f"{' '.join(command)}: {done.stdout[-2000:]}")
 
 
 def kafkajs(script, *args):
@@ -62,7 +60,7 @@ def kafkajs(script, *args):
 
     def install(folder):
         shutil.copy(package, folder)
-        run_in(folder, "npm", "install", "--no-audit", "--no-fund", "--silent", "--fetch-retries", "10")
+        fetch_in(folder, "npm", "install", "--no-audit", "--no-fund", "--silent", "--fetch-retries", "10")
     folder = made(f"kafkajs-{digest(package)}", install)
     return ["env", f"NODE_PATH={folder / 'node_modules'}", "node", CLIENTS / "kafkajs" / script, *args]
 
@@ -77,8 +75,8 @@ def franz_go(*args):
     def build(folder):
         for source in sources:
             shutil.copy(source, folder)
-        run_in(folder, "go", "mod", "tidy")
-        run_in(folder, "go", "build", "-o", "program", ".")
+        fetch_in(folder, "go", "mod", "tidy")
+        fetch_in(folder, "go", "build", "-o", "program", ".")
     return [made(f"franzgo-{digest(*sources)}", build) / "program", *args]
 
 

@@ -36,6 +36,8 @@ def arguments():
     parser.add_argument("--rounds", type=int, help="rounds of each test of the crash loop")
     parser.add_argument("--second", type=int, default=0, metavar="N",
                         help="if at most N tests fail, each is tried once more at the end, and named (default: 0)")
+    parser.add_argument("--lanes", type=int, default=1, metavar="N",
+                        help="so many modules beside each other (default: 1; --bypass: always 1)")
     parser.add_argument("--list", action="store_true", help="name the tests and stop")
     parser.add_argument("--trace", action="store_true", help="Python traces of errors")
     parser.add_argument("patterns", nargs="*", metavar="pattern")
@@ -51,15 +53,16 @@ def in_environment():
 
 
 def chosen(options):
+    """(module, [(name of a test, its function)]) for each module that has some."""
     import bypass
     import runner
     modules = [m for m in MODULES if m in bypass.MODULES] if options.bypass else MODULES
     for module_name in modules:
         module = importlib.import_module(module_name)
-        for function in runner.tests_of(module):
-            name = f"{module_name}.{function.__name__}"
-            if not options.patterns or any(p in name for p in options.patterns):
-                yield name, function
+        tests = [(f"{module_name}.{f.__name__}", f) for f in runner.tests_of(module)]
+        tests = [t for t in tests if not options.patterns or any(p in t[0] for p in options.patterns)]
+        if tests:
+            yield module_name, tests
 
 
 def wanted(function):
@@ -77,24 +80,58 @@ def reason_to_skip(function, options):
     return None
 
 
-def run_all(options):
+def new_context(options):
+    from context import Context
+    return Context(options.broker, options.quick, options.rounds or (LONG_ROUNDS if options.long else None))
+
+
+def run_tests(tests, context, options, totals):
+    """Runs them in order; the names of those that failed."""
     import runner
-    from context import Context, SEED
-    totals, begin, failed = {}, time.monotonic(), []
-    context = Context(options.broker, options.quick, options.rounds or (LONG_ROUNDS if options.long else None))
+    failed = []
+    for name, function in tests:
+        reason = reason_to_skip(function, options)
+        test = function if reason is None else lambda _, r=reason: runner.skip(r)
+        outcome = runner.run_one(name, test, context, totals, options.trace)
+        context.end_test(failed=outcome == "FAIL")
+        if outcome == "FAIL":
+            failed.append(name)
+    return failed
+
+
+def run_lanes(by_module, options, totals):
+    """The same in processes beside each other."""
+    import lanes
+
+    def run_module(context, module):
+        counts = {}
+        return run_tests(by_module[module], context, options, counts), counts
+
+    failed = []
+    for names, counts in lanes.run(options.lanes, lanes.in_order(list(by_module), FIRST),
+                                   lambda: new_context(options), run_module):
+        failed += names
+        for outcome, n in counts.items():
+            totals[outcome] = totals.get(outcome, 0) + n
+    return failed
+
+
+def run_all(options):
+    from context import SEED
+    totals, begin, by_module = {}, time.monotonic(), dict(chosen(options))
     over = " over a tap" if options.bypass else ""
-    print(f"client tests against {options.broker}{over}, seed {SEED}", flush=True)
+    lanes = f", {options.lanes} modules at a time" if options.lanes > 1 else ""
+    print(f"client tests against {options.broker}{over}, seed {SEED}{lanes}", flush=True)
+    context = new_context(options)
     try:
-        for name, function in chosen(options):
-            reason = reason_to_skip(function, options)
-            test = function if reason is None else lambda _, r=reason: runner.skip(r)
-            outcome = runner.run_one(name, test, context, totals, options.trace)
-            context.end_test(failed=outcome == "FAIL")
-            if outcome == "FAIL":
-                failed.append((name, function))
+        if options.lanes > 1:
+            failed = run_lanes(by_module, options, totals)
+        else:
+            failed = [name for tests in by_module.values() for name in run_tests(tests, context, options, totals)]
+        functions = dict(test for tests in by_module.values() for test in tests)
         if len(failed) <= options.second:
-            for name, function in failed:
-                second_try(name, function, context, totals, options.trace)
+            for name in failed:
+                second_try(name, functions[name], context, totals, options.trace)
     finally:
         context.close()
     print(f"client tests took {time.monotonic() - begin:.0f} s")
@@ -124,13 +161,15 @@ def main():
     os.environ["SLUICE_COMPAT_OVERRIDES"] = "\n".join(options.override)
     import brokers
     if options.list:
-        for name, _ in chosen(options):
-            print(name)
+        for _, tests in chosen(options):
+            for name, _ in tests:
+                print(name)
         return 0
     if options.broker == "sluice" and not brokers.SLUICED.exists():
         sys.exit(f"{brokers.SLUICED} is not there: build it first (./dev build)")
     if not options.bypass:
         return run_all(options)
+    options.lanes = 1  # addresses of the taps are counted in one process
     import bypass
     missing = None if bypass.inside() else bypass.cannot()
     if missing:

@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """Make the Python environments of the client tests in the cache (once).
 
-`venv`: newest kafka-python and confluent-kafka, compression codecs, CRC32C. The test runner itself
+`venv`: kafka-python and confluent-kafka, the newest when these lines were last changed, compression codecs, CRC32C. The test runner itself
 runs in it. `venv-aiokafka`: the asynchronous client. `venv-kafka-python-2.0.2`: the old pure-Python client that many programs still pin.
 """
-import subprocess
 import sys
 import venv
 from pathlib import Path
@@ -13,7 +12,7 @@ import kafka_dist
 
 CODECS = ["cramjam", "python-snappy", "lz4", "zstandard", "google-crc32c"]
 ENVIRONMENTS = {
-    "venv": ["kafka-python", "confluent-kafka", *CODECS],
+    "venv": ["kafka-python==3.0.12", "confluent-kafka==2.16.1", *CODECS],
     "venv-aiokafka": ["aiokafka==0.12.0", "cramjam"],
     "venv-kafka-python-2.0.2": ["kafka-python==2.0.2", "crc32c", *CODECS],
 }
@@ -24,14 +23,14 @@ def ensure(name):
     folder = kafka_dist.cache_dir() / name
     python, stamp = folder / "bin" / "python", folder / ".complete"
     wanted = "\n".join(ENVIRONMENTS[name])
-    if not (stamp.exists() and stamp.read_text() == wanted and python.exists()):
+    with kafka_dist.filling():
+        if stamp.exists() and stamp.read_text() == wanted and python.exists():
+            return Path(python)
         print(f"installing {', '.join(ENVIRONMENTS[name])} into {folder}", file=sys.stderr,
               flush=True)
         venv.EnvBuilder(with_pip=True, clear=True).create(folder)
-        done = subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check",
-                               "--retries", "10", "--timeout", "60",
-                               *ENVIRONMENTS[name]], stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True)
+        done = kafka_dist.fetch([python, "-m", "pip", "install", "-q", "--disable-pip-version-check",
+                                 "--retries", "10", "--timeout", "60", *ENVIRONMENTS[name]])
         if done.returncode != 0:
             raise RuntimeError(f"pip failed:\n{done.stdout[-3000:]}")
         stamp.write_text(wanted)
