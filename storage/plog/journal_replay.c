@@ -22,6 +22,7 @@ struct one {
     struct restore_range *ranges;
     uint32_t count, room;
     uint64_t sequence;
+    bool headless; /* a commit whose partitions nobody knows was damaged */
     char *why;
     size_t why_size;
 };
@@ -83,6 +84,7 @@ static void on_damage(struct journal_scan *s, const struct journal_frame *f, uin
     struct one *x = (struct one *)s;
     char id[UUID_TEXT_LEN + 1];
     if (f == NULL) {
+        x->headless = true;
         log_error("storage",
                   "%s: a commit before byte %" PRIu64
                   " is damaged: what it held of partitions is lost, what follows is kept",
@@ -189,6 +191,7 @@ static void report_add(struct journal_replay_report *all, const struct one *x,
     all->restored.bytes += r->bytes;
     all->restored.dropped += r->dropped;
     all->restored.refused += r->refused;
+    all->restored.behind_gaps += r->behind_gaps;
 }
 
 static int replay_one(struct one *x, struct journal_replay_report *report)
@@ -207,6 +210,7 @@ static int replay_one(struct one *x, struct journal_replay_report *report)
         if (err)
             fail(x, err, "reading the journal");
     }
+    o.gaps = x->headless;
     drop_damaged(x);
     if (err == 0)
         err = restore_ranges(&o, x->ranges, x->count, &restored, x->why, x->why_size);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "storage/plant.h"
+#include "storage/plog/batch.h"
 #include "storage/plog/checkpoint.h"
 
 #define metadata_bytes_max 4096
@@ -91,6 +92,31 @@ static bool fits(struct fs *fs, struct io_file *file, const uint8_t *p, uint32_t
     return true;
 }
 
+/*
+ * True if nothing is in front of `at`. Records that end in so many zeros look the same: who asks may
+ * say so and not act on it.
+ */
+static bool gap_before(struct fs *fs, struct io_file *file, int64_t at)
+{
+    uint8_t have[batch_header_bytes];
+    int64_t n = at < (int64_t)sizeof(have) ? at : (int64_t)sizeof(have);
+    int64_t got = fs->ops->pread(fs, file, have, (size_t)n, at - n);
+    for (int64_t i = 0; i < got; i++)
+        if (have[i] != 0)
+            return got < n;
+    return n > 0;
+}
+
+static void gap_say(struct replay *r, const char *path, int64_t at, uint32_t bytes)
+{
+    log_error("storage",
+              "%s: before byte %" PRId64 " there are zeros: a damaged commit of %s held what was "
+              "there, it seems; then the %u bytes that are put behind it are cut with it, and what "
+              "follows them",
+              path, at, r->o->source, bytes);
+    r->report->behind_gaps++;
+}
+
 static int write_ranges(struct replay *r, struct io_file *file, const char *path, uint32_t from,
                         uint32_t to)
 {
@@ -110,6 +136,8 @@ static int write_ranges(struct replay *r, struct io_file *file, const char *path
             r->report->refused += to - i;
             return 0; /* what follows would leave a hole */
         }
+        if (r->o->gaps && gap_before(fs, file, at))
+            gap_say(r, path, at, n);
         err = fs->ops->pwrite(fs, file, x->data, n, at);
         if (err)
             return fail(r, err, path, "writing");

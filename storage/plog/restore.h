@@ -32,6 +32,7 @@ struct restore_options {
     struct fs *fs;
     const char *source;      /* where the ranges were, for messages */
     bool create;             /* a segment whose file is not there is made; else it was deleted */
+    bool gaps;               /* ranges nobody can name are missing: what comes behind one is said */
     const char *const *dirs; /* log dirs that are there and were not stopped cleanly */
     uint32_t dir_count;
     /* Asked about each range without a place. NULL: RESTORE_DROP */
@@ -44,6 +45,8 @@ struct restore_report {
     uint64_t bytes;
     uint32_t dropped; /* ranges of partitions or segments that are gone */
     uint32_t refused; /* ranges whose file holds something else: another program wrote to it */
+    uint32_t
+        behind_gaps; /* of those written: what should stand before them is not there, it seems */
 };
 
 /*

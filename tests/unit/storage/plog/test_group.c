@@ -277,6 +277,27 @@ static void test_damaged_frame(void)
     down();
 }
 
+/* Damage in a commit's own header: whose records it held nobody knows, but what is cut behind it is said. */
+static void test_damaged_commit(void)
+{
+    struct journal_replay_report report;
+    up(32);
+    for (uint32_t i = 0; i < 8; i++)
+        append_all(300);
+    rig_crash_parts(&r, p, SIM_PROCESS_DEATH);
+    flip(journal_block_bytes + 9); /* the first commit */
+    CU_ASSERT_EQUAL(rig_replay_journals(&r, &report), 0);
+    CU_ASSERT(report.damaged > 0);
+    uint32_t cut = 0;
+    for (uint32_t i = 0; i < rig_parts; i++) {
+        CU_ASSERT_EQUAL_FATAL(rig_open_part(&r, i, &p[i]), 0);
+        cut += end(i) < 8;
+    }
+    CU_ASSERT(cut > 0);
+    CU_ASSERT_EQUAL(report.restored.behind_gaps, cut);
+    down();
+}
+
 /* A damaged header, a foreign one: refused with a line that names the file, and nothing changes. */
 static void test_refused(void)
 {
@@ -526,6 +547,6 @@ UNIT_MAIN("plog/group", UNIT_CASE(test_one_write), UNIT_CASE(test_switch),
           UNIT_CASE(test_more_than_the_ring), UNIT_CASE(test_read), UNIT_CASE(test_journal_fails),
           UNIT_CASE(test_one_fails), UNIT_CASE(test_no_room), UNIT_CASE(test_replay_after_death),
           UNIT_CASE(test_replay_after_power), UNIT_CASE(test_damaged_frame),
-          UNIT_CASE(test_refused), UNIT_CASE(test_removal_fails), UNIT_CASE(test_cut),
-          UNIT_CASE(test_newer_version), UNIT_CASE(test_partition_not_known),
+          UNIT_CASE(test_damaged_commit), UNIT_CASE(test_refused), UNIT_CASE(test_removal_fails),
+          UNIT_CASE(test_cut), UNIT_CASE(test_newer_version), UNIT_CASE(test_partition_not_known),
           UNIT_CASE(test_metadata_cannot_be_read), UNIT_CASE(test_partition_moved))
