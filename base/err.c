@@ -86,6 +86,8 @@ int err_from_errno(int errnum)
     case EILSEQ:
     case EUCLEAN:
     case ESTALE:
+    case ENOTCONN: /* the process behind a FUSE mount is gone */
+    case EHOSTDOWN:
         return ERR_IO;
     default:
         return ERR_SYSTEM;

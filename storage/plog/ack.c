@@ -1,5 +1,7 @@
 /* Answers out: when the promise of an append holds, or never will. */
+#include <inttypes.h>
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -50,6 +52,14 @@ static void drop_chunks(struct plog *p)
                  "%u KiB of the shard's %u KiB are held so",
                  p->log_dir, p->name, cache_kept(cache) * (tail_chunk_bytes / 1024),
                  cache_size(cache) * (tail_chunk_bytes / 1024));
+}
+
+const char *plog_place(char out[plog_place_bytes_max], const char *what, const struct segment *s,
+                       uint64_t at)
+{
+    snprintf(out, plog_place_bytes_max, "%s %020" PRId64 ".log at byte %" PRIu64, what, s->base,
+             at);
+    return out;
 }
 
 void plog_fail_alone(struct plog *p, int err, const char *what)

@@ -158,8 +158,11 @@ static int load(struct one *x)
     if (!uuid_eq(&x->head.dir, &x->o->id)) {
         char id[UUID_TEXT_LEN + 1];
         uuid_format(&x->head.dir, id);
-        snprintf(x->why, x->why_size,
-                 "%s is the journal of another log dir (directory.id=%s): remove it", x->path, id);
+        snprintf(
+            x->why, x->why_size,
+            "%s is the journal of another log dir (directory.id=%s): put that id back into this "
+            "one's meta.properties if it was lost, or remove the file to give its records up",
+            x->path, id);
         return ERR_INVALID;
     }
     return 0;

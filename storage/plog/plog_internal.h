@@ -149,6 +149,10 @@ static inline bool plog_err_is_want(int err)
 }
 /* The same for what is this partition's alone: its log dir stays. */
 void plog_fail_alone(struct plog *p, int err, const char *what);
+/* What was done where in a segment, for the two. */
+#define plog_place_bytes_max 96
+const char *plog_place(char out[plog_place_bytes_max], const char *what, const struct segment *s,
+                       uint64_t at);
 void plog_move_stable(struct plog *p);
 /* Fails the log if the worker saw a flush of it fail: before what was read or written is believed. */
 void plog_fail_flush(struct plog *p);

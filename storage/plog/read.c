@@ -74,12 +74,13 @@ static void op_more(struct read_op *op, uint32_t to);
 static void op_progress(struct read_op *op)
 {
     struct stream *st = op->stream;
+    char place[plog_place_bytes_max];
     op->fetching = false;
     bool wants = st->have < op->reach && plog_err_is_want(st->err);
     if (wants)
         plog_want_tell(op->plog, st->err, "reading");
     else if (st->have < op->reach && st->err && !op->plog->failed)
-        plog_fail_alone(op->plog, st->err, "reading");
+        plog_fail_alone(op->plog, st->err, plog_place(place, "reading", op->segment, st->have));
     if (op->plog->failed)
         read_op_answer(op, KERR_KAFKA_STORAGE_ERROR);
     else if (wants)

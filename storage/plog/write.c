@@ -202,11 +202,12 @@ static void write_done(struct io_req *req, int64_t result)
 {
     struct write_op *op = (struct write_op *)((char *)req - offsetof(struct write_op, req));
     struct plog *p = op->plog;
+    char place[plog_place_bytes_max];
     op->done = true;
     p->env->shard->writes_under_way--;
     p->env->shard->wrote_ns = *p->env->now_ns;
     if (result < 0)
-        plog_fail(p, (int)result, "writing");
+        plog_fail(p, (int)result, plog_place(place, "writing", op->segment, op->from));
     plog_fail_flush(p);
     plant_order(p);
     while (p->writes && p->writes->done) {

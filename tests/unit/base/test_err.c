@@ -21,8 +21,8 @@ static void names_and_texts(void)
 /* What a disk, a file system that is damaged, or a server that is gone answers. */
 static void disks_that_fail(void)
 {
-    static const int all[] = {EIO,       ENXIO,   ENODEV, ENODATA, ENOLINK, ENOMEDIUM,
-                              EREMOTEIO, EBADMSG, EILSEQ, EUCLEAN, ESTALE};
+    static const int all[] = {EIO,     ENXIO,  ENODEV,  ENODATA, ENOLINK,  ENOMEDIUM, EREMOTEIO,
+                              EBADMSG, EILSEQ, EUCLEAN, ESTALE,  ENOTCONN, EHOSTDOWN};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         CU_ASSERT(err_from_errno(all[i]) == ERR_IO && err_from_errno(-all[i]) == ERR_IO);
     CU_ASSERT(err_from_errno(ENOTDIR) == ERR_SYSTEM);
