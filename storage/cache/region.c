@@ -8,7 +8,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#define region_magic      0x31474552434c5553ULL /* "SLUCREG1" read as a little-endian word */
+#define region_magic      0x31474552434c5553ULL /* "SULCREG1" read as a little-endian word */
 #define region_align      (2 * MIB)             /* of the data: whole huge pages */
 #define region_small_page 4096
 
