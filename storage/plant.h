@@ -36,7 +36,8 @@
     X(READ_REUSED, "a read buffer is used again while the device still writes to it")              \
     X(READ_UNWRITTEN, "what is read ahead counts behind the end of what was written")              \
     X(READ_GIVES_UP, "a read that should wait for memory is answered with nothing")                \
-    X(JOURNAL_FORGOTTEN, "the journal of a broker that died is not replayed")
+    X(JOURNAL_FORGOTTEN, "the journal of a broker that died is not replayed")                      \
+    X(UNSETTLED, "recovery looks at a file that a dead process still writes to")
 
 #ifdef SLUICE_PLANT
 

@@ -27,6 +27,7 @@ int sim_fault(struct io_sim *s, enum sim_op op)
 {
     if (s->dead)
         return ERR_CANCELLED;
+    sim_late_may_land(s);
     s->ops[op]++;
     if (++s->calls == s->die_at) {
         io_sim_crash(s, s->die_how);
@@ -196,6 +197,7 @@ void io_sim_free(struct io_sim *s)
 {
     handles_free(s);
     sim_named_free(s);
+    sim_late_free(s);
     while (s->inodes) {
         struct sim_inode *inode = s->inodes;
         s->inodes = inode->next;
@@ -262,9 +264,14 @@ void io_sim_crash(struct io_sim *s, enum sim_crash crash)
     CHECK(!s->dead);
     if (s->current && s->current->op == IO_WRITE)
         crash_write(s, s->current);
-    for (struct io_req *req = s->queue; req; req = req->next)
-        if (req->op == IO_WRITE)
+    for (struct io_req *req = s->queue; req; req = req->next) {
+        if (req->op != IO_WRITE)
+            continue;
+        if (crash == SIM_PROCESS_DEATH && req->file->direct && rng_below(&s->rng, 2))
+            sim_late_add(s, req);
+        else
             crash_write(s, req);
+    }
     s->dead = true;
     s->fault_count = 0;
     s->die_at = 0;
@@ -272,6 +279,7 @@ void io_sim_crash(struct io_sim *s, enum sim_crash crash)
     sim_named_crash(s, crash);
     if (crash == SIM_PROCESS_DEATH)
         return;
+    sim_late_free(s);
     sim_names_crash(s);
     s->bytes = 0;
     for (struct sim_inode *inode = s->inodes; inode; inode = inode->next) {

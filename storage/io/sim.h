@@ -5,7 +5,8 @@
  * disk. Asynchronous requests wait until io_sim_step completes one, in an order drawn from a seed.
  * Each file keeps two images: what the operating system holds and what the medium holds. A crash is
  * either the death of the process (the operating system's image stays; requests under way happen
- * wholly, partly or not at all) or a power cut. Of what was not flushed then any subset of sectors
+ * wholly, partly or not at all, and direct writes among them at any time later, until the file is
+ * settled) or a power cut. Of what was not flushed then any subset of sectors
  * stays and any size between the old one and the new; of what happened to the names in a directory
  * since that directory was synced a front part; and named memory is gone. After a failed flush some
  * of the sectors that it covered are on the medium, some wait for the next flush, and some look
@@ -55,6 +56,7 @@ struct sim_fault {
 enum sim_crash { SIM_PROCESS_DEATH, SIM_POWER_CUT };
 
 struct sim_inode;
+struct sim_late;
 struct sim_named;
 
 struct io_sim {
@@ -65,6 +67,7 @@ struct io_sim {
     struct io_req *queue, *queue_tail;
     struct io_req *current; /* being completed */
     struct io_file *handles;
+    struct sim_late *late;   /* writes of a process that died, which come later */
     struct sim_named *named; /* survives the process, not a power cut */
     uint32_t open_files;
     uint32_t in_flight;

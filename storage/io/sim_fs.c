@@ -126,17 +126,21 @@ static int fs_truncate(struct fs *fs, struct io_file *file, int64_t size)
 {
     struct io_sim *s = sim_of(fs);
     int err = sim_fault(s, SIM_TRUNCATE);
+    if (err == 0 && size < file->inode->now.size)
+        sim_late_settle(s, file->inode); /* a shrink waits */
     if (err == 0)
         sim_resize(s, file->inode, size);
     return err;
 }
 
-/* What was under way at a crash was settled there. Ended between its halves it leaves a byte. */
+/* Ended between its halves it leaves a byte. */
 static int fs_settle(struct fs *fs, struct io_file *file)
 {
     struct io_sim *s = sim_of(fs);
     int err = sim_fault(s, SIM_TRUNCATE);
-    if (err && !s->dead && rng_below(&s->rng, 2))
+    if (err == 0)
+        sim_late_settle(s, file->inode);
+    else if (!s->dead && rng_below(&s->rng, 2))
         sim_resize(s, file->inode, file->inode->now.size + 1);
     return err;
 }

@@ -62,6 +62,14 @@ void sim_suspect(struct io_sim *s, struct sim_inode *inode, int64_t off, int64_t
 /* What is read from now on is what the medium has. */
 void sim_drop_cache(struct io_sim *s, struct sim_inode *inode);
 
+/* --- sim_late.c: writes of a process that died --- */
+void sim_late_add(struct io_sim *s, const struct io_req *req);
+/* Those of the file come now. */
+void sim_late_settle(struct io_sim *s, const struct sim_inode *inode);
+/* One of them may come. */
+void sim_late_may_land(struct io_sim *s);
+void sim_late_free(struct io_sim *s); /* they never come */
+
 /* --- sim_names.c --- */
 struct sim_inode *sim_inode_new(struct io_sim *s, bool is_dir);
 void sim_inode_free(struct sim_inode *inode);

@@ -317,7 +317,7 @@ static int rebuild(struct loader *l, struct segment *s, int64_t file_size, bool 
     s->age = AGE_KNOWN;
     s->first_timestamp = unknown_timestamp;
     /* what a process that died has under way must not come after the look at what is there */
-    int err = scan ? fs->ops->settle(fs, s->file) : 0;
+    int err = scan && !PLANT(UNSETTLED) ? fs->ops->settle(fs, s->file) : 0;
     /* after a failed flush an earlier process may have left what looks written and is not */
     if (err == 0 && l->open->durability == PLOG_FSYNC && !PLANT(STALE_CACHE))
         err = fs->ops->drop_cache(fs, s->file);

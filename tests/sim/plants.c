@@ -38,6 +38,7 @@ const struct sim_plant sim_plants[] = {
     {P(STALE_LAP), FSYNC, .power = true, .journal = true},
     {P(TRUNCATE_UNFRAMED), FSYNC, .retention = true, .journal = true, .from = 120},
     {P(JOURNAL_FORGOTTEN), FSYNC, .journal = true},
+    {P(UNSETTLED), FSYNC, .journal = true},
     {P(READ_REUSED), FSYNC, .catch_up = true, .faults = true},
     {P(READ_UNWRITTEN), OS, .named = true, .catch_up = true},
     {P(READ_GIVES_UP), FSYNC, .catch_up = true},
