@@ -79,7 +79,8 @@ def free_ports(count=1):
 
 
 @atexit.register
-def _end_all():
+def end_all():
+    """Also those that nobody knows any more, since their test failed while it made them."""
     for broker in list(_alive):
         broker.destroy()
 

@@ -34,7 +34,10 @@ def _lane(number, todo, results, make_context, run_module):
                     results.put(("module", run_module(context, module)))
         finally:
             context.close()
-    except BaseException:  # whatever ends it: that is told, and the run fails
+            brokers.end_all()  # a forked process runs no exit handlers
+    except KeyboardInterrupt:
+        return
+    except BaseException:  # whatever else ends it: that is told, and the run fails
         results.put(("lost", f"lane {number} ended: {traceback.format_exc()}"))
         raise
     results.put(("end", number))
@@ -69,9 +72,13 @@ def run(count, lists, make_context, run_module):
         lane.start()
     try:
         yield from _collect(lanes, results)
+    except BaseException:
+        for lane in lanes:
+            lane.terminate()  # it takes its brokers along, see run.py
+        raise
     finally:
         for lane in lanes:
-            lane.join(timeout=60)
+            lane.join(timeout=120)
             if lane.is_alive():
-                lane.terminate()
+                lane.kill()
                 lane.join()

@@ -9,6 +9,7 @@ failed. See README.md in this folder.
 import argparse
 import importlib
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -153,9 +154,15 @@ def second_try(name, function, context, totals, show_trace):
         print(f"UNSTEADY {name}: failed at its first try (above), passed at the second", flush=True)
 
 
+def interrupt(*_):
+    """SIGTERM ends a run as ^C does: with what ends its brokers. (SystemExit is a test's failure.)"""
+    raise KeyboardInterrupt
+
+
 def main():
     options = arguments()
     in_environment()
+    signal.signal(signal.SIGTERM, interrupt)
     if options.binary:
         os.environ["SLUICE_BINARY"] = str(Path(options.binary).resolve())
     os.environ["SLUICE_COMPAT_OVERRIDES"] = "\n".join(options.override)
@@ -183,4 +190,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
