@@ -32,6 +32,7 @@ struct sim_inode {
     uint8_t *lost; /* by sector: looks written, but no flush will bring it to the medium */
     size_t lost_sectors;
     bool is_dir, reachable, direct; /* direct: written past the operating system's cache */
+    bool removed;                   /* it has no name any more */
     struct sim_name *names, *stable_names;
     struct sim_change *changes, *changes_tail; /* since the directory was synced */
     int64_t mtime_ms;

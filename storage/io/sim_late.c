@@ -35,7 +35,7 @@ static void land(struct io_sim *s, struct sim_late **at)
 {
     struct sim_late *late = *at;
     *at = late->next;
-    if (late->inode->reachable)
+    if (!late->inode->removed)
         sim_write(s, late->inode, late->data, late->bytes, late->offset);
     free(late);
 }

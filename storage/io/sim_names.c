@@ -179,8 +179,10 @@ void sim_move(struct io_sim *s, const char *from, const char *to)
     const char *old, *new;
     struct sim_inode *dir = sim_parent(s, from, &old), *gone = sim_find(s, to);
     CHECK(sim_parent(s, to, &new) == dir);
-    if (gone)
+    if (gone) {
         s->bytes -= (uint64_t)gone->now.size;
+        gone->removed = true;
+    }
     change(s, dir, old, new, NULL);
 }
 
@@ -188,13 +190,16 @@ void sim_remove(struct io_sim *s, const char *path)
 {
     const char *name;
     struct sim_inode *dir = sim_parent(s, path, &name);
-    s->bytes -= (uint64_t)sim_find(s, path)->now.size;
+    struct sim_inode *gone = sim_find(s, path);
+    s->bytes -= (uint64_t)gone->now.size;
+    gone->removed = true;
     change(s, dir, name, NULL, NULL);
 }
 
 static void reach(struct sim_inode *inode)
 {
     inode->reachable = true;
+    inode->removed = false;
     for (struct sim_name *n = inode->names; n; n = n->next)
         reach(n->inode);
 }

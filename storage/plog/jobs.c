@@ -139,16 +139,17 @@ static int log_sync(struct plog *p, struct segment *s)
 
 #define room_share 32 /* of what the disk has left room takes at most such a part at a time */
 
-/* Many logs may ask between two looks of who watches the disk: together they must not fill it. */
+/*
+ * Many logs may ask between two looks of who watches the disk: together they must not fill it. Whoever
+ * cannot tell makes none.
+ */
 static int room_fits(struct plog *p, struct segment *s)
 {
     int64_t size;
     uint64_t total, available;
-    int err = p->fs->ops->size(p->fs, s->file, &size);
-    if (err == 0)
-        err = p->fs->ops->space(p->fs, p->dir, &total, &available);
-    if (err)
-        return err;
+    if (p->fs->ops->size(p->fs, s->file, &size) != 0 ||
+        p->fs->ops->space(p->fs, p->dir, &total, &available) != 0)
+        return ERR_NO_SPACE;
     return s->room > size && (uint64_t)(s->room - size) > available / room_share ? ERR_NO_SPACE : 0;
 }
 
