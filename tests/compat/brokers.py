@@ -38,13 +38,11 @@ COMMON = {"node.id": "1", "num.partitions": "1", "offsets.topic.replication.fact
 _alive = set()
 _ports_tried = itertools.count()
 LANES_MAX = 4  # runs beside each other that never try the same port
-_lane = 0
 
 
 def take_lane(number):
     """This process and its children are one of several runs (lanes.py)."""
-    global _lane
-    _lane = number % LANES_MAX
+    os.environ["SLUICE_TEST_LANE"] = str(number % LANES_MAX)
 
 
 def _ephemeral_start():
@@ -65,10 +63,10 @@ def free_ports(count=1):
     if high < 5000:  # all ports are given to clients: no range is better than another
         high = 65535
     low = max(1025, high - 15000)
-    span = (high - low) // LANES_MAX * LANES_MAX
+    span, lane = (high - low) // LANES_MAX * LANES_MAX, int(os.environ.get("SLUICE_TEST_LANE", "0"))
     found = []
     while len(found) < count:
-        port = low + ((os.getpid() * 7919 + next(_ports_tried)) * LANES_MAX + _lane) % span
+        port = low + ((os.getpid() * 7919 + next(_ports_tried)) * LANES_MAX + lane) % span
         with socket.socket() as s:
             try:
                 s.bind(("127.0.0.1", port))

@@ -96,14 +96,15 @@ def cache_dir():
     return cache
 
 
-_filling = 0  # how deep this process is in filling()
+_thread_fills = threading.RLock()
+_filling = 0  # how deep the thread that holds it is in filling()
 
 
 @contextlib.contextmanager
 def filling():
     """Held while something is put into the cache: one process at a time, however many ask. It may be nested."""
     global _filling
-    with open(cache_dir() / ".lock", "w", encoding="ascii") as lock:
+    with _thread_fills, open(cache_dir() / ".lock", "w", encoding="ascii") as lock:
         if _filling == 0:
             fcntl.flock(lock, fcntl.LOCK_EX)
         _filling += 1
@@ -125,6 +126,8 @@ def fetch(command, **options):
 
 def _maven(name, coordinates, target, transitive=True):
     """Copy the jars of (group, artifact, version) triples into `target`, all or nothing."""
+    if (target / ".complete").exists():
+        return
     with filling():
         if not (target / ".complete").exists():
             _maven_fetch(name, coordinates, target, transitive)
@@ -162,11 +165,12 @@ def home():
         ("org.apache.logging.log4j", "log4j-slf4j-impl", LOG4J_VERSION),
         ("org.apache.logging.log4j", "log4j-1.2-api", LOG4J_VERSION),
     ], target)
-    with filling():
-        for level in ("error", "warn"):
-            conf = target / f"log4j2-{level}.yaml"
-            if not conf.exists():
-                conf.write_text(LOG4J_QUIET.format(level=level))
+    for level in ("error", "warn"):
+        conf = target / f"log4j2-{level}.yaml"
+        if not conf.exists():
+            made = conf.with_suffix(f".tmp{os.getpid()}")
+            made.write_text(LOG4J_QUIET.format(level=level))
+            made.rename(conf)
     return target
 
 
@@ -195,6 +199,8 @@ def run_older_tool(version, name, *args, stdin=None, timeout=300):
 
 
 def _unpack_messages(jar, out):
+    if (out / ".complete").exists():
+        return out
     with filling():
         if (out / ".complete").exists():
             return out
@@ -231,6 +237,8 @@ def java_helpers():
     sources = sorted((HERE / "java").glob("*.java"))
     digest = hashlib.sha256(b"".join(s.read_bytes() for s in sources)).hexdigest()[:16]
     out = home() / f"helpers-{digest}"
+    if out.exists():
+        return out
     with filling():
         if out.exists():
             return out

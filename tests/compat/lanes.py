@@ -6,6 +6,7 @@ the caller has its second tries when the lanes are done and the machine is quiet
 """
 import multiprocessing
 import queue
+import signal
 import traceback
 
 import brokers
@@ -33,9 +34,14 @@ def _lane(number, todo, results, make_context, run_module):
                 for module in some:
                     results.put(("module", run_module(context, module)))
         finally:
-            context.close()
-            brokers.end_all()  # a forked process runs no exit handlers
+            for number_of_signal in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number_of_signal, signal.SIG_IGN)  # one is enough
+            try:
+                context.close()
+            finally:
+                brokers.end_all()  # a forked process runs no exit handlers
     except KeyboardInterrupt:
+        results.put(("lost", f"lane {number} was interrupted"))
         return
     except BaseException:  # whatever else ends it: that is told, and the run fails
         results.put(("lost", f"lane {number} ended: {traceback.format_exc()}"))

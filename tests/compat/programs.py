@@ -34,6 +34,8 @@ def digest(*files):
 def made(name, make):
     """The path `name` in the cache; make(folder) fills a folder beside it, which then gets the name."""
     target = kafka_dist.cache_dir() / name
+    if target.exists():
+        return target
     with kafka_dist.filling():
         if target.exists():
             return target

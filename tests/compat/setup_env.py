@@ -23,8 +23,12 @@ def ensure(name):
     folder = kafka_dist.cache_dir() / name
     python, stamp = folder / "bin" / "python", folder / ".complete"
     wanted = "\n".join(ENVIRONMENTS[name])
+    def there():
+        return stamp.exists() and stamp.read_text() == wanted and python.exists()
+    if there():
+        return Path(python)
     with kafka_dist.filling():
-        if stamp.exists() and stamp.read_text() == wanted and python.exists():
+        if there():
             return Path(python)
         print(f"installing {', '.join(ENVIRONMENTS[name])} into {folder}", file=sys.stderr,
               flush=True)

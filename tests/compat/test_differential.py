@@ -119,7 +119,7 @@ for _group in GROUPS:
         globals()[f"test_differential_{_script.__name__}"] = _make(_script)
 
 
-@needs("java")
+@needs("java", "once")
 def test_differential_error_messages(context):
     """The texts of error messages in all the scripts that ran before."""
     if context.pair_unused():
@@ -128,7 +128,7 @@ def test_differential_error_messages(context):
     check(not found, report(found))
 
 
-@needs("java", "sluice")
+@needs("java", "sluice", "once")
 def test_differential_known_still_differ(context):
     """A known difference of a script that ran, and did not show it, is none any more."""
     told = [k for k in known_differences.KNOWN if k.place.split(":")[0] in _known_of_script]
