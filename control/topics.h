@@ -54,6 +54,12 @@ struct topic_op {
     bool internal;
     const struct topics_config *configs; /* CREATE: overrides, CONFIGURE: the whole new set */
     uint32_t config_count;
+    /*
+     * CONFIGURE: called when its turn comes, may be NULL. What the new set is depends on those that
+     * came before: it is made here, from the set in force, which it may point into. KERR_*, with
+     * `message`.
+     */
+    int16_t (*prepare)(struct topic_op *op, const struct image_topic *topic);
     topic_done_fn *done; /* may be called from inside topics_submit */
     void *ctx;
     /* out */

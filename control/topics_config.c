@@ -140,6 +140,11 @@ void topic_configure_begin(struct topic_work *w)
 {
     struct topic_op *op = w->op;
     int err = 0;
+    int16_t error = op->prepare ? op->prepare(op, w->topic) : KERR_NONE;
+    if (error) {
+        topic_work_end(w, error, op->message);
+        return;
+    }
     if (op->kind == TOPIC_CONFIGURE)
         err = configs_append(w->topics, META_TOPIC_CONFIGS, &w->topic->id, STR_NULL, op->configs,
                              op->config_count);

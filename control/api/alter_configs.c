@@ -74,7 +74,7 @@ static void fail(struct alter_item *item, int16_t error, struct str message)
 static void alter_done(struct topic_op *op)
 {
     struct alter_item *item = (struct alter_item *)op;
-    if (op->error)
+    if (op->error && !item->error)
         fail(item, op->error, str_from(op->message));
     fan_done(item->fan);
 }
@@ -87,11 +87,44 @@ static struct topics_config *as_topics_configs(struct arena *arena, struct confi
     return configs;
 }
 
+#define TOO_MUCH_MEMORY STR("The request needs too much memory.")
+
+/* What the ops come to with the topic's settings as they are now; NULL: it does not exist. */
+static bool topic_result(struct alter_item *item, const struct image_topic *t,
+                         struct config_alter_result *out)
+{
+    struct alter_state *s = (struct alter_state *)item->fan;
+    struct control_request *rq = s->fan.rq;
+    struct config_pairs current = {0};
+    if ((t && !resource_pairs(&rq->arena, &t->configs, &current)) ||
+        config_alter_topic(rq->control->config, s->kind, current, item->ops, item->op_count,
+                           &rq->arena, out) < 0) {
+        fail(item, KERR_UNKNOWN_SERVER_ERROR, TOO_MUCH_MEMORY);
+        return false;
+    }
+    if (out->error)
+        fail(item, out->error, out->message);
+    return out->error == 0;
+}
+
+/* Others may have altered it since the request was looked at. */
+static int16_t topic_prepare(struct topic_op *op, const struct image_topic *t)
+{
+    struct alter_item *item = (struct alter_item *)op;
+    struct config_alter_result result;
+    if (!topic_result(item, t, &result))
+        return item->error;
+    op->configs = as_topics_configs(&item->fan->rq->arena, result.pairs);
+    op->config_count = result.pairs.count;
+    if (!op->configs)
+        fail(item, KERR_UNKNOWN_SERVER_ERROR, TOO_MUCH_MEMORY);
+    return item->error;
+}
+
 static void alter_topic(struct alter_state *s, struct alter_item *item)
 {
     struct control_request *rq = s->fan.rq;
     struct config_alter_result result;
-    struct config_pairs current = {0};
     struct str bad = topic_name_error(&rq->arena, item->name);
     if (item->name.len == 0) {
         fail(item, KERR_INVALID_REQUEST, STR("Default topic resources are not allowed."));
@@ -102,33 +135,17 @@ static void alter_topic(struct alter_state *s, struct alter_item *item)
         return;
     }
     const struct image_topic *t = api_topic(rq, item->name);
-    if ((t && !resource_pairs(&rq->arena, &t->configs, &current)) ||
-        config_alter_topic(rq->control->config, s->kind, current, item->ops, item->op_count,
-                           &rq->arena, &result) < 0) {
-        fail(item, KERR_UNKNOWN_SERVER_ERROR, STR("The request needs too much memory."));
+    if (!topic_result(item, t, &result))
         return;
-    }
-    if (result.error) {
-        fail(item, result.error, result.message);
-        return;
-    }
     if (!t) {
         fail(item, KERR_UNKNOWN_TOPIC_OR_PARTITION,
              arena_printf(&rq->arena, "The topic '%.*s' does not exist.", STR_ARG(item->name)));
         return;
     }
-    struct topics_config *configs = as_topics_configs(&rq->arena, result.pairs);
-    if (!configs) {
-        fail(item, KERR_UNKNOWN_SERVER_ERROR, STR("The request needs too much memory."));
-        return;
-    }
     if (s->validate_only)
         return;
-    item->op = (struct topic_op){.kind = TOPIC_CONFIGURE,
-                                 .id = t->id,
-                                 .configs = configs,
-                                 .config_count = result.pairs.count,
-                                 .done = alter_done};
+    item->op = (struct topic_op){
+        .kind = TOPIC_CONFIGURE, .id = t->id, .prepare = topic_prepare, .done = alter_done};
     fan_add(&s->fan);
     topics_submit(rq->control, &item->op);
 }
