@@ -117,7 +117,10 @@ const struct uuid *broker_log_dir_id(const struct broker *b, uint32_t index)
 int broker_log_dir_space(const struct broker *b, uint32_t index, uint64_t *total,
                          uint64_t *available)
 {
-    return b->seams.fs->ops->space(b->seams.fs, b->logdirs->dirs[index].path, total, available);
+    const struct space *seen = &b->logdirs->dirs[index].space;
+    *total = atomic_load_explicit(&seen->total, memory_order_relaxed);
+    *available = atomic_load_explicit(&seen->available, memory_order_relaxed);
+    return *total > 0 ? 0 : ERR_NOT_FOUND;
 }
 
 int32_t broker_node_id(const struct broker *b)

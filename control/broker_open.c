@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "control/broker_impl.h"
+#include "control/meta/load.h"
 
 int broker_open_dirs(struct broker *b, char *why, size_t why_size)
 {
@@ -40,6 +41,51 @@ static int cluster_check(struct broker *b, struct uuid *cluster, char *why, size
     return 0;
 }
 
+static bool has_metadata(const struct broker *b, uint32_t dir)
+{
+    static const char *const names[] = {meta_log_name, meta_snapshot_name};
+    char path[io_path_bytes_max + 32];
+    struct fs_stat st;
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof(path), "%s/%s", b->logdirs->dirs[dir].path, names[i]);
+        if (b->seams.fs->ops->stat(b->seams.fs, path, &st) == 0)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Where no metadata is, a new log of it would make every topic in the other dirs a stranger's. So none
+ * is begun while another dir has some, or belongs to a cluster that this one does not know of.
+ */
+static int metadata_is_there(const struct broker *b, char *why, size_t why_size)
+{
+    const struct logdirs *l = b->logdirs;
+    const struct log_dir *here = &l->dirs[l->metadata];
+    if (has_metadata(b, l->metadata))
+        return 0;
+    for (uint32_t i = 0; i < l->count; i++) {
+        const struct log_dir *d = &l->dirs[i];
+        if (i == l->metadata || !d->online)
+            continue;
+        if (has_metadata(b, i)) {
+            snprintf(why, why_size,
+                     "%s has no metadata, and %s has: set metadata.log.dir to it, or move its "
+                     "sluice.meta.* files",
+                     here->path, d->path);
+            return ERR_INVALID;
+        }
+        if (uuid_is_zero(&here->cluster_id) && !uuid_is_zero(&d->cluster_id)) {
+            snprintf(why, why_size,
+                     "%s, where the metadata belongs, is empty, and %s is of a cluster (cluster.id "
+                     "in its meta.properties): is it mounted, or is metadata.log.dir another one?",
+                     here->path, d->path);
+            return ERR_INVALID;
+        }
+    }
+    return 0;
+}
+
 int broker_open_meta(struct broker *b, char *why, size_t why_size)
 {
     struct meta_store_options o = {
@@ -48,7 +94,10 @@ int broker_open_meta(struct broker *b, char *why, size_t why_size)
         .snapshot_after_bytes = meta_snapshot_after_bytes_default,
     };
     struct uuid cluster;
-    int err = meta_store_open(&b->control.store, &o, &b->control.image, why, why_size);
+    int err = metadata_is_there(b, why, why_size);
+    if (err)
+        return err;
+    err = meta_store_open(&b->control.store, &o, &b->control.image, why, why_size);
     b->recover_os = b->control.image.os_durability;
     return err ? err : cluster_check(b, &cluster, why, why_size);
 }
@@ -61,7 +110,7 @@ static bool os_promises(const struct broker *b)
 {
     bool clean = true;
     for (uint32_t i = 0; i < b->logdirs->data_count; i++)
-        clean = clean && (b->logdirs->dirs[i].clean || !b->logdirs->dirs[i].online);
+        clean = clean && b->logdirs->dirs[i].clean; /* one that is away may come back */
     return broker_durability(b) == PLOG_OS || (b->recover_os && !clean);
 }
 

@@ -65,8 +65,8 @@ static int dir_lock(struct logdirs *l, struct log_dir *dir, char *why, size_t wh
     int err = l->fs->ops->lock(l->fs, path, &dir->lock);
     if (err == ERR_BUSY)
         snprintf(why, why_size,
-                 "%s is already locked, by another process or because log.dirs names this "
-                 "directory twice",
+                 "%s is already locked, by another process or because log.dirs and "
+                 "metadata.log.dir name this directory in two ways",
                  path);
     else if (err)
         snprintf(why, why_size, "%s cannot be locked: %s", path, err_text(err));
@@ -109,6 +109,30 @@ static int dir_open(struct logdirs *l, struct log_dir *dir, char *why, size_t wh
     return err;
 }
 
+/* Without what changes nothing: doubled and last slashes, "." between them. */
+static void path_plain(struct str path, char out[io_path_bytes_max])
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < path.len && n + 1 < io_path_bytes_max; i++) {
+        bool end = i + 1 == path.len || path.p[i + 1] == '/';
+        bool begin = n == 0 || out[n - 1] == '/';
+        if ((path.p[i] == '/' && begin && n > 0) || (path.p[i] == '.' && begin && end && n > 0))
+            continue;
+        out[n++] = path.p[i];
+    }
+    while (n > 1 && out[n - 1] == '/')
+        n--;
+    out[n] = '\0';
+}
+
+static bool path_same(struct str a, struct str b)
+{
+    char x[io_path_bytes_max], y[io_path_bytes_max];
+    path_plain(a, x);
+    path_plain(b, y);
+    return strcmp(x, y) == 0;
+}
+
 static int paths_set(struct logdirs *l, const struct logdirs_options *o)
 {
     uint32_t n = o->paths.count;
@@ -119,10 +143,10 @@ static int paths_set(struct logdirs *l, const struct logdirs_options *o)
     for (uint32_t i = 0; i < n; i++) {
         struct str path = o->paths.items[i];
         snprintf(l->dirs[i].path, io_path_bytes_max, "%.*s", STR_ARG(path));
-        if (o->metadata_path.len && str_eq(path, o->metadata_path))
+        if (o->metadata_path.len && path_same(path, o->metadata_path))
             l->metadata = i;
     }
-    if (o->metadata_path.len && !str_eqz(o->metadata_path, l->dirs[l->metadata].path)) {
+    if (o->metadata_path.len && !path_same(o->metadata_path, str_from(l->dirs[l->metadata].path))) {
         snprintf(l->dirs[n].path, io_path_bytes_max, "%.*s", STR_ARG(o->metadata_path));
         l->metadata = l->count++;
     }
@@ -296,6 +320,8 @@ static bool dir_before(const struct log_dir *a, const struct log_dir *b)
 {
     bool full_a = atomic_load(&a->space.level) >= PLOG_SPACE_LOW;
     bool full_b = atomic_load(&b->space.level) >= PLOG_SPACE_LOW;
+    if (a->stale != b->stale)
+        return b->stale;
     return full_a == full_b ? a->partitions < b->partitions : full_b;
 }
 

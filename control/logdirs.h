@@ -48,6 +48,8 @@ struct log_dir {
     bool begun;      /* the mark is gone: data may be written */
     struct io_file *lock;
     struct space space;
+    bool checkpointed; /* its checkpoint files are of this run */
+    bool stale; /* they could not be written: what they say of a topic may be of an older one */
     uint32_t partitions;                               /* that live here */
     struct checkpoint found[LOG_DIR_CHECKPOINT_COUNT]; /* as of the start */
 };
@@ -99,8 +101,8 @@ int64_t logdirs_offset(const struct logdirs *l, uint32_t dir, enum log_dir_check
                        struct str topic, int32_t partition);
 
 /*
- * The dir with the fewest partitions among those online, if it can be one that has room for records;
- * image_no_log_dir if there is none.
+ * The dir with the fewest partitions among those online, if it can be one whose checkpoints are of this
+ * run and that has room for records; image_no_log_dir if there is none.
  */
 uint32_t logdirs_choose(const struct logdirs *l);
 

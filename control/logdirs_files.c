@@ -68,6 +68,8 @@ int logdir_remove(struct fs *fs, const char *log_dir, const char *name)
     int err = dir_path(path, sizeof(path), log_dir, name);
     if (err)
         return err;
+    if (fs->ops->unlink(fs, path) == 0) /* a symbolic link: what it points to is not ours */
+        return fs->ops->sync_dir(fs, log_dir);
     struct removal r = {.fs = fs, .dir = path};
     do {
         r.found = false;

@@ -151,6 +151,9 @@ static bool pass_errors(struct checkpoint_pass *pass)
     bool all = true;
     for (uint32_t dir = 0; dir < t->o.logdirs->count; dir++) {
         int err = pass->dir_error[dir];
+        struct log_dir *d = &t->o.logdirs->dirs[dir];
+        d->checkpointed |= err == 0 && pass->online[dir];
+        d->stale = err && !d->checkpointed;
         if (err == 0)
             continue;
         if (dir < t->o.logdirs->data_count)

@@ -157,6 +157,12 @@ static int16_t create_check(struct topics *t, struct topic_op *op)
         snprintf(op->text, sizeof(op->text), "All log dirs are offline.");
         return KERR_KAFKA_STORAGE_ERROR;
     }
+    /* a creation that fails half way needs room for the record that undoes it */
+    const struct log_dir *metadata = &t->o.logdirs->dirs[t->o.logdirs->metadata];
+    if (atomic_load(&metadata->space.level) >= PLOG_SPACE_FULL) {
+        snprintf(op->text, sizeof(op->text), "The disk of the metadata is full.");
+        return KERR_KAFKA_STORAGE_ERROR;
+    }
     return 0;
 }
 

@@ -58,13 +58,18 @@ static bool fill_success(struct create_item *item)
     out->configs = arena_calloc(&rq->arena, count, sizeof(*out->configs));
     if (!out->configs)
         return false;
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
+        /* the broker's settings may be replaced before the creation ends */
+        struct str value = arena_str(&rq->arena, entries.items[i].value);
+        if (!value.p && entries.items[i].value.p)
+            return false;
         out->configs[i] =
             (struct create_topics_response_config){.name = entries.items[i].name,
-                                                   .value = entries.items[i].value,
+                                                   .value = value,
                                                    .read_only = entries.items[i].is_read_only,
                                                    .config_source = (int8_t)entries.items[i].source,
                                                    .is_sensitive = entries.items[i].is_sensitive};
+    }
     out->n_configs = (int32_t)count;
     out->num_partitions = item->partitions;
     out->replication_factor = item->replicas;

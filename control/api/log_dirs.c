@@ -61,11 +61,11 @@ static bool add_topic(struct dirs_state *s, struct describe_log_dirs_response_re
     struct control_request *rq = s->fan.rq;
     struct describe_log_dirs_response_topic *out = &dir->topics[dir->n_topics];
     describe_log_dirs_response_topic_init(out);
-    out->name = str_from(t->name);
+    out->name = arena_str(&rq->arena, str_from(t->name)); /* it may be deleted before the answer */
     out->partitions =
         arena_calloc(&rq->arena, (size_t)t->partition_count, sizeof(*out->partitions));
     struct size_part *parts = arena_calloc(&rq->arena, (size_t)t->partition_count, sizeof(*parts));
-    if (!out->partitions || !parts)
+    if (!out->name.p || !out->partitions || !parts)
         return false;
     for (int32_t i = 0; i < t->partition_count; i++) {
         if (t->partitions[i].log_dir != dir_index || !t->partitions[i].plog || !wanted(req, t, i))

@@ -344,3 +344,28 @@ def test_removed_versions(context):
         if has("DeleteTopics", 0):
             answer = c.request("DeleteTopics", 0, {"topicNames": [topic], "timeoutMs": 10000})
             equal(answer["responses"][0]["errorCode"], 0, "DeleteTopics v0")
+
+
+@sluice
+def test_start_without_the_metadata(context):
+    """log.dirs in another order, or the metadata's disk not mounted: no new metadata is begun beside the old data."""
+    broker = context.fresh()
+    broker.stop()
+    a, b, c = (broker.folder / name for name in "abc")
+    broker.overrides["log.dirs"] = f"{a},{b}"
+    broker.start()
+    with broker.connect() as conn:
+        client.create_topic(conn, "there", 4)
+        conn.request("Produce", 9, client.produce_body("there", {p: records.batch([b"kept"]) for p in range(4)}))
+    broker.stop()
+    before = sorted(str(p) for p in broker.folder.rglob("*.log"))
+    refused(run_sluiced(*own(f"{b},{a}")), b, a, "metadata.log.dir")
+    refused(run_sluiced(*own(f"{c},{b}")), c, b, "is it mounted")
+    refused(run_sluiced(*own(b), "--override", f"metadata.log.dir={c}"), c, b, "is it mounted")
+    equal(sorted(str(p) for p in broker.folder.rglob("*.log")), before, "files")
+    broker.start()
+    with broker.connect() as conn:
+        client.wait_topic(conn, "there", 4)
+        for p in range(4):
+            part = conn.request("Fetch", 12, client.fetch_body("there", p))["responses"][0]["partitions"][0]
+            equal([r.value for x in records.parse(part["records"]) for r in x.records], [b"kept"], "what was acked")

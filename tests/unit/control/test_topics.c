@@ -53,6 +53,38 @@ static void created_topics_are_seen_by_all(void)
     rig_free(&r);
 }
 
+/* A creation that fails half way writes once more: none is begun where that has no room. */
+static void a_full_metadata_disk_refuses_creations(void)
+{
+    struct rig r;
+    rig_make(&r, unit_seed());
+    CU_ASSERT_EQUAL_FATAL(rig_start(&r), 0);
+    struct log_dir *metadata = &r.logdirs->dirs[r.logdirs->metadata];
+    atomic_store(&metadata->space.level, PLOG_SPACE_FULL);
+    CU_ASSERT_EQUAL(rig_create(&r, "orders", 1), KERR_KAFKA_STORAGE_ERROR);
+    CU_ASSERT_PTR_NULL(rig_topic(&r, "orders"));
+    atomic_store(&metadata->space.level, PLOG_SPACE_LOW);
+    CU_ASSERT_EQUAL(rig_create(&r, "orders", 1), 0);
+    CU_ASSERT_TRUE(rig_stop(&r));
+    rig_free(&r);
+}
+
+/* Where the start could not write the checkpoints they speak of older topics: the others come first. */
+static void new_topics_avoid_old_checkpoints(void)
+{
+    struct rig r;
+    rig_make(&r, unit_seed());
+    CU_ASSERT_EQUAL_FATAL(rig_start(&r), 0);
+    CU_ASSERT_TRUE(r.logdirs->dirs[0].checkpointed && !r.logdirs->dirs[0].stale);
+    r.logdirs->dirs[0].stale = true;
+    CU_ASSERT_EQUAL(rig_create(&r, "orders", 4), 0);
+    struct image_topic *t = rig_topic(&r, "orders");
+    for (int32_t i = 0; i < 4; i++)
+        CU_ASSERT_EQUAL(t->partitions[i].log_dir, 1);
+    CU_ASSERT_TRUE(rig_stop(&r));
+    rig_free(&r);
+}
+
 static void refusals_leave_nothing(void)
 {
     struct rig r;
@@ -556,10 +588,11 @@ static void producer_ids_never_repeat(void)
 }
 
 UNIT_MAIN("control/topics", UNIT_CASE(created_topics_are_seen_by_all),
-          UNIT_CASE(refusals_leave_nothing), UNIT_CASE(names_can_be_used_again_at_once),
-          UNIT_CASE(files_wait_for_requests), UNIT_CASE(topics_grow),
-          UNIT_CASE(settings_are_stored_and_applied), UNIT_CASE(calls_keep_a_topic_open),
-          UNIT_CASE(a_disk_that_is_full_leaves_no_topic),
+          UNIT_CASE(a_full_metadata_disk_refuses_creations),
+          UNIT_CASE(new_topics_avoid_old_checkpoints), UNIT_CASE(refusals_leave_nothing),
+          UNIT_CASE(names_can_be_used_again_at_once), UNIT_CASE(files_wait_for_requests),
+          UNIT_CASE(topics_grow), UNIT_CASE(settings_are_stored_and_applied),
+          UNIT_CASE(calls_keep_a_topic_open), UNIT_CASE(a_disk_that_is_full_leaves_no_topic),
           UNIT_CASE(a_name_is_free_when_no_checkpoint_has_it),
           UNIT_CASE(a_failed_dir_takes_its_partitions_offline),
           UNIT_CASE(a_clean_stop_is_picked_up), UNIT_CASE(strangers_are_put_aside),
