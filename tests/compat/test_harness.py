@@ -8,7 +8,7 @@ import known_differences
 import records
 import run
 import test_differential
-from runner import check, equal
+from runner import check, equal, skip
 
 
 def test_harness_comparison_sees_differences(context):
@@ -33,11 +33,15 @@ def test_harness_known_differences_have_reasons(context):
 
 
 def test_harness_second_try(context):
-    """Passes if the test then passes, says so, and counts once; a test that may not fail at all has no second try."""
+    """Passes if the test then passes, says so, and counts once; a test that may not fail at all has no second try,
+    and one that then skips has failed."""
     for fails, once, totals, said in ((0, False, {"FAIL": 0, "pass": 1}, "UNSTEADY m.t: failed"),
                                       (1, False, {"FAIL": 1}, "FAIL m.t, second try"),
+                                      (2, False, {"FAIL": 1, "skip": 1}, "skip m.t, second try"),
                                       (0, True, {"FAIL": 1}, "no second try for m.t")):
         def again(_, fails=fails):
+            if fails == 2:
+                skip("not here")
             check(not fails, "it fails again")
         again.needs = frozenset({"once"}) if once else frozenset()
         counted, text = {"FAIL": 1}, io.StringIO()
