@@ -172,7 +172,8 @@ def test_compare_durations(context):
     told = json.loads((results / "compare.json").read_text())
     lengths = {n: e["rounds"]["sluice"][0]["seconds"] for n, e in told["scenarios"].items()}
     equal(set(lengths), {"L1, 0.3 s", "L1, 0.6 s"}, "rows")
-    check(0.25 < lengths["L1, 0.3 s"] < lengths["L1, 0.6 s"], f"lengths {lengths}")
+    # at least: the machine may stand still in either
+    check(lengths["L1, 0.3 s"] > 0.25 and lengths["L1, 0.6 s"] > 0.55, f"lengths {lengths}")
     about = told["about"]
     equal([about["durations"], about["command"]],
           [[0.3, 0.6], "./dev compare --rounds 1 --durations 0.3,0.6 --against '' L1"], "what it says of itself")
