@@ -1,6 +1,6 @@
 #include "base/bytes.h"
 
-/* LEB128 with at most `max` bytes; the last byte may carry only `last_bits` bits. */
+/* LEB128 with at most `max` bytes. */
 static int get_uvarint(const uint8_t *p, size_t n, size_t max, uint64_t *out)
 {
     uint64_t v = 0;

@@ -55,8 +55,10 @@ struct shard *broker_shard(struct broker *b, uint32_t index);
 uint32_t broker_log_dir_count(const struct broker *b);
 const char *broker_log_dir(const struct broker *b, uint32_t index);
 bool broker_log_dir_online(const struct broker *b, uint32_t index);
-/* Bytes of the file system under it. ERR_IO. */
-/* As a worker saw it last (a mount may hang): ERR_NOT_FOUND before it looked. */
+/*
+ * Bytes of the file system under it, as a worker saw them last (a mount may hang). ERR_NOT_FOUND before
+ * it looked.
+ */
 int broker_log_dir_space(const struct broker *b, uint32_t index, uint64_t *total,
                          uint64_t *available);
 const struct uuid *broker_log_dir_id(const struct broker *b, uint32_t index);

@@ -16,6 +16,8 @@
 API_ENCODER(alter_configs_response)
 API_ENCODER(incremental_alter_configs_response)
 
+#define TOO_MUCH_MEMORY STR("The request needs too much memory.")
+
 /* One resource of either request. */
 struct alter_item {
     struct topic_op op;
@@ -86,8 +88,6 @@ static struct topics_config *as_topics_configs(struct arena *arena, struct confi
         configs[i] = (struct topics_config){pairs.items[i].name, pairs.items[i].value};
     return configs;
 }
-
-#define TOO_MUCH_MEMORY STR("The request needs too much memory.")
 
 /* What the ops come to with the topic's settings as they are now; NULL: it does not exist. */
 static bool topic_result(struct alter_item *item, const struct image_topic *t,
@@ -182,7 +182,7 @@ static void alter_broker(struct alter_state *s, struct alter_item *item)
     }
     if (config_alter_broker(rq->control->config, s->kind, item->name, true, item->ops,
                             item->op_count, &rq->arena, &result) < 0) {
-        fail(item, KERR_UNKNOWN_SERVER_ERROR, STR("The request needs too much memory."));
+        fail(item, KERR_UNKNOWN_SERVER_ERROR, TOO_MUCH_MEMORY);
         return;
     }
     if (result.error) {
@@ -191,7 +191,7 @@ static void alter_broker(struct alter_state *s, struct alter_item *item)
     }
     struct topics_config *configs = as_topics_configs(&rq->arena, result.pairs);
     if (!configs) {
-        fail(item, KERR_UNKNOWN_SERVER_ERROR, STR("The request needs too much memory."));
+        fail(item, KERR_UNKNOWN_SERVER_ERROR, TOO_MUCH_MEMORY);
         return;
     }
     if (s->validate_only)
@@ -214,7 +214,7 @@ static void alter_group(struct alter_state *s, struct alter_item *item)
     if ((known && !resource_pairs(&rq->arena, &known->configs, &current)) ||
         config_alter_group(rq->control->config, s->kind, current, item->ops, item->op_count,
                            &rq->arena, &result) < 0) {
-        fail(item, KERR_UNKNOWN_SERVER_ERROR, STR("The request needs too much memory."));
+        fail(item, KERR_UNKNOWN_SERVER_ERROR, TOO_MUCH_MEMORY);
         return;
     }
     if (result.error || s->validate_only) {

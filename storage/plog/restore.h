@@ -43,10 +43,9 @@ struct restore_options {
 struct restore_report {
     uint32_t partitions, ranges; /* written */
     uint64_t bytes;
-    uint32_t dropped; /* ranges of partitions or segments that are gone */
-    uint32_t refused; /* ranges whose file holds something else: another program wrote to it */
-    uint32_t
-        behind_gaps; /* of those written: what should stand before them is not there, it seems */
+    uint32_t dropped;     /* ranges of partitions or segments that are gone */
+    uint32_t refused;     /* ranges whose file holds something else: another program wrote to it */
+    uint32_t behind_gaps; /* of those written: it seems that nothing stands before them */
 };
 
 /*

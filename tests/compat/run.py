@@ -38,7 +38,7 @@ def arguments():
     parser.add_argument("--second", type=int, default=0, metavar="N",
                         help="if at most N tests fail, each is tried once more at the end, and named (default: 0)")
     parser.add_argument("--lanes", type=int, default=1, metavar="N",
-                        choices=range(1, 5),
+                        choices=range(1, 5),  # brokers.LANES_MAX
                         help="so many modules beside each other (default: 1; --bypass: always 1)")
     parser.add_argument("--list", action="store_true", help="name the tests and stop")
     parser.add_argument("--trace", action="store_true", help="Python traces of errors")

@@ -146,10 +146,9 @@ static void file_of(char out[64], uint32_t dir, int32_t partition)
     snprintf(out, 64, "/data/%c/t-%d/00000000000000000000.log", "ab"[dir], partition);
 }
 
-/* Each region's records are in their files, in whichever log dir, and the regions are gone. */
-static void what_was_left_is_written(void)
+/* A broker that died left a region of each shard, with records for a file in each log dir. Its id. */
+static struct uuid two_left(char first[64], char second[64])
 {
-    char first[64], second[64];
     world_up();
     struct uuid meta = w.rig.logdirs->dirs[0].id, t = rig_topic(&w.rig, "t")->id;
     int32_t a = partition_in(0), b = partition_in(1);
@@ -158,6 +157,14 @@ static void what_was_left_is_written(void)
     rig_crash(&w.rig, SIM_PROCESS_DEATH);
     leave(&meta, 0, &t, a);
     leave(&meta, 1, &t, b);
+    return meta;
+}
+
+/* Each region's records are in their files, in whichever log dir, and the regions are gone. */
+static void what_was_left_is_written(void)
+{
+    char first[64], second[64];
+    struct uuid meta = two_left(first, second);
     CU_ASSERT_EQUAL(tail_start(rig_dirs), 0);
     CU_ASSERT_TRUE(in_file(first) && in_file(second));
     CU_ASSERT_TRUE(said("of 2 partitions written to their files, 0 pieces"));
@@ -294,14 +301,7 @@ static void regions_of_others_are_left_alone(void)
 static void the_first_region_may_be_gone(void)
 {
     char first[64], second[64], name[fs_named_name_bytes_max + 1];
-    world_up();
-    struct uuid meta = w.rig.logdirs->dirs[0].id, t = rig_topic(&w.rig, "t")->id;
-    int32_t a = partition_in(0), b = partition_in(1);
-    file_of(first, 0, a);
-    file_of(second, 1, b);
-    rig_crash(&w.rig, SIM_PROCESS_DEATH);
-    leave(&meta, 0, &t, a);
-    leave(&meta, 1, &t, b);
+    struct uuid meta = two_left(first, second);
     region_name(&meta, 0, name);
     CU_ASSERT_EQUAL(w.rig.sim.fs.ops->remove_named(&w.rig.sim.fs, name), 0);
     CU_ASSERT_EQUAL(tail_start(rig_dirs), 0);
